@@ -1,0 +1,10 @@
+//! Which stamp serves a tenant.
+//!
+//! Read in this order: [`id`] and [`version`] (names), [`table`] (the documents as written), [`bundle`] (their exact
+//! bytes and hashes), [`rank`] and [`ramp`] (the two formulas), [`placement`] (the built table: lookup, hand,
+//! acceptance), [`explain`], [`digest`], [`endpoint`] and [`sanity`] (why a table is refused), [`lifecycle`] and
+//! [`change`] (what operators do to a table), [`store`] and [`snapshot`] (where it is kept).
+
+pub mod id;
+pub mod table;
+pub mod version;

@@ -1,0 +1,2 @@
+//! stampctl.
+fn main() {}
