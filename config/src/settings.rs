@@ -1,0 +1,264 @@
+//! The settings as run: validated, with every default filled in; nothing below this crate checks them again.
+//!
+//! Invariant: a [`Settings`] comes only out of [`load`](crate::load), so indices point somewhere, names are unique and
+//! ranges hold. Durations are [`Duration`], sizes are bytes.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::HeaderName;
+use ipnet::IpNet;
+use synaxis_routing::{
+    endpoint::{EndpointPolicy, Scheme},
+    id::{Region, StampId},
+};
+use url::Url;
+
+mod host;
+mod store;
+
+pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
+pub use store::{InvalidStore, StoreUrl};
+
+/// Everything one proxy process is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Which stamp this proxy belongs to.
+    pub stamp: Stamp,
+    /// Size of the process.
+    pub server: Server,
+    /// Where requests come in; at least one [`ListenerKind::Edge`].
+    pub listeners: Vec<Listener>,
+    /// Where operators and probes come in.
+    pub admin: Admin,
+    /// Where the routing table comes from. `None`: a table in memory that holds this stamp alone, Active.
+    pub routing: Option<Routing>,
+    /// How a request names its tenant.
+    pub tenant: Tenant,
+    /// First match wins; at least one.
+    pub routes: Vec<Route>,
+    /// The apps of this stamp, in the order of the file; at least one.
+    pub upstreams: Vec<Upstream>,
+    /// One line a request.
+    pub access_log: AccessLog,
+    /// Caps on what a client may send.
+    pub limits: Limits,
+    /// Time limits of the phases of a connection.
+    pub timeouts: Timeouts,
+    /// How the process leaves.
+    pub shutdown: Shutdown,
+}
+
+/// `[stamp]`: which stamp this proxy belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The stamp, such as `synaxis-weu-001`.
+    pub id: StampId,
+    /// The region inside the id (`weu`).
+    pub region: Region,
+}
+
+/// `[server]`: size of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Worker threads; the cores of this machine unless written.
+    pub workers: usize,
+    /// Accepted connections in all, over every listener.
+    pub connections_max: usize,
+}
+
+/// Who connects to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListenerKind {
+    /// Front Door or direct clients.
+    Edge,
+    /// The proxies of other stamps. On loopback only: this version has no TLS.
+    Peer,
+}
+
+/// One of `[[listeners]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Who connects here.
+    pub kind: ListenerKind,
+    /// Where it listens; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Whether the tenant header is believed here. True on every edge listener, false on a peer listener.
+    pub trust_header: bool,
+    /// Path that an edge listener answers by itself: may this stamp take edge traffic? Unused on a peer listener.
+    pub health_path: String,
+}
+
+/// `[admin]`: where operators and probes come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens; port 0 lets the system choose.
+    pub address: SocketAddr,
+}
+
+/// `[routing]`: where the routing table comes from and what is believed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// The store of the fleet.
+    pub store: StoreUrl,
+    /// First part of every key in the store.
+    pub key_prefix: String,
+    /// Where the last applied table is kept for the next start. Not touched by loading the settings.
+    pub snapshot: Option<PathBuf>,
+    /// What happens when the first choice is down.
+    pub failover: Failover,
+    /// Peer listeners to take a table from when neither disk nor store has one. Plain HTTP on loopback.
+    pub bootstrap: Vec<Url>,
+    /// Which endpoints of other stamps are believed.
+    pub endpoints: Endpoints,
+    /// How often the head of the table is read, whatever the hints say.
+    pub poll: Duration,
+    /// How often this proxy tells the store what it has applied.
+    pub ack: Duration,
+}
+
+/// What happens to a request whose first choice is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failover {
+    /// The next candidate serves: the data lies in shared stores.
+    NextRank,
+    /// The request fails: only the owner has the data.
+    FailFast,
+}
+
+/// `[routing.endpoints]`: which endpoints of other stamps are believed. The table is hostile input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Allowed schemes.
+    pub schemes: Vec<Scheme>,
+    /// Allowed host names; with a dot in front, a suffix.
+    pub hosts: Vec<String>,
+    /// Allowed addresses. Empty: names only.
+    pub networks: Vec<IpNet>,
+    /// Allowed ports.
+    pub ports: Vec<u16>,
+}
+
+impl Endpoints {
+    /// The policy of a running proxy: these settings and the addresses its listeners are really bound to. `own` are all
+    /// of them, `own_peers` the peer listeners.
+    #[must_use]
+    pub fn policy(&self, own: Vec<SocketAddr>, own_peers: Vec<SocketAddr>) -> EndpointPolicy {
+        let loopback_peers = own_peers.iter().any(|address| address.ip().is_loopback());
+        EndpointPolicy {
+            schemes: self.schemes.clone(),
+            hosts: self.hosts.clone(),
+            networks: self.networks.clone(),
+            ports: self.ports.clone(),
+            own,
+            own_peers,
+            loopback_peers,
+        }
+    }
+}
+
+impl Default for Endpoints {
+    /// `https`, port 8443, `*.stamp.internal`.
+    fn default() -> Self {
+        let EndpointPolicy { schemes, hosts, networks, ports, .. } = EndpointPolicy::default();
+        Self { schemes, hosts, networks, ports }
+    }
+}
+
+/// `[tenant]`: how a request names its tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The header that carries the tenant id on listeners that trust it.
+    pub header: HeaderName,
+    /// What happens to a request without one.
+    pub on_missing: OnMissing,
+}
+
+/// What happens to a request that names no tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnMissing {
+    /// 400 `tenant_missing`.
+    Reject,
+}
+
+/// One of `[[routes]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Unique; a label of logs and metrics.
+    pub name: String,
+    /// Hosts it takes. `None`: every host.
+    pub host: Option<HostPattern>,
+    /// Paths it takes; starts with a slash.
+    pub path_prefix: String,
+    /// Position in [`Settings::upstreams`].
+    pub upstream: usize,
+    /// From the start of the request to the head of the response, over all attempts.
+    pub timeout: Duration,
+}
+
+/// One of `[upstreams.NAME]`: an app of this stamp.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Unique; a label of logs and metrics.
+    pub name: String,
+    /// Where it listens; at least one, all different.
+    pub endpoints: Vec<HttpEndpoint>,
+    /// Idle connections that a worker keeps for reuse, over all endpoints.
+    pub idle_max: usize,
+}
+
+/// `[access_log]`: one line a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// Where the lines go.
+    pub output: Output,
+    /// Share of the requests that are logged, 0 to 1.
+    pub sample: f64,
+    /// Lines that may wait for the writer; further ones are dropped and counted.
+    pub queue: usize,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Nowhere.
+    Off,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// `[limits]`: caps on what a client may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head: request line and fields.
+    pub head_bytes: usize,
+    /// Bytes of a request target; at most `head_bytes`.
+    pub uri_bytes: usize,
+}
+
+/// `[timeouts]`: time limits of the phases of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Connecting to an app or a peer.
+    pub connect: Duration,
+    /// From the first byte of a request head to its last.
+    pub head: Duration,
+    /// From accepting a connection to its first byte.
+    pub first_byte: Duration,
+    /// Between two pieces of a body, either way.
+    pub body_idle: Duration,
+    /// Between two requests on a client's connection.
+    pub idle: Duration,
+    /// How long an unused connection to an app or a peer is kept.
+    pub upstream_idle: Duration,
+}
+
+/// `[shutdown]`: how the process leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Not ready, but still accepting and serving.
+    pub lame_duck: Duration,
+    /// Not accepting any more, finishing what is in flight; counted from the end of the lame duck.
+    pub drain: Duration,
+}
