@@ -5,6 +5,14 @@
 //! acceptance), [`explain`], [`digest`], [`endpoint`] and [`sanity`] (why a table is refused), [`lifecycle`] and
 //! [`change`] (what operators do to a table), [`store`] and [`snapshot`] (where it is kept).
 
+pub mod bundle;
+pub mod digest;
+pub mod endpoint;
+pub mod explain;
 pub mod id;
+pub mod placement;
+pub mod ramp;
+pub mod rank;
+pub mod sanity;
 pub mod table;
 pub mod version;

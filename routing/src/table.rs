@@ -107,14 +107,13 @@ impl Serialize for Seed {
 
 impl<'de> Deserialize<'de> for Seed {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        // the value is secret: no message may repeat it, not even serde's own about a number in its place
+        let refused = || serde::de::Error::custom("the seed is 16 hexadecimal digits");
+        let text = String::deserialize(deserializer).map_err(|_| refused())?;
         if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            // the value is secret: the message must not repeat it
-            return Err(serde::de::Error::custom("the seed is 16 hexadecimal digits"));
+            return Err(refused());
         }
-        u64::from_str_radix(&text, 16)
-            .map(Self)
-            .map_err(|_| serde::de::Error::custom("the seed is 16 hexadecimal digits"))
+        u64::from_str_radix(&text, 16).map(Self).map_err(|_| refused())
     }
 }
 

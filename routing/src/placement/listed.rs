@@ -1,0 +1,143 @@
+//! The listed tenants whose placement differs from the default: found by hash, confirmed by the whole id.
+//!
+//! One flat table with open addressing: at 100,000 tenants a lookup reads one entry of 16 bytes and the id beside it.
+//! Tenants that are listed for other reasons (tier, limits) are not in it and cost nothing here.
+
+use std::collections::HashMap;
+
+use super::{StampIndex, find, regions::Plan};
+use crate::{
+    id::{Region, TenantId},
+    rank,
+    table::{PinMode, Scope, Table, Tenant, Tenants},
+};
+
+/// No stamp.
+const NO_PIN: u16 = u16::MAX;
+
+/// What differs for a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub(super) pin: Option<u16>,
+    pub(super) strict: bool,
+    /// Index of its plan.
+    pub(super) plan: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    /// Bits of the hash that choose neither the slot nor the position here.
+    tag: u32,
+    /// Where its id begins in `ids`.
+    id: u32,
+    plan: u32,
+    pin: u16,
+    /// Bytes of its id; 0 marks a vacant entry.
+    length: u8,
+    strict: bool,
+}
+
+/// The rules, by tenant.
+#[derive(Debug)]
+pub(super) struct Listed {
+    /// A power of two of entries, at most half of them taken; empty when nobody is listed.
+    entries: Box<[Entry]>,
+    ids: Box<[u8]>,
+    /// The default plan first.
+    plans: Box<[Plan]>,
+}
+
+impl Listed {
+    /// The rules, and the slots in which somebody has one.
+    pub(super) fn build(table: &Table, tenants: &Tenants, by_id: &[StampIndex]) -> (Self, Vec<u32>) {
+        let mut plans = Plans::new(table);
+        let differs = |tenant: &&Tenant| tenant.pin.is_some() || tenant.home.is_some() || tenant.regions.is_some();
+        let count = tenants.values().filter(differs).count();
+        let capacity = if count == 0 { 0 } else { (count * 2).next_power_of_two() };
+        let mut entries = vec![Entry::default(); capacity].into_boxed_slice();
+        let mut ids = Vec::new();
+        let mut slots = Vec::with_capacity(count);
+        for (tenant, rules) in tenants.iter().filter(|(_, rules)| differs(rules)) {
+            let hash = rank::tenant_hash(table.seed, tenant);
+            slots.push(rank::slot(hash, table.slots_log2));
+            let pin = rules.pin.as_ref().and_then(|pin| find(table, by_id, pin.as_str()));
+            let mut at = hash as usize & (capacity - 1);
+            while entries[at].length != 0 {
+                at = (at + 1) & (capacity - 1);
+            }
+            entries[at] = Entry {
+                tag: tag(hash),
+                // at most 100,000 ids of 128 bytes
+                id: ids.len() as u32,
+                plan: plans.of(rules),
+                pin: pin.map_or(NO_PIN, |pin| pin.0),
+                length: tenant.as_bytes().len() as u8,
+                strict: rules.pin.is_some() && rules.pin_mode == Some(PinMode::Strict),
+            };
+            ids.extend_from_slice(tenant.as_bytes());
+        }
+        (Self { entries, ids: ids.into(), plans: plans.list.into() }, slots)
+    }
+
+    /// The rule of a tenant with this hash.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, tenant: &TenantId) -> Option<Rule> {
+        let mask = self.entries.len().checked_sub(1)?;
+        let mut at = hash as usize & mask;
+        loop {
+            let entry = &self.entries[at];
+            if entry.length == 0 {
+                return None; // half of the entries are vacant: always reached
+            }
+            let start = entry.id as usize;
+            if entry.tag == tag(hash) && self.ids[start..start + usize::from(entry.length)] == *tenant.as_bytes() {
+                let pin = (entry.pin != NO_PIN).then_some(entry.pin);
+                return Some(Rule { pin, strict: entry.strict, plan: entry.plan });
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// A plan; `None`: the default one.
+    pub(super) fn plan(&self, index: Option<u32>) -> &Plan {
+        &self.plans[index.unwrap_or(0) as usize]
+    }
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 20) as u32
+}
+
+struct Plans<'a> {
+    table: &'a Table,
+    list: Vec<Plan>,
+    known: HashMap<Plan, u32>,
+}
+
+impl<'a> Plans<'a> {
+    fn new(table: &'a Table) -> Self {
+        let mut plans = Self { table, list: Vec::new(), known: HashMap::new() };
+        plans.of(&Tenant::default());
+        plans
+    }
+
+    fn of(&mut self, tenant: &Tenant) -> u32 {
+        let plan = self.plan(tenant);
+        *self.known.entry(plan).or_insert_with_key(|plan| {
+            self.list.push(plan.clone());
+            self.list.len() as u32 - 1
+        })
+    }
+
+    fn plan(&self, tenant: &Tenant) -> Plan {
+        let all = &self.table.regions;
+        let number = |region: &Region| all.iter().position(|known| known == region).map(|at| at as u8);
+        let home = tenant.home.as_ref().and_then(number);
+        let restricted = tenant.regions.is_some();
+        let regions: Box<[u8]> = tenant.regions.as_ref().unwrap_or(all).iter().filter_map(number).collect();
+        let allowed = regions.iter().fold(0u64, |bits, region| bits | 1 << region);
+        let fleet = self.table.scope == Scope::Fleet;
+        let sets = if fleet && home.is_none() && !restricted { Box::new([all.len() as u8]) } else { regions };
+        Plan { home, follows_entry: !fleet, allowed, restricted, sets }
+    }
+}
