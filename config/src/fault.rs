@@ -94,13 +94,7 @@ impl fmt::Display for Warning {
     }
 }
 
-fn write_line(
-    f: &mut fmt::Formatter<'_>,
-    file: &Path,
-    place: Option<Place>,
-    kind: &str,
-    message: &str,
-) -> fmt::Result {
+fn write_line(f: &mut fmt::Formatter<'_>, file: &Path, place: Option<Place>, kind: &str, message: &str) -> fmt::Result {
     write!(f, "{}:", file.display())?;
     if let Some(Place { line, column }) = place {
         write!(f, "{line}:{column}:")?;
@@ -137,16 +131,18 @@ impl Findings {
         match value {
             Some(value) if faults.is_empty() => {
                 let mut warnings = self.warnings.into_inner();
-                warnings.sort();
-                let place =
-                    |(at, message)| Warning { file: file.to_owned(), place: lines.place(at), message };
+                warnings.sort_by_key(|(at, _)| *at);
+                let place = |(at, message)| Warning { file: file.to_owned(), place: lines.place(at), message };
                 Ok((value, warnings.into_iter().map(place).collect()))
             }
             _ => {
                 if faults.is_empty() {
-                    faults.push((0, "the settings are incomplete, and no reason was noted: a bug of the proxy".to_owned()));
+                    faults.push((
+                        0,
+                        "the settings are incomplete, and no reason was noted: a bug of the proxy".to_owned(),
+                    ));
                 }
-                faults.sort();
+                faults.sort_by_key(|(at, _)| *at);
                 faults.dedup();
                 let dropped = faults.len().saturating_sub(FAULTS_MAX);
                 faults.truncate(FAULTS_MAX);
@@ -195,7 +191,8 @@ mod tests {
     fn places_count_characters_and_lines_from_one() {
         let text = "ä = 1\nbß = 2\r\n\nc";
         let mut lines = Lines::of(text);
-        for (at, line, column) in [(0, 1, 1), (0, 1, 1), (3, 1, 3), (7, 2, 1), (8, 2, 2), (10, 2, 3), (17, 4, 1), (99, 4, 2)]
+        for (at, line, column) in
+            [(0, 1, 1), (0, 1, 1), (3, 1, 3), (7, 2, 1), (8, 2, 2), (10, 2, 3), (17, 4, 1), (99, 4, 2)]
         {
             assert_eq!(lines.place(at), Place { line, column }, "byte {at}");
         }

@@ -16,6 +16,7 @@ use url::Url;
 mod host;
 mod store;
 
+pub(crate) use host::is_name;
 pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
 pub use store::{InvalidStore, StoreUrl};
 

@@ -1,0 +1,106 @@
+//! Sections checked against each other; what passes are the settings as run.
+//!
+//! Invariant: a part that holds a fault of its own is not judged here again; faults say what to write, warnings what
+//! would be wiser.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::{
+    fault::Findings,
+    settings::{Admin, Listener, ListenerKind, Output, Routing, Settings},
+    written::{self, Written},
+};
+
+mod addresses;
+mod routes;
+
+/// Front Door keeps an unused connection for about 90 s.
+const FRONT_DOOR_IDLE: Duration = Duration::from_secs(95);
+
+/// Everything at once. `None` only when something was noted.
+pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> {
+    let listeners_written = written.listeners.unwrap_or_default();
+    addresses::check(&listeners_written, &written.admin, findings);
+    let routed = routes::settle(written.routes, written.upstreams, findings);
+    let routing = match written.routing {
+        None => Some(None),
+        Some(routing) => self::routing(routing, &listeners_written, findings).map(Some),
+    };
+    if written.access_log.sample == 0.0 && written.access_log.output != Output::Off {
+        findings
+            .warn(&written.access_log_span, "[access_log] samples nothing; output = \"off\" says so and is cheaper");
+    }
+    if written.timeouts.idle < FRONT_DOOR_IDLE {
+        findings.warn(
+            &written.timeouts_span,
+            "`idle` in [timeouts] is below 95s: Front Door keeps a connection for about 90 s, and closing it first loses \
+             requests that are just being sent on it",
+        );
+    }
+    let listeners: Option<Vec<Listener>> = listeners_written.into_iter().map(listener).collect();
+    let (routes, upstreams) = routed?;
+    Some(Settings {
+        stamp: written.stamp?,
+        server: written.server,
+        listeners: listeners?,
+        admin: Admin { address: written.admin.into_inner() },
+        routing: routing?,
+        tenant: written.tenant,
+        routes,
+        upstreams,
+        access_log: written.access_log,
+        limits: written.limits,
+        timeouts: written.timeouts,
+        shutdown: written.shutdown,
+    })
+}
+
+fn listener(written: written::Listener) -> Option<Listener> {
+    let trust_header = written.trust_header.is_some_and(Spanned::into_inner);
+    Some(Listener {
+        kind: written.kind?,
+        address: written.address?.into_inner(),
+        trust_header,
+        health_path: written.health_path,
+    })
+}
+
+/// Other stamps find this one through the store, and reach it through a peer listener.
+fn routing(routing: written::Routing, listeners: &[written::Listener], findings: &Findings) -> Option<Routing> {
+    let store = routing.store?;
+    // a listener of unknown kind may have been meant as the one
+    let has_peer = listeners.iter().any(|listener| listener.kind != Some(ListenerKind::Edge));
+    let remote = store.get_ref().is_remote();
+    if !has_peer && remote {
+        findings.fault(
+            &store.span(),
+            "`store` in [routing]: a fleet shares this store, but there is no peer listener, so no other stamp could \
+             hand a request to this one; write another [[listeners]] with kind = \"peer\" and address = \"127.0.0.1:8443\"",
+        );
+    }
+    if !has_peer && store.get_ref().is_file() {
+        findings.warn(
+            &store.span(),
+            "`store` in [routing]: without a peer listener no other stamp on this file can hand a request to this one",
+        );
+    }
+    if remote && routing.snapshot.is_none() {
+        findings.warn(
+            &routing.span,
+            "`snapshot` is missing in [routing]: a restart while the store is away would start without a table; write \
+             snapshot = \"/var/lib/synaxis/routing.json\"",
+        );
+    }
+    Some(Routing {
+        store: store.into_inner(),
+        key_prefix: routing.key_prefix,
+        snapshot: routing.snapshot,
+        failover: routing.failover,
+        bootstrap: routing.bootstrap,
+        endpoints: routing.endpoints,
+        poll: routing.poll,
+        ack: routing.ack,
+    })
+}

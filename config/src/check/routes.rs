@@ -1,0 +1,171 @@
+//! Routes against upstreams: every route leads somewhere, every name is unique, nothing is out of reach.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use toml::Spanned;
+
+use crate::{
+    fault::Findings,
+    settings::{Route, Upstream},
+    suggest,
+    value::Shown,
+    written::{self, HostRead, TIMEOUT},
+};
+
+/// What Front Door waits for the first byte of an answer, unless told otherwise.
+const FRONT_DOOR_WAIT: Duration = Duration::from_secs(30);
+
+/// `None` only when something was noted.
+pub(super) fn settle(
+    routes: Option<Vec<written::Route>>,
+    upstreams: Option<Vec<written::Upstream>>,
+    findings: &Findings,
+) -> Option<(Vec<Route>, Vec<Upstream>)> {
+    let Some(upstreams) = upstreams else {
+        // the routes lead nowhere, which follows from what was noted
+        warn_of_timeouts(routes.as_deref().unwrap_or_default(), findings);
+        return None;
+    };
+    if upstreams.is_empty() {
+        findings.fault(
+            &(0..0),
+            "[upstreams] is empty; write endpoints = [\"http://127.0.0.1:9001\"] below [upstreams.app]",
+        );
+    }
+    for upstream in &upstreams {
+        refuse_twins(upstream, findings);
+    }
+    let routes = match routes {
+        Some(routes) => written_routes(routes, &upstreams, findings),
+        None => vec![default_route(&upstreams, findings)?],
+    };
+    let upstreams = upstreams.into_iter().map(|upstream| Upstream {
+        name: upstream.name.into_inner(),
+        endpoints: upstream.endpoints.into_iter().map(Spanned::into_inner).collect(),
+        idle_max: upstream.idle_max,
+    });
+    Some((routes, upstreams.collect()))
+}
+
+/// Everything goes to the only upstream.
+fn default_route(upstreams: &[written::Upstream], findings: &Findings) -> Option<Route> {
+    if let Some(second) = upstreams.get(1) {
+        findings.fault(
+            &second.name.span(),
+            "there are several upstreams and no route says which one to take; write [[routes]] with name = \"api\", \
+             path_prefix = \"/\" and upstream = the name of one",
+        );
+        return None;
+    }
+    let (name, path_prefix) = ("default".to_owned(), "/".to_owned());
+    Some(Route { name, host: None, path_prefix, upstream: 0, timeout: TIMEOUT })
+}
+
+fn written_routes(written: Vec<written::Route>, upstreams: &[written::Upstream], findings: &Findings) -> Vec<Route> {
+    warn_of_timeouts(&written, findings);
+    warn_of_unreachable(&written, findings);
+    let positions: HashMap<&str, usize> =
+        upstreams.iter().enumerate().map(|(position, upstream)| (upstream.name.get_ref().as_str(), position)).collect();
+    let mut names = HashSet::new();
+    let mut used = HashSet::new();
+    let mut routes = Vec::with_capacity(written.len());
+    // a route with a fault may have been meant for any upstream
+    let all_known = written.iter().all(|route| route.upstream.is_some());
+    for route in written {
+        let twin = route.name.as_ref().filter(|name| !names.insert(name.get_ref().clone()));
+        if let Some(name) = twin {
+            let message = format!("`name` in [[routes]]: another route above is called {} too", Shown(name.get_ref()));
+            findings.fault(&name.span(), message);
+        }
+        let upstream = route.upstream.as_ref().and_then(|name| {
+            let position = positions.get(name.get_ref().as_str()).copied();
+            match position {
+                Some(position) => _ = used.insert(position),
+                None => findings.fault(&name.span(), unknown_upstream(name.get_ref(), upstreams)),
+            }
+            position
+        });
+        routes.extend(settle_route(route, upstream));
+    }
+    let unused = upstreams.iter().enumerate().filter(|(position, _)| !used.contains(position));
+    for (_, upstream) in unused.filter(|_| all_known) {
+        let name = Shown(upstream.name.get_ref());
+        findings.warn(&upstream.name.span(), format!("no route leads to the upstream {name}"));
+    }
+    routes
+}
+
+fn settle_route(route: written::Route, upstream: Option<usize>) -> Option<Route> {
+    let host = match route.host {
+        HostRead::Every => None,
+        HostRead::Pattern(pattern) => Some(pattern),
+        HostRead::Faulty => return None,
+    };
+    Some(Route {
+        name: route.name?.into_inner(),
+        host,
+        path_prefix: route.path_prefix?.into_inner(),
+        upstream: upstream?,
+        timeout: route.timeout.into_inner(),
+    })
+}
+
+fn unknown_upstream(name: &str, upstreams: &[written::Upstream]) -> String {
+    let known =
+        || upstreams.iter().map(|upstream| upstream.name.get_ref().as_str()).filter(|name| Shown(name).is_harmless());
+    let cure = match suggest::nearest(name, known()) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => {
+            let known: Vec<String> = known().take(8).map(|name| format!("\"{name}\"")).collect();
+            format!("there are {}", known.join(", "))
+        }
+    };
+    format!("`upstream` in [[routes]]: no [upstreams.NAME] is called {}; {cure}", Shown(name))
+}
+
+fn refuse_twins(upstream: &written::Upstream, findings: &Findings) {
+    let mut seen = HashSet::new();
+    for endpoint in upstream.endpoints.iter().filter(|endpoint| !seen.insert(endpoint.get_ref())) {
+        let name = Shown(upstream.name.get_ref());
+        findings.fault(&endpoint.span(), format!("the upstream {name} lists this endpoint twice"));
+    }
+}
+
+fn warn_of_timeouts(routes: &[written::Route], findings: &Findings) {
+    for route in routes.iter().filter(|route| *route.timeout.get_ref() > FRONT_DOOR_WAIT) {
+        findings.warn(
+            &route.timeout.span(),
+            "`timeout` in [[routes]] is above 30s, what Front Door waits unless told otherwise: then its answer comes \
+             first and hides ours; raise its origin timeout above this one",
+        );
+    }
+}
+
+/// The first match wins: a route below one that takes everything it takes is never asked.
+fn warn_of_unreachable(routes: &[written::Route], findings: &Findings) {
+    for (position, below) in routes.iter().enumerate() {
+        let Some(above) = routes.iter().take(position).find(|above| takes_all_of(above, below)) else { continue };
+        if let (Some(name), Some(above)) = (&below.name, &above.name) {
+            let message = format!(
+                "the route {} is never reached: {} above takes every request that it would take; write it further up",
+                Shown(name.get_ref()),
+                Shown(above.get_ref())
+            );
+            findings.warn(&name.span(), message);
+        }
+    }
+}
+
+fn takes_all_of(above: &written::Route, below: &written::Route) -> bool {
+    let (Some(prefix), Some(longer)) = (&above.path_prefix, &below.path_prefix) else { return false };
+    let hosts = match (&above.host, &below.host) {
+        (HostRead::Faulty, _) | (_, HostRead::Faulty) => false,
+        (HostRead::Every, _) => true,
+        (HostRead::Pattern(_), HostRead::Every) => false,
+        (HostRead::Pattern(wide), HostRead::Pattern(narrow)) => wide.covers(narrow),
+    };
+    hosts && longer.get_ref().starts_with(prefix.get_ref().as_str())
+}

@@ -1,0 +1,114 @@
+//! The file as written: every section read for itself, with places kept where sections are checked against each other.
+//!
+//! Invariant: what is `None` here was left out, or was noted as a fault; nothing is noted twice. Each file below reads
+//! the sections of one noun; a section becomes known by being read there.
+
+use std::net::SocketAddr;
+
+use toml::Spanned;
+
+use crate::{
+    fault::Span,
+    section::Section,
+    settings::{AccessLog, Limits, Server, Shutdown, Stamp, Tenant, Timeouts},
+    value::{Wrong, text},
+};
+
+mod listeners;
+mod process;
+mod routes;
+mod routing;
+mod tenant;
+
+pub(crate) use listeners::Listener;
+pub(crate) use routes::{HostRead, Route, TIMEOUT, Upstream};
+pub(crate) use routing::Routing;
+
+/// The whole file.
+pub(crate) struct Written {
+    pub(crate) stamp: Option<Stamp>,
+    pub(crate) server: Server,
+    pub(crate) listeners: Option<Vec<Listener>>,
+    pub(crate) admin: Spanned<SocketAddr>,
+    pub(crate) routing: Option<Routing>,
+    pub(crate) tenant: Tenant,
+    pub(crate) routes: Option<Vec<Route>>,
+    pub(crate) upstreams: Option<Vec<Upstream>>,
+    pub(crate) access_log: AccessLog,
+    pub(crate) access_log_span: Span,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) timeouts_span: Span,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Reads every section, in the order of the documentation.
+pub(crate) fn read(top: Section<'_>) -> Written {
+    top.read(|file| {
+        let access_log = file.section("access_log");
+        let timeouts = file.section("timeouts");
+        Written {
+            stamp: process::stamp(file.section("stamp")),
+            server: process::server(file.section("server")),
+            listeners: listeners::listeners(file),
+            admin: listeners::admin(file.section("admin")),
+            routing: routing::routing(file.section("routing")),
+            tenant: tenant::tenant(file.section("tenant")),
+            routes: routes::routes(file),
+            upstreams: routes::upstreams(file),
+            access_log_span: access_log.span(),
+            access_log: process::access_log(access_log),
+            limits: process::limits(file.section("limits")),
+            timeouts_span: timeouts.span(),
+            timeouts: process::timeouts(timeouts),
+            shutdown: process::shutdown(file.section("shutdown")),
+        }
+    })
+}
+
+/// `IP:PORT`; port 0 lets the system choose.
+fn address(value: &toml::de::DeValue<'_>) -> Result<SocketAddr, Wrong> {
+    text(|written| {
+        let parsed: Result<SocketAddr, _> = written.parse();
+        parsed.map_err(|_| "an address is IP:PORT, such as 127.0.0.1:8080 or [::1]:8080; names are not resolved here")
+    })(value)
+}
+
+/// The name of a route or an upstream: a label of logs and metrics.
+fn name(written: &str) -> Result<String, &'static str> {
+    let starts = written.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let rest = written.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+    match starts && rest && written.len() <= 48 {
+        true => Ok(written.to_owned()),
+        false => Err("a name is 1 to 48 of a-z 0-9 - _ and starts with a letter or digit"),
+    }
+}
+
+/// A path on this machine.
+fn path(written: &str) -> Result<std::path::PathBuf, &'static str> {
+    match written {
+        "" => Err("it names no file"),
+        // most likely the address of a store, password and all
+        _ if written.contains("://") => Err("it is a URL; write the path of a file"),
+        _ if written.contains('\0') => Err("a path holds no NUL"),
+        _ if written.ends_with('/') => Err("it names a folder; write the path of a file"),
+        _ => Ok(written.into()),
+    }
+}
+
+/// A path of HTTP, compared byte for byte: printable ASCII without query, fragment and escapes.
+fn http_path(written: &str) -> Result<String, &'static str> {
+    if !written.starts_with('/') {
+        return Err("a path starts with a slash");
+    }
+    if written.len() > 1024 {
+        return Err("a path has at most 1024 bytes");
+    }
+    if !written.bytes().all(|b| b.is_ascii_graphic() && !b"?#%\\".contains(&b)) {
+        return Err("a path is printable ASCII without blanks and without ? # % \\");
+    }
+    if written.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err("a path has no . and .. segments: it would never match");
+    }
+    Ok(written.to_owned())
+}

@@ -1,0 +1,75 @@
+//! `[[listeners]]` and `[admin]`: where connections come in.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use toml::Spanned;
+
+use super::{address, http_path};
+use crate::{
+    section::Section,
+    settings::ListenerKind,
+    value::{choice, flag, text},
+};
+
+/// Most listeners of one process.
+const LISTENERS_MAX: usize = 64;
+
+/// One of `[[listeners]]` as written.
+pub(crate) struct Listener {
+    pub(crate) kind: Option<ListenerKind>,
+    pub(crate) address: Option<Spanned<SocketAddr>>,
+    pub(crate) trust_header: Option<Spanned<bool>>,
+    pub(crate) health_path: String,
+}
+
+/// `None`: there is no list of listeners, which was noted.
+pub(super) fn listeners(file: &mut Section<'_>) -> Option<Vec<Listener>> {
+    if !file.has("listeners") {
+        let cure =
+            "write kind = \"edge\", address = \"127.0.0.1:8080\" and trust_header = true below a line [[listeners]]";
+        file.fault(&file.span(), format!("[[listeners]] is missing; {cure}"));
+    }
+    Some(file.sections("listeners", LISTENERS_MAX)?.into_iter().map(listener).collect())
+}
+
+fn listener(section: Section<'_>) -> Listener {
+    section.read(|s| {
+        let kinds = [("edge", ListenerKind::Edge), ("peer", ListenerKind::Peer)];
+        let kind = s.required("kind", "kind = \"edge\"", choice(&kinds)).map(Spanned::into_inner);
+        let address = s.required("address", "address = \"127.0.0.1:8080\"", address);
+        match kind {
+            Some(ListenerKind::Peer) => peer(s, address.as_ref()),
+            Some(ListenerKind::Edge) if !s.has("trust_header") => s.fault(&s.span(), NO_TENANT),
+            _ => {}
+        }
+        let trust_header = s.optional("trust_header", flag);
+        if let Some(distrusted) = trust_header.as_ref().filter(|trust| !*trust.get_ref()) {
+            s.fault(&distrusted.span(), NO_TENANT);
+        }
+        let health_path = s.or("health_path", "/health".to_owned(), text(http_path));
+        Listener { kind, address, trust_header, health_path }
+    })
+}
+
+/// Without the header an edge listener would answer 400 to everything.
+const NO_TENANT: &str = "an edge listener without `trust_header` cannot tell tenants apart: this version knows them by \
+                         their header only; write trust_header = true and let only Front Door or clients you trust reach it";
+
+fn peer(s: &mut Section<'_>, address: Option<&Spanned<SocketAddr>>) {
+    s.refuse("trust_header", "it belongs to edge listeners; on a peer listener other stamps name the tenant");
+    s.refuse("health_path", "it belongs to edge listeners; a peer listener answers no probes");
+    if let Some(address) = address.filter(|address| !address.get_ref().ip().is_loopback()) {
+        s.fault(
+            &address.span(),
+            "a peer listener stands on loopback, such as 127.0.0.1:8443: this version has no TLS between stamps, and \
+             whoever reaches a peer listener is believed",
+        );
+    }
+}
+
+pub(super) fn admin(section: Section<'_>) -> Spanned<SocketAddr> {
+    section.read(|s| {
+        let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
+        s.optional("address", address).unwrap_or_else(|| Spanned::new(s.span(), default))
+    })
+}

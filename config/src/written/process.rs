@@ -1,0 +1,100 @@
+//! Sections that stand for themselves: `[stamp]`, `[server]`, `[access_log]`, `[limits]`, `[timeouts]`, `[shutdown]`.
+
+use std::{num::NonZero, path::PathBuf, thread, time::Duration};
+
+use synaxis_routing::id::{Region, StampId};
+
+use super::path;
+use crate::{
+    section::Section,
+    settings::{AccessLog, Limits, Output, Server, Shutdown, Stamp, Timeouts},
+    suggest,
+    value::{count, duration, share, size, text},
+};
+
+/// Most worker threads.
+const WORKERS_MAX: usize = 1024;
+/// Most accepted connections.
+const CONNECTIONS_MAX: usize = 4 << 20;
+/// Most lines that wait for the writer of the access log.
+const LOG_QUEUE_MAX: usize = 1 << 20;
+/// Default cap of a request target in bytes.
+const URI_BYTES: usize = 8 << 10;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const THREE_DAYS: Duration = Duration::from_secs(72 * 60 * 60);
+
+pub(super) fn stamp(section: Section<'_>) -> Option<Stamp> {
+    let id = section.read(|s| s.required("id", "id = \"synaxis-weu-001\"", text(StampId::parse)))?.into_inner();
+    let region = Region::parse(id.region()).ok()?;
+    Some(Stamp { id, region })
+}
+
+pub(super) fn server(section: Section<'_>) -> Server {
+    section.read(|s| Server {
+        workers: s.or("workers", cores(), count(1..=WORKERS_MAX)),
+        connections_max: s.or("connections_max", 65_536, count(1..=CONNECTIONS_MAX)),
+    })
+}
+
+/// What the operating system lets this process use.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX)
+}
+
+pub(super) fn access_log(section: Section<'_>) -> AccessLog {
+    section.read(|s| AccessLog {
+        output: s.or("output", Output::Stdout, text(output)),
+        sample: s.or("sample", 1.0, share),
+        queue: s.or("queue", 8192, count(1..=LOG_QUEUE_MAX)),
+    })
+}
+
+fn output(written: &str) -> Result<Output, String> {
+    match written {
+        "stdout" => return Ok(Output::Stdout),
+        "off" => return Ok(Output::Off),
+        _ => {}
+    }
+    if written.contains('/') {
+        return path(written).map(|path: PathBuf| Output::File(path)).map_err(str::to_owned);
+    }
+    // a file beside the working directory would hide a slip of the pen
+    Err(match suggest::nearest(written, ["stdout", "off"].into_iter()) {
+        Some(meant) => format!("no such choice; did you mean \"{meant}\"?"),
+        None => "write \"stdout\", \"off\" or a path with a slash in it, such as \"./access.log\"".to_owned(),
+    })
+}
+
+pub(super) fn limits(section: Section<'_>) -> Limits {
+    section.read(|s| {
+        let head_bytes = s.or("head_bytes", 32 << 10, size(1 << 10..=64 << 10));
+        let uri = s.optional("uri_bytes", size(256..=64 << 10));
+        if let Some(uri) = uri.as_ref().filter(|uri| *uri.get_ref() > head_bytes) {
+            s.fault(&uri.span(), "`uri_bytes` in [limits]: it is part of the head and cannot exceed `head_bytes`");
+        }
+        let uri_bytes = uri.map_or(URI_BYTES.min(head_bytes), toml::Spanned::into_inner);
+        Limits { head_bytes, uri_bytes }
+    })
+}
+
+pub(super) fn timeouts(section: Section<'_>) -> Timeouts {
+    let seconds = Duration::from_secs;
+    section.read(|s| Timeouts {
+        connect: s.or("connect", seconds(1), duration(MILLISECOND..=MINUTE)),
+        head: s.or("head", seconds(10), duration(MILLISECOND..=HOUR)),
+        first_byte: s.or("first_byte", seconds(5), duration(MILLISECOND..=HOUR)),
+        body_idle: s.or("body_idle", seconds(30), duration(MILLISECOND..=HOUR)),
+        idle: s.or("idle", seconds(120), duration(MILLISECOND..=THREE_DAYS)),
+        upstream_idle: s.or("upstream_idle", seconds(60), duration(MILLISECOND..=THREE_DAYS)),
+    })
+}
+
+pub(super) fn shutdown(section: Section<'_>) -> Shutdown {
+    section.read(|s| Shutdown {
+        lame_duck: s.or("lame_duck", Duration::from_secs(20), duration(Duration::ZERO..=HOUR)),
+        drain: s.or("drain", Duration::from_secs(540), duration(Duration::ZERO..=THREE_DAYS)),
+    })
+}

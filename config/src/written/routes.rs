@@ -1,0 +1,97 @@
+//! `[[routes]]` and `[upstreams.NAME]`: which request goes to which app.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::{http_path, name};
+use crate::{
+    section::Section,
+    settings::{HostPattern, HttpEndpoint},
+    value::{count, duration, text},
+};
+
+/// Most routes.
+const ROUTES_MAX: usize = 1024;
+/// Most upstreams.
+const UPSTREAMS_MAX: usize = 256;
+/// Most endpoints of one upstream.
+const ENDPOINTS_MAX: usize = 256;
+/// Most idle connections that a worker keeps for one upstream.
+const IDLE_MAX: usize = 65_536;
+/// Below the 30 s of Front Door, so that our answer wins.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(25);
+
+/// One of `[[routes]]` as written.
+pub(crate) struct Route {
+    pub(crate) name: Option<Spanned<String>>,
+    pub(crate) host: HostRead,
+    pub(crate) path_prefix: Option<Spanned<String>>,
+    pub(crate) upstream: Option<Spanned<String>>,
+    pub(crate) timeout: Spanned<Duration>,
+}
+
+/// The host of a route: a faulty one must not count as every host.
+pub(crate) enum HostRead {
+    Every,
+    Pattern(HostPattern),
+    Faulty,
+}
+
+/// One of `[upstreams.NAME]` as written.
+pub(crate) struct Upstream {
+    pub(crate) name: Spanned<String>,
+    pub(crate) endpoints: Vec<Spanned<HttpEndpoint>>,
+    pub(crate) idle_max: usize,
+}
+
+/// `None`: there is no list of routes. Empty: something else stands in its place, which was noted.
+pub(super) fn routes(file: &mut Section<'_>) -> Option<Vec<Route>> {
+    let is_written = file.has("routes");
+    let routes = file.sections("routes", ROUTES_MAX);
+    if routes.as_ref().is_some_and(Vec::is_empty) {
+        file.fault(&file.span(), "[[routes]] is empty; leave it out, and everything goes to the only upstream");
+    }
+    is_written.then(|| routes.unwrap_or_default().into_iter().map(route).collect())
+}
+
+fn route(section: Section<'_>) -> Route {
+    section.read(|s| Route {
+        name: s.required("name", "name = \"api\"", text(name)),
+        host: match (s.has("host"), s.optional("host", text(HostPattern::parse))) {
+            (_, Some(pattern)) => HostRead::Pattern(pattern.into_inner()),
+            (true, None) => HostRead::Faulty,
+            (false, None) => HostRead::Every,
+        },
+        path_prefix: s.required("path_prefix", "path_prefix = \"/\"", text(http_path)),
+        upstream: s.required("upstream", "upstream = \"app\"", text(|written| Ok::<_, String>(written.to_owned()))),
+        timeout: s
+            .optional("timeout", duration(Duration::from_millis(1)..=Duration::from_secs(60 * 60)))
+            .unwrap_or_else(|| Spanned::new(s.span(), TIMEOUT)),
+    })
+}
+
+/// `None`: there are no upstreams, which was noted.
+pub(super) fn upstreams(file: &mut Section<'_>) -> Option<Vec<Upstream>> {
+    if !file.has("upstreams") {
+        let cure = "write endpoints = [\"http://127.0.0.1:9001\"] below a line [upstreams.app]";
+        file.fault(&file.span(), format!("[upstreams.NAME] is missing; {cure}"));
+    }
+    Some(file.named("upstreams", UPSTREAMS_MAX)?.into_iter().map(|(name, section)| upstream(name, section)).collect())
+}
+
+fn upstream(written: Spanned<String>, section: Section<'_>) -> Upstream {
+    section.read(|s| {
+        if let Err(wrong) = name(written.get_ref()) {
+            s.fault(&written.span(), format!("[upstreams.NAME]: {wrong}"));
+        }
+        if !s.has("endpoints") {
+            s.missing("endpoints", "endpoints = [\"http://127.0.0.1:9001\"]");
+        }
+        Upstream {
+            name: written,
+            endpoints: s.list("endpoints", 1..=ENDPOINTS_MAX, text(HttpEndpoint::parse)).unwrap_or_default(),
+            idle_max: s.or("idle_max", 256, count(0..=IDLE_MAX)),
+        }
+    })
+}

@@ -1,0 +1,224 @@
+//! Files that want to do harm: whatever is in them, loading ends with settings or faults, soon, and shows no secret.
+
+use std::{fmt::Write, path::Path, time::Instant};
+
+use proptest::prelude::*;
+use synaxis_config::{load, load_file};
+
+const MINIMAL: &str = include_str!("../../examples/minimal.toml");
+const FULL: &str = include_str!("../../examples/full.toml");
+
+/// Everything that is ever said about a text.
+fn said(text: &str) -> String {
+    match load(text, Path::new("f.toml")) {
+        Ok((settings, warnings)) => format!("{settings:?} {settings:#?} {warnings:?}"),
+        Err(faults) => {
+            assert!(!faults.as_slice().is_empty());
+            format!("{faults} {faults:?}")
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for (open, close) in [("[", "]"), ("{a=", "}")] {
+        for depth in [10, 79, 80, 81, 1000, 100_000] {
+            let text = format!("{MINIMAL}\n[server]\nworkers = {}1{}", open.repeat(depth), close.repeat(depth));
+            assert!(load(&text, Path::new("f.toml")).is_err(), "{open} {depth}");
+        }
+    }
+    for depth in [10, 100, 10_000, 400_000] {
+        let key = vec!["a"; depth].join(".");
+        assert!(load(&format!("{MINIMAL}\n[{key}]\n"), Path::new("f.toml")).is_err(), "header {depth}");
+        assert!(load(&format!("{MINIMAL}\n{key} = 1\n"), Path::new("f.toml")).is_err(), "key {depth}");
+    }
+}
+
+#[test]
+fn a_file_full_of_faults_is_told_soon_and_within_a_cap() {
+    let mut unknown = String::from(MINIMAL);
+    for i in 0..60_000 {
+        writeln!(unknown, "key{i} = 1").unwrap();
+    }
+    let mut routes = String::from(MINIMAL);
+    for i in 0..1024 {
+        writeln!(routes, "[[routes]]\nname='a'\nhost='h{i}.x'\npath_prefix='/x{i}'\nupstream='nobody'").unwrap();
+    }
+    let upstreams: String = (0..40_000).map(|i| format!("[upstreams.a{i}]\n")).collect();
+    let broken = "= = =\n".repeat(150_000);
+    for text in [unknown, routes, upstreams, broken] {
+        let start = Instant::now();
+        let faults = load(&text, Path::new("f.toml")).unwrap_err();
+        assert!(faults.as_slice().len() <= synaxis_config::fault::FAULTS_MAX);
+        assert!(faults.to_string().len() < 1 << 20);
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_secret_is_shown_nowhere_even_in_the_wrong_place() {
+    let url = "redis://user:s3cret-p4ss@127.0.0.1:6379/0?token=s3cret";
+    let good = FULL.replace("redis://127.0.0.1:6379/0", url);
+    assert!(load(&good, Path::new("f.toml")).is_ok());
+    let mut files = vec![good, format!("{MINIMAL}\n[routing]\nstore = \"{url}\"\n")];
+    // as every value of the full file, in place of it and inside it
+    for (at, _) in FULL.match_indices(" = ") {
+        let (before, rest) = FULL.split_at(at + 3);
+        let value = rest.find(['#', '\n']).map_or(rest, |end| &rest[..end]);
+        let after = &rest[value.len()..];
+        for put in
+            [format!("\"{url}\""), format!("[\"{url}\"]"), format!("{{ \"{url}\" = \"{url}\" }}"), url.to_owned()]
+        {
+            files.push(format!("{before}{put} {after}"));
+        }
+        files.push(format!("{before}{} {after}", value.replacen('"', &format!("\"{url}"), 1)));
+    }
+    // as a key, a section, a name, twice
+    files.push(format!("{MINIMAL}\n\"{url}\" = 1\n\"{url}\" = 2\n"));
+    files.push(format!("{MINIMAL}\n\"{url}\" = 1\n"));
+    files.push(format!("{MINIMAL}\n[\"{url}\"]\nx = 1\n"));
+    files.push(format!("{MINIMAL}\n[upstreams.\"{url}\"]\nx = 1\n"));
+    files.push(format!("{MINIMAL}\n[upstreams]\n\"{url}\" = 1\n"));
+    files.push(format!("{MINIMAL}\n{url}\n"));
+    assert!(files.len() > 200);
+    for file in files {
+        let said = said(&file);
+        assert!(!said.contains("s3cret"), "{said}\n{file}");
+    }
+}
+
+/// Lines as an author might write them, rightly and wrongly.
+fn line() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "id",
+        "kind",
+        "address",
+        "trust_header",
+        "health_path",
+        "workers",
+        "store",
+        "snapshot",
+        "bootstrap",
+        "sources",
+        "name",
+        "host",
+        "path_prefix",
+        "upstream",
+        "timeout",
+        "endpoints",
+        "sample",
+        "output",
+        "head_bytes",
+        "uri_bytes",
+        "idle",
+        "drain",
+        "hosts",
+        "networks",
+        "ports",
+        "schemes",
+        "stamp",
+        "listeners",
+        "routes",
+        "upstreams",
+        "upstreams.app",
+        "x",
+    ]);
+    let value = prop::sample::select(vec![
+        "1",
+        "-1",
+        "9223372036854775808",
+        "1e400",
+        "nan",
+        "true",
+        "''",
+        "'edge'",
+        "'peer'",
+        "'127.0.0.1:0'",
+        "'0.0.0.0:80'",
+        "'25s'",
+        "'-5s'",
+        "'99999999999999999999h'",
+        "'32KiB'",
+        "[]",
+        "{}",
+        "[[]]",
+        "[{}]",
+        "[{header='x'}]",
+        "{app={}}",
+        "'/'",
+        "'app'",
+        "['http://[::1]:1']",
+        "['.a']",
+        "['10.0.0.0/8']",
+        "'redis://h'",
+        "'file:x'",
+        "1979-05-27",
+        "\"\\u0000\"",
+        "'synaxis-weu-001'",
+        "'stdout'",
+        "0.5",
+        "\"\"\"\n\"\"\"",
+        "'ä€𝄞'",
+    ]);
+    let header = prop::sample::select(vec![
+        "[stamp]",
+        "[server]",
+        "[[listeners]]",
+        "[admin]",
+        "[routing]",
+        "[routing.endpoints]",
+        "[tenant]",
+        "[[routes]]",
+        "[upstreams.app]",
+        "[upstreams.b]",
+        "[upstreams]",
+        "[access_log]",
+        "[limits]",
+        "[timeouts]",
+        "[shutdown]",
+        "[x]",
+        "[[x.y]]",
+        "[listeners]",
+        "[[stamp]]",
+        "[\"\"]",
+    ]);
+    prop_oneof![
+        4 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")),
+        2 => header.prop_map(str::to_owned),
+        1 => any::<String>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        said(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn no_lines_make_it_panic(lines in prop::collection::vec(line(), 0..40)) {
+        said(&lines.join("\n"));
+    }
+
+    #[test]
+    fn no_slip_in_a_good_file_makes_it_panic(
+        from in 0..FULL.len(), length in 0..60_usize, put in "[ -~\n\"'\\[\\]{}=#.ä]{0,12}"
+    ) {
+        let bytes = FULL.as_bytes();
+        let to = (from + length).min(bytes.len());
+        let text = [&bytes[..from], put.as_bytes(), &bytes[to..]].concat();
+        said(&String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
+fn no_bytes_in_a_file_make_it_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.toml");
+    for bytes in [&b""[..], b"\0", b"\xff\xfe[\0s\0", b"\xef\xbb\xbf[stamp]\n", b"\r\r\r", b"\x7fELF\x02\x01"] {
+        std::fs::write(&file, bytes).unwrap();
+        assert!(load_file(&file).is_err(), "{bytes:?}");
+    }
+}

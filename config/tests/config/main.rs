@@ -1,0 +1,5 @@
+//! What an author of a file is told: examples that load, faults that are explained, hostile files that do no harm.
+
+mod corpus;
+mod examples;
+mod hostile;
