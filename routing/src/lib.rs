@@ -6,10 +6,14 @@
 //! [`change`] (what operators do to a table), [`store`] and [`snapshot`] (where it is kept).
 
 pub mod bundle;
+pub mod change;
 pub mod digest;
 pub mod endpoint;
 pub mod explain;
+#[cfg(test)]
+mod fixture;
 pub mod id;
+pub mod lifecycle;
 pub mod placement;
 pub mod ramp;
 pub mod rank;
