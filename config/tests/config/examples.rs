@@ -1,9 +1,14 @@
 //! The examples load, and what is not written has its default.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use synaxis_config::{
-    FILE_BYTES_MAX, Settings, load_file,
+    FILE_BYTES_MAX, Settings, load, load_file,
     settings::{
         AccessLog, Endpoints, Failover, HostPattern, HttpEndpoint, Limits, Listener, ListenerKind, OnMissing, Output,
         Shutdown, Timeouts,
@@ -22,7 +27,7 @@ fn load_example(name: &str) -> Settings {
 }
 
 fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap()
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -106,6 +111,32 @@ fn the_full_file_shows_the_defaults_where_it_says_nothing_else() {
 }
 
 #[test]
+fn a_smaller_head_means_a_smaller_uri_unless_written() {
+    let minimal = fs::read_to_string(example("minimal.toml")).unwrap();
+    for (limits, head_bytes, uri_bytes) in [
+        ("head_bytes = '4KiB'", 4096, 4096),
+        ("head_bytes = '64KiB'", 65_536, 8192),
+        ("head_bytes = 4096\nuri_bytes = 1000", 4096, 1000),
+        ("uri_bytes = '32KiB'", 32_768, 32_768),
+    ] {
+        let (settings, _) = load(&format!("{minimal}\n[limits]\n{limits}"), Path::new("f.toml")).unwrap();
+        assert_eq!(settings.limits, Limits { head_bytes, uri_bytes }, "{limits}");
+    }
+}
+
+#[test]
+fn lists_of_tables_and_dotted_keys_are_the_same_file_in_another_spelling() {
+    let compact = r#"
+        stamp.id = "synaxis-weu-001"
+        listeners = [{ kind = "edge", address = "127.0.0.1:8080", trust_header = true }]
+        upstreams = { app = { endpoints = ["http://127.0.0.1:9001"] } }
+    "#;
+    let (settings, warnings) = load(compact, Path::new("f.toml")).unwrap();
+    assert_eq!(settings, load_example("minimal.toml"));
+    assert_eq!(warnings, []);
+}
+
+#[test]
 fn the_policy_of_endpoints_knows_our_own_listeners() {
     let endpoints = load_example("full.toml").routing.unwrap().endpoints;
     assert_eq!(endpoints.schemes, [Scheme::Https]);
@@ -120,7 +151,7 @@ fn the_policy_of_endpoints_knows_our_own_listeners() {
 #[test]
 fn a_file_that_cannot_be_read_says_why() {
     let folder = tempfile::tempdir().unwrap();
-    let said = |path: &std::path::Path| {
+    let said = |path: &Path| {
         let said = load_file(path).unwrap_err().to_string();
         let prefix = format!("{}: ", path.display());
         said.strip_prefix(&prefix).unwrap_or_else(|| panic!("{said}")).to_owned()
