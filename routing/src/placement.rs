@@ -143,6 +143,11 @@ impl Placement {
     /// As [`Placement::build`].
     pub fn build_shared(table: Table, tenants: Arc<Tenants>) -> Result<Self, Refusal> {
         sanity::check(&table, &tenants)?;
+        Ok(Self::build_checked(table, tenants))
+    }
+
+    /// Builds from documents that passed [`sanity::check`].
+    pub(crate) fn build_checked(table: Table, tenants: Arc<Tenants>) -> Self {
         let members: Box<[Member]> = table.stamps.iter().map(|stamp| Member::new(&table, stamp)).collect();
         let endpoints = table.stamps.iter().map(|stamp| Endpoint::parse(&stamp.endpoint).ok()).collect();
         let mut by_id: Box<[StampIndex]> = (0u16..).take(table.stamps.len()).map(StampIndex).collect();
@@ -179,7 +184,7 @@ impl Placement {
             })
             .collect();
         placement.digest = digest::of(&placement);
-        Ok(placement)
+        placement
     }
 
     /// `(term, epoch)`.
@@ -277,7 +282,7 @@ impl Placement {
         if plain.is_some() {
             return plain;
         }
-        self.owner_by_walk(&self.seat_of(tenant, hash, slot, entry), now)
+        self.owner_of(&self.seat_of(tenant, hash, slot, entry), now)
     }
 
     fn seat<'a>(&'a self, tenant: &'a TenantId, entry: RegionIndex) -> Seat<'a> {

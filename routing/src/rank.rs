@@ -151,6 +151,9 @@ impl Eq for Place {}
 /// No stamp at this rank.
 pub(crate) const NOBODY: u16 = 0x3fff;
 
+/// Slots that are ranked together: their places fit the first-level cache. Divides every number of slots.
+pub(crate) const BLOCK: usize = 128;
+
 /// Computes the stored ranks of slot after slot for one set of takers.
 pub(crate) enum Ranker<'a> {
     /// All weights are equal: the largest scores, without logarithms. `by_tie` finds the stamp of a key's low bits.
@@ -171,34 +174,46 @@ impl<'a> Ranker<'a> {
         Self::Equal { takers, by_tie }
     }
 
-    /// The stamps of the first [`STORED`] ranks of `slot`, [`NOBODY`] where there are fewer takers.
-    #[inline]
-    pub(crate) fn stored(&self, slot: u32) -> [u16; STORED] {
+    /// The stamps of the first [`STORED`] ranks of the slots from `first` on; [`NOBODY`] where there are fewer takers.
+    pub(crate) fn rank(&self, first: u32, rows: &mut [[u16; STORED]; BLOCK]) {
         match self {
             Self::Equal { takers, by_tie } => {
-                let mut best = [0u64; STORED];
+                let mut best = [[0u64; STORED]; BLOCK];
+                // stamps outside, slots inside: what hashing derives from the salt is derived once, and neighbouring
+                // slots do not wait for each other
                 for taker in *takers {
-                    let mut key = score(slot, taker.salt) | u64::from(taker.tie);
-                    // an insertion without branches: which scores are large is chance, a branch on it is mispredicted
-                    for place in &mut best {
-                        (*place, key) = (key.max(*place), key.min(*place));
+                    for (slot, best) in (first..).zip(&mut best) {
+                        let mut key = score(slot, taker.salt) | u64::from(taker.tie);
+                        // an insertion without branches: which scores are large is chance, a branch would be mispredicted
+                        for place in best {
+                            (*place, key) = (key.max(*place), key.min(*place));
+                        }
                     }
                 }
-                best.map(|key| by_tie[(key & TIE_MASK) as usize])
+                for (row, best) in rows.iter_mut().zip(best) {
+                    *row = best.map(|key| by_tie[(key & TIE_MASK) as usize]);
+                }
             }
             Self::Weighted(takers) => {
-                let mut best = [Place::NOWHERE; STORED];
-                for taker in *takers {
-                    let place = Place::of(taker, slot);
-                    if place <= best[STORED - 1] {
-                        continue;
-                    }
-                    let above = best.iter().take_while(|other| **other > place).count();
-                    best[above..].rotate_right(1);
-                    best[above] = place;
+                for (slot, row) in (first..).zip(rows) {
+                    *row = nearest(takers, slot);
                 }
-                best.map(|place| place.stamp)
             }
         }
     }
+}
+
+/// The general case: the nearest takers of a slot, whatever their weights.
+fn nearest(takers: &[Taker], slot: u32) -> [u16; STORED] {
+    let mut best = [Place::NOWHERE; STORED];
+    for taker in takers {
+        let place = Place::of(taker, slot);
+        if place <= best[STORED - 1] {
+            continue;
+        }
+        let above = best.iter().take_while(|other| **other > place).count();
+        best[above..].rotate_right(1);
+        best[above] = place;
+    }
+    best.map(|place| place.stamp)
 }

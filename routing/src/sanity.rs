@@ -282,13 +282,14 @@ pub fn admit_beside(
         is_newer(&head, current)?;
     }
     let (head, table) = bundle.decode_fleet()?;
-    check_endpoints(&table, policy)?;
-    check_loss(&table, current)?;
     let tenants: Arc<Tenants> = match applied {
         Some((before, placement)) if before.tenants == bundle.tenants => placement.tenants_shared(),
         _ => Arc::new(bundle.decode_tenants()?),
     };
-    let placement = Placement::build_shared(table, tenants)?;
+    check(&table, &tenants)?;
+    check_endpoints(&table, policy)?;
+    check_loss(&table, current)?;
+    let placement = Placement::build_checked(table, tenants);
     let built = placement.digest();
     if built.to_string() != head.digest {
         return Err(Refusal::DigestMismatch { head: head.digest, built });

@@ -83,7 +83,7 @@ fn a_second_spelling_of_an_address_is_refused() {
         "169.254.43518",
         "[0:0:0:0:0:0:0:1]",
         "[::0001]",
-        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
         "127.0.0.1.",
     ] {
         let text = format!("https://{host}:8443");

@@ -4,7 +4,7 @@
 //! decides whether anything else needs to be looked at.
 
 use super::{Member, StampIndex};
-use crate::rank::{NOBODY, Ranker, STORED, Taker};
+use crate::rank::{BLOCK, NOBODY, Ranker, STORED, Taker};
 
 /// A listed tenant with a rule of its own hashes to this slot.
 const LISTED: u16 = 1 << 15;
@@ -26,11 +26,15 @@ impl Columns {
         let slots = 1u32 << slots_log2;
         let ranker = Ranker::new(&takers);
         let mut ranks: [Box<[u16]>; STORED] = std::array::from_fn(|_| vec![NOBODY; slots as usize].into_boxed_slice());
-        let [first, second, third, fourth] = &mut ranks;
-        let rows = first.iter_mut().zip(second.iter_mut()).zip(third.iter_mut().zip(fourth.iter_mut()));
-        for (slot, ((first, second), (third, fourth))) in (0..slots).zip(rows) {
-            [*first, *second, *third, *fourth] = ranker.stored(slot);
+        let mut rows = [[NOBODY; STORED]; BLOCK];
+        for start in (0..slots).step_by(BLOCK) {
+            ranker.rank(start, &mut rows);
+            for (rank, column) in ranks.iter_mut().enumerate() {
+                let block = &mut column[start as usize..][..BLOCK];
+                block.iter_mut().zip(&rows).for_each(|(word, row)| *word = row[rank]);
+            }
         }
+        let first = &mut ranks[0];
         if takers.iter().any(|taker| !members[usize::from(taker.stamp)].is_steady()) {
             for word in first.iter_mut() {
                 if !members[usize::from(*word & STAMP)].is_steady() {

@@ -107,7 +107,12 @@ impl Placement {
     }
 
     /// First holder; else the first Active stamp, which serves until somebody holds; else the first Draining one.
-    pub(super) fn owner_by_walk(&self, seat: &Seat<'_>, now: Millis) -> Option<StampIndex> {
+    pub(super) fn owner_of(&self, seat: &Seat<'_>, now: Millis) -> Option<StampIndex> {
+        // the usual end of the walk is its first step: a stamp that holds everything always
+        let first = self.pin_in_service(seat).or_else(|| self.first_rank(seat))?;
+        if seat.strict || self.member(first).is_steady() {
+            return Some(StampIndex(first));
+        }
         let (mut active, mut last_resort) = (None, None);
         for passed in self.walk(seat, now) {
             if passed.hold.holds() {
@@ -117,6 +122,12 @@ impl Placement {
             place.get_or_insert(passed.stamp);
         }
         active.or(last_resort)
+    }
+
+    /// The rank with which the walk begins when no pin comes before it.
+    fn first_rank(&self, seat: &Seat<'_>) -> Option<u16> {
+        let mut sets = seat.itinerary.sets().take_while(|_| !seat.strict);
+        sets.find_map(|set| self.columns.get(usize::from(set))?.rank(0, seat.slot))
     }
 
     /// The ranks of one set of columns, from 1: stored ones first, then by ranking all of its takers.
