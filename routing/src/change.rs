@@ -81,7 +81,7 @@ pub enum Refused {
     },
     /// The tenant has no pin.
     #[error("tenant {0} has no pin; `stampctl tenant list` shows the listed tenants")]
-    NotPinned(TenantId),
+    NotPinned(Box<TenantId>), // boxed: a tenant id is 132 bytes
     /// The id is taken.
     #[error("stamp {stamp} is registered already, it is {state}")]
     Exists {
@@ -133,7 +133,7 @@ pub enum Refused {
     #[error("tenant {tenant} may only be served in {allowed}, but {stamp} is in {region}")]
     Residency {
         /// The tenant.
-        tenant: TenantId,
+        tenant: Box<TenantId>,
         /// The stamp.
         stamp: StampId,
         /// Its region.

@@ -356,7 +356,7 @@ impl fmt::Display for Overdue {
 /// The gravest limit that a stamp has passed, if any.
 #[must_use]
 pub fn overdue_stamp(stamp: &Stamp, now: Millis) -> Option<Overdue> {
-    let passed = LIMITS.iter().filter(|limit| limit.state == stamp.state).filter_map(|limit| {
+    let mut passed = LIMITS.iter().filter(|limit| limit.state == stamp.state).filter_map(|limit| {
         let due_at =
             stamp.deadlines.get(limit.name).copied().unwrap_or_else(|| stamp.since.saturating_add(limit.after));
         (due_at <= now).then(|| Overdue {
@@ -368,7 +368,7 @@ pub fn overdue_stamp(stamp: &Stamp, now: Millis) -> Option<Overdue> {
             due: limit.due,
         })
     });
-    passed.last()
+    passed.next_back()
 }
 
 /// Every stamp that has been in its state for too long, at most one entry each, in the table's order.

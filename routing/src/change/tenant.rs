@@ -27,7 +27,8 @@ impl Fleet {
         let entry = after.tenants.entry(tenant).or_default();
         if let Some(allowed) = entry.regions.as_ref().filter(|allowed| !allowed.contains(&stamp.region)) {
             let allowed = join(allowed.iter());
-            return Err(Refused::Residency { tenant, stamp: id.clone(), region: stamp.region.clone(), allowed });
+            let (tenant, stamp, region) = (Box::new(tenant), id.clone(), stamp.region.clone());
+            return Err(Refused::Residency { tenant, stamp, region, allowed });
         }
         if entry.pin.as_ref() == Some(id) && entry.pin_mode == Some(mode) {
             return Err(Refused::Nothing(format!("tenant {tenant} is pinned to {id} already ({})", words(mode))));
@@ -45,7 +46,7 @@ impl Fleet {
         let mut after = self.clone();
         for tenant in tenants {
             let entry = after.tenants.get_mut(tenant).filter(|entry| entry.pin.is_some());
-            let Some(entry) = entry else { return Err(Refused::NotPinned(*tenant)) };
+            let Some(entry) = entry else { return Err(Refused::NotPinned(Box::new(*tenant))) };
             entry.pin = None;
             entry.pin_mode = None;
             if *entry == Tenant::default() {

@@ -37,7 +37,7 @@ impl Fleet {
     /// # Errors
     /// [`Refused::StrictlyPinned`] as for a rollback; [`Refused::Invalid`] when a counter is exhausted.
     pub fn restore(
-        content: Self,
+        content: &Self,
         current: Option<&Self>,
         shown: &[Version],
         how: &str,
@@ -69,7 +69,7 @@ impl Fleet {
         after.table.term = version.term;
         after.table.epoch = version.epoch;
         // the yardstick is what it replaces; without that, its own content
-        let before = current.unwrap_or(&content).yardstick();
+        let before = current.unwrap_or(content).yardstick();
         after.table.previous = Previous { epoch, takers: before.takers };
         after.seal(current, format!("{how}: restore the content of {from} as {version}"), warnings, now)
     }
