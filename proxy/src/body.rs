@@ -1,0 +1,249 @@
+//! The bodies that pass through: a client's upload on its way up, an upstream's answer on its way down, our own replies.
+//!
+//! Data is `Bytes` everywhere; nothing is buffered beyond what hyper holds, and back-pressure passes through. The
+//! request's record lives inside the answer's body, so that it closes when the body ends or is dropped.
+
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::{
+    telemetry::record::Record,
+    upstream::{link::Link, pool::Pools},
+};
+
+/// A client's request body, which an attempt can give back as long as nobody has polled it.
+#[derive(Clone, Default)]
+pub struct Upload(Option<Rc<Slot>>);
+
+struct Slot {
+    body: RefCell<Incoming>,
+    polled: Cell<bool>,
+    ended: Cell<bool>,
+}
+
+impl Upload {
+    /// Takes a request's body. An empty one costs nothing.
+    #[must_use]
+    pub fn new(body: Incoming) -> Self {
+        if body.is_end_stream() {
+            return Self(None);
+        }
+        let slot = Slot { body: RefCell::new(body), polled: Cell::new(false), ended: Cell::new(false) };
+        Self(Some(Rc::new(slot)))
+    }
+
+    /// The body to hand to one attempt.
+    #[must_use]
+    pub fn body(&self) -> RequestBody {
+        RequestBody(self.0.clone())
+    }
+
+    /// Whether some of it may be gone: then no other attempt can have it.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        self.0.as_ref().is_some_and(|slot| slot.polled.get())
+    }
+
+    /// Whether all of it was taken by the attempt.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.0.as_ref().is_none_or(|slot| slot.ended.get())
+    }
+
+    /// Its exact length in bytes, if that is known; 0 when there is none.
+    #[must_use]
+    pub fn exact(&self) -> Option<u64> {
+        self.0.as_ref().map_or(Some(0), |slot| slot.body.borrow().size_hint().exact())
+    }
+}
+
+/// An [`Upload`] on the wire.
+pub struct RequestBody(Option<Rc<Slot>>);
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(slot) = &self.0 else { return Poll::Ready(None) };
+        let mut body = slot.body.borrow_mut();
+        let poll = Pin::new(&mut *body).poll_frame(cx);
+        match &poll {
+            Poll::Pending => {}
+            Poll::Ready(None) => slot.ended.set(true),
+            Poll::Ready(Some(_)) => {
+                slot.polled.set(true);
+                slot.ended.set(body.is_end_stream());
+            }
+        }
+        match poll {
+            // request trailers are dropped: merging them upstream is how fields get smuggled (RFC 9110 §6.5.1)
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                slot.ended.set(true);
+                Poll::Ready(None)
+            }
+            poll => poll,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|slot| slot.body.borrow().is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |slot| slot.body.borrow().size_hint())
+    }
+}
+
+/// An upstream's answer on its way down, driving the connection that it comes from.
+pub struct UpstreamBody {
+    incoming: Incoming,
+    driven: Option<Driven>,
+}
+
+struct Driven {
+    link: Box<Link>,
+    pools: Pools,
+    idle_max: usize,
+}
+
+impl UpstreamBody {
+    /// A body that drives its connection and returns it to the pool when it has ended.
+    #[must_use]
+    pub fn driving(incoming: Incoming, link: Box<Link>, pools: Pools, idle_max: usize) -> Self {
+        let mut body = Self { incoming, driven: Some(Driven { link, pools, idle_max }) };
+        body.release_if_ended();
+        body
+    }
+
+    /// A body whose connection is driven elsewhere.
+    #[must_use]
+    pub fn detached(incoming: Incoming) -> Self {
+        Self { incoming, driven: None }
+    }
+
+    fn release_if_ended(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some(Driven { link, pools, idle_max }) = self.driven.take() {
+            pools.checkin(link, idle_max);
+        }
+    }
+}
+
+impl http_body::Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let Some(driven) = &mut this.driven else { return Pin::new(&mut this.incoming).poll_frame(cx) };
+        // take what has already come before asking the socket for more, or a fast upstream would outrun the client
+        let mut noop = Context::from_waker(Waker::noop());
+        let mut poll = Pin::new(&mut this.incoming).poll_frame(&mut noop);
+        if poll.is_pending() {
+            let over = driven.link.drive(cx).is_ready();
+            poll = Pin::new(&mut this.incoming).poll_frame(&mut noop);
+            if poll.is_pending() {
+                if over {
+                    // hyper resolves the body when its connection ends; should it ever not, nobody would wake us
+                    this.driven = None;
+                    return Pin::new(&mut this.incoming).poll_frame(cx);
+                }
+                return Poll::Pending;
+            }
+        }
+        match &poll {
+            Poll::Ready(Some(Ok(_))) => this.release_if_ended(),
+            Poll::Ready(Some(Err(_))) => this.driven = None,
+            Poll::Ready(None) => this.release(),
+            Poll::Pending => {}
+        }
+        poll
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// An answer's body, with the record of its request.
+pub struct Body {
+    content: Content,
+    record: Record,
+}
+
+/// Where an answer's bytes come from.
+pub enum Content {
+    /// Nowhere.
+    Empty,
+    /// From us, at once.
+    Full(Bytes),
+    /// From an upstream.
+    Upstream(UpstreamBody),
+}
+
+impl Body {
+    /// A body that closes `record` when it ends.
+    #[must_use]
+    pub fn new(content: Content, record: Record) -> Self {
+        Self { content, record }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let poll = match &mut this.content {
+            Content::Empty => Poll::Ready(None),
+            Content::Full(_) => {
+                let Content::Full(bytes) = std::mem::replace(&mut this.content, Content::Empty) else {
+                    return Poll::Ready(None);
+                };
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Content::Upstream(body) => Pin::new(body).poll_frame(cx),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &poll
+            && let Some(data) = frame.data_ref()
+        {
+            this.record.bytes += data.len() as u64;
+        }
+        poll
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Empty => true,
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Upstream(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What all connections share: the [`Snapshot`] (what should be) and the [`DataPlane`] around it.
+//!
+//! A snapshot is immutable and swapped whole; a request loads it once and drops it before the first byte of a body.
+//! `control` is the only writer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use synaxis_config::settings::Settings;
+use synaxis_routing::{
+    endpoint::EndpointPolicy,
+    placement::{Placement, RegionIndex, StampIndex},
+    table::Millis,
+};
+
+use crate::{
+    shutdown::Shutdown,
+    telemetry::metrics::Metrics,
+    upstream::target::{Target, Targets},
+};
+
+/// What should be.
+pub struct Snapshot {
+    /// The settings as run.
+    pub settings: Arc<Settings>,
+    /// App endpoints, by upstream, in the settings' order.
+    pub apps: Vec<Vec<Arc<Target>>>,
+    /// The routing table, once one is loaded.
+    pub fleet: Option<Arc<Fleet>>,
+    /// Whether a pool of this index is still meant by anything here.
+    pub live_pools: Vec<bool>,
+}
+
+/// The routing table from this stamp's point of view.
+pub struct Fleet {
+    /// The table as built.
+    pub placement: Placement,
+    /// Its exact bytes, for peers and `recover`; one envelope.
+    pub envelope: Bytes,
+    /// This stamp, if the table knows it.
+    pub me: Option<StampIndex>,
+    /// This proxy's region; the table's first when it does not know ours.
+    pub entry: RegionIndex,
+    /// Peer targets, by stamp; `None` where a stamp's endpoint cannot be used.
+    pub peers: Vec<Option<Arc<Target>>>,
+    /// `TERM.EPOCH` as a field value.
+    pub version: http::HeaderValue,
+}
+
+/// What all threads of one server share.
+pub struct DataPlane {
+    /// The current snapshot; [`crate::control`] stores, everybody else loads.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The server's metrics.
+    pub metrics: Arc<Metrics>,
+    /// Where the process stands on its way out.
+    pub shutdown: Shutdown,
+    /// Every target ever named.
+    pub targets: Targets,
+    /// Where peers may be.
+    pub policy: EndpointPolicy,
+    /// The store's clock.
+    pub clock: Clock,
+    /// What each worker is doing.
+    pub workers: Vec<Load>,
+}
+
+/// What one worker is doing; the acceptor deals by it, `/livez` judges by it.
+#[derive(Clone, Default)]
+pub struct Load {
+    /// Requests in flight.
+    pub in_flight: Arc<AtomicUsize>,
+    /// Open downstream connections.
+    pub connections: Arc<AtomicUsize>,
+    /// Ticks of its sweeper so far.
+    pub ticks: Arc<AtomicUsize>,
+}
+
+impl DataPlane {
+    /// Requests in flight on all workers.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.workers.iter().map(|load| load.in_flight.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Open downstream connections of all workers.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.workers.iter().map(|load| load.connections.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// The routing store's clock: this host's, plus an offset that control keeps up to date.
+pub struct Clock {
+    origin: Instant,
+    origin_ms: i64,
+    offset_ms: AtomicI64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            origin: Instant::now(),
+            origin_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            offset_ms: AtomicI64::new(0),
+        }
+    }
+}
+
+impl Clock {
+    /// The store's clock at `instant`, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn at(&self, instant: Instant) -> Millis {
+        let elapsed = i64::try_from(instant.duration_since(self.origin).as_millis()).unwrap_or(i64::MAX);
+        let now = self.origin_ms.saturating_add(elapsed).saturating_add(self.offset_ms.load(Ordering::Relaxed));
+        u64::try_from(now).unwrap_or_default()
+    }
+
+    /// Milliseconds since the Unix epoch on this host's clock at `instant`, without the offset.
+    #[must_use]
+    pub fn host(&self, instant: Instant) -> Millis {
+        let elapsed = i64::try_from(instant.duration_since(self.origin).as_millis()).unwrap_or(i64::MAX);
+        u64::try_from(self.origin_ms.saturating_add(elapsed)).unwrap_or_default()
+    }
+
+    /// Sets the offset of the store's clock to this host's, in milliseconds.
+    pub fn set_offset(&self, offset_ms: i64) {
+        self.offset_ms.store(offset_ms, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,5 @@
+//! Facts of one request become metrics and a log line. Nothing here decides anything.
+
+pub mod access_log;
+pub mod metrics;
+pub mod record;

@@ -1,0 +1,173 @@
+//! Every metric, declared once, its handles resolved once on the server's own recorder.
+//!
+//! Invariant: no label value comes from a request; the number of series is fixed by this file and the settings.
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// Upper bounds of the duration buckets, in seconds: OpenTelemetry's, with three below 5 ms for the proxy's own share.
+const DURATION_BUCKETS: [f64; 17] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Status classes by `status / 100 - 1`.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Handles of one server's metrics.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    /// Requests answered, by status class.
+    pub requests: [Counter; 5],
+    /// Start of a request to the end of its answer's body, in seconds.
+    pub server_duration: Histogram,
+    /// Start of an attempt to its answer's head, in seconds.
+    pub client_duration: Histogram,
+    /// Requests in flight.
+    pub in_flight: Gauge,
+    /// Open downstream connections.
+    pub connections: Gauge,
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Connections closed at once because the cap was reached.
+    pub connections_refused: Counter,
+    /// Connections closed by the sweeper.
+    pub connections_expired: Counter,
+    /// Accept errors that made the acceptor pause.
+    pub accept_errors: Counter,
+    /// Heads that the HTTP library refused before the pipeline saw a request.
+    pub heads_refused: Counter,
+    /// Requests that met a reused upstream connection.
+    pub pool_reused: Counter,
+    /// Requests that opened an upstream connection.
+    pub pool_opened: Counter,
+    /// Requests sent to another stamp.
+    pub forwarded: Counter,
+    /// Requests that moved on to the next candidate.
+    pub failovers: Counter,
+    /// Access log lines dropped because the queue was full.
+    pub log_dropped: Counter,
+    /// Panics caught; each cost at most one connection.
+    pub panics: Counter,
+    /// Epoch of the applied table.
+    pub routing_epoch: Gauge,
+    /// Term of the applied table.
+    pub routing_term: Gauge,
+    /// Seconds since the store last confirmed the applied table.
+    pub routing_table_age: Gauge,
+    /// Failed reads of the routing store.
+    pub routing_store_errors: Counter,
+    /// Stamps by state: active, ready, creating, draining, failed.
+    pub stamps: [Gauge; 5],
+}
+
+impl Metrics {
+    /// A recorder of its own with every handle registered.
+    ///
+    /// # Errors
+    /// [`BuildError`] when the exporter refuses the bucket bounds.
+    pub fn new() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("duration_seconds".into()), &DURATION_BUCKETS)?
+            .build_recorder();
+        let make = Register(&recorder);
+        let metrics = Self {
+            requests: CLASSES.map(|class| {
+                make.counter_with("http_server_requests_total", "Requests answered", &[("status_class", class)])
+            }),
+            server_duration: make.duration("http_server_request_duration_seconds", "Start to end of the answer's body"),
+            client_duration: make.duration("http_client_request_duration_seconds", "Attempt to the answer's head"),
+            in_flight: make.gauge("request_queue_length", "Requests in flight"),
+            connections: make.gauge("connections", "Open downstream connections"),
+            accepted: make.counter("connections_accepted_total", "Connections accepted"),
+            connections_refused: make.counter("connections_refused_total", "Connections over the cap, closed at once"),
+            connections_expired: make.counter("connections_expired_total", "Connections that outstayed a time limit"),
+            accept_errors: make.counter("accept_errors_total", "Accept errors that made the acceptor pause"),
+            heads_refused: make.counter("heads_refused_total", "Heads refused before a request was seen"),
+            pool_reused: make.counter_with(
+                "upstream_checkouts_total",
+                "Upstream connections used",
+                &[("kind", "reused")],
+            ),
+            pool_opened: make.counter_with(
+                "upstream_checkouts_total",
+                "Upstream connections used",
+                &[("kind", "opened")],
+            ),
+            forwarded: make.counter("forwarded_total", "Requests sent to another stamp"),
+            failovers: make.counter("failovers_total", "Requests that moved on to the next candidate"),
+            log_dropped: make.counter("access_log_dropped_total", "Access log lines dropped, queue full"),
+            panics: make.counter("panics_total", "Panics caught"),
+            routing_epoch: make.gauge("routing_epoch", "Epoch of the applied table"),
+            routing_term: make.gauge("routing_term", "Term of the applied table"),
+            routing_table_age: make.gauge("routing_table_age_seconds", "Since the store confirmed the applied table"),
+            routing_store_errors: make.counter("routing_store_errors_total", "Failed reads of the routing store"),
+            stamps: ["active_stamps", "ready_stamps", "creating_stamps", "draining_stamps", "failed_stamps"]
+                .map(|name| make.gauge(name, "Stamps in this state")),
+            handle: recorder.handle(),
+            recorder,
+        };
+        Ok(metrics)
+    }
+
+    /// A counter `local_replies_total{reason}`; for tables of handles that are filled once.
+    pub fn local_reply(&self, reason: &'static str) -> Counter {
+        Register(&self.recorder).counter_with(
+            "local_replies_total",
+            "Answers the proxy made itself",
+            &[("reason", reason)],
+        )
+    }
+
+    /// Counts a refused table. Rare, so the lookup by label is fine here.
+    pub fn table_refused(&self, reason: &'static str) {
+        Register(&self.recorder)
+            .counter_with("routing_refusals_total", "Tables refused", &[("reason", reason)])
+            .increment(1);
+    }
+
+    /// The exposition text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Moves recorded samples into buckets. Must run every few seconds, scraped or not, or memory grows.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// Counts one answered request.
+    pub fn answered(&self, status: u16) {
+        let class = usize::from(status / 100).saturating_sub(1).min(CLASSES.len() - 1);
+        self.requests[class].increment(1);
+    }
+}
+
+struct Register<'a>(&'a PrometheusRecorder);
+
+impl Register<'_> {
+    fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
+        Key::from_parts(name, labels.iter().map(|(key, value)| Label::new(*key, *value)).collect::<Vec<_>>())
+    }
+
+    fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+        self.counter_with(name, help, &[])
+    }
+
+    fn counter_with(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &'static str)]) -> Counter {
+        self.0.describe_counter(name.into(), None, help.into());
+        self.0.register_counter(&Self::key(name, labels), &META)
+    }
+
+    fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+        self.0.describe_gauge(name.into(), None, help.into());
+        self.0.register_gauge(&Self::key(name, &[]), &META)
+    }
+
+    fn duration(&self, name: &'static str, help: &'static str) -> Histogram {
+        self.0.describe_histogram(name.into(), Some(Unit::Seconds), help.into());
+        self.0.register_histogram(&Self::key(name, &[]), &META)
+    }
+}
+
+static META: Metadata<'static> = Metadata::new("synaxis", Level::INFO, None);

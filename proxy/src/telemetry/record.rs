@@ -1,0 +1,116 @@
+//! The facts of one request. Stages write, telemetry reads; it closes when the answer's body ends or is dropped.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use serde::Serialize;
+use synaxis_routing::{id::TenantId, version::Version};
+
+use crate::telemetry::{access_log::AccessLog, metrics::Metrics};
+
+/// What every request of one worker reports to.
+pub struct Sink {
+    /// The server's metrics.
+    pub metrics: Arc<Metrics>,
+    /// The access log, when it is on.
+    pub access_log: Option<AccessLog>,
+    /// Requests in flight on this worker; the acceptor reads it.
+    pub in_flight: Arc<AtomicUsize>,
+}
+
+/// The facts of one request.
+pub struct Record {
+    sink: Arc<Sink>,
+    started: Instant,
+    /// Status of the answer.
+    pub status: u16,
+    /// Bytes of the answer's body so far.
+    pub bytes: u64,
+    /// Attempts made upstream.
+    pub attempts: u8,
+    /// Only filled when the request is logged.
+    pub line: Option<Box<Line>>,
+}
+
+/// What the log line says beyond the metrics. Field names are public.
+#[derive(Default, Serialize)]
+pub struct Line {
+    ts: u64,
+    /// W3C trace id, from `traceparent`.
+    pub trace_id: Option<String>,
+    /// Request method.
+    pub method: String,
+    /// Host as received.
+    pub host: Option<String>,
+    /// Path without its query: queries carry secrets.
+    pub path: String,
+    status: u16,
+    bytes: u64,
+    duration_ms: f64,
+    /// Start to the upstream's head, in milliseconds.
+    pub ttfb_ms: Option<f64>,
+    /// The tenant, once it is valid.
+    pub tenant: Option<TenantId>,
+    /// The stamp that answered.
+    pub stamp: Option<String>,
+    /// Table version of the decision.
+    pub epoch: Option<String>,
+    /// 1 when another stamp sent it here.
+    pub hop: u8,
+    /// Route name.
+    pub route: Option<String>,
+    attempts: u8,
+    /// Reason token of a local reply.
+    pub reason: Option<&'static str>,
+    /// Client address.
+    pub client: String,
+    /// `edge` or `peer`.
+    pub listener: &'static str,
+}
+
+impl Line {
+    /// Notes the version of the table that decided.
+    pub fn decided_at(&mut self, version: Version) {
+        self.epoch = Some(version.to_string());
+    }
+}
+
+impl Record {
+    /// Opens the record of a request that began at `started`.
+    pub fn open(sink: &Arc<Sink>, started: Instant) -> Self {
+        sink.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { sink: Arc::clone(sink), started, status: 0, bytes: 0, attempts: 0, line: None }
+    }
+
+    /// Time since the start, in milliseconds, at `now`.
+    #[must_use]
+    pub fn elapsed_ms(&self, now: Instant) -> f64 {
+        now.duration_since(self.started).as_secs_f64() * 1e3
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let elapsed = self.started.elapsed();
+        let sink = &self.sink;
+        sink.in_flight.fetch_sub(1, Ordering::Relaxed);
+        sink.metrics.answered(self.status);
+        sink.metrics.server_duration.record(elapsed.as_secs_f64());
+        let (Some(mut line), Some(log)) = (self.line.take(), &sink.access_log) else { return };
+        line.ts = std::time::UNIX_EPOCH
+            .elapsed()
+            .map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+            .unwrap_or_default();
+        line.status = self.status;
+        line.bytes = self.bytes;
+        line.duration_ms = elapsed.as_secs_f64() * 1e3;
+        line.attempts = self.attempts;
+        // every field is a number or text, so this cannot fail; an empty line would still be better than a panic
+        log.write(serde_json::to_string(&line).unwrap_or_default());
+    }
+}

@@ -1,0 +1,190 @@
+//! One attempt: check out or open a connection, send, wait for the head.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use synaxis_routing::endpoint::EndpointPolicy;
+
+use crate::{
+    body::{Upload, UpstreamBody},
+    telemetry::metrics::Metrics,
+    upstream::{
+        connect::{ConnectError, connect},
+        link::Link,
+        pool::Pools,
+        target::Target,
+        timer::Deadline,
+        wire::Wire,
+    },
+};
+
+/// What is known of a failed request's fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Not a byte left this process: any method may be tried elsewhere.
+    No,
+    /// It may have been executed.
+    Maybe,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// No connection.
+    #[error("cannot connect to {0}")]
+    Connect(#[from] ConnectError),
+    /// The connection ended before the head of an answer.
+    #[error("the connection broke before an answer: {0}")]
+    Reset(String),
+    /// What came is no valid HTTP answer.
+    #[error("the answer is not valid HTTP: {0}")]
+    Invalid(String),
+    /// The request's deadline passed before the head of an answer.
+    #[error("no answer in time")]
+    Timeout,
+    /// The client's own request broke off while it was being sent.
+    #[error("the client's request broke off")]
+    Client,
+}
+
+/// A failed attempt.
+#[derive(Debug)]
+pub struct Failed {
+    /// What is known of the request's fate.
+    pub sent: Sent,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// The clonable head of a request, ready for egress.
+#[derive(Clone)]
+pub struct Head {
+    /// Method.
+    pub method: Method,
+    /// Origin form.
+    pub uri: Uri,
+    /// Fields with their framing set.
+    pub headers: HeaderMap,
+}
+
+/// What an attempt uses of its worker.
+pub struct Means<'a> {
+    /// The worker's idle connections.
+    pub pools: &'a Pools,
+    /// The server's metrics.
+    pub metrics: &'a Metrics,
+    /// Where peers may be.
+    pub policy: &'a EndpointPolicy,
+    /// Limit of a connect.
+    pub connect: Duration,
+    /// Idle connections kept per target.
+    pub idle_max: usize,
+}
+
+/// Sends one request and waits for the head of its answer.
+///
+/// A pooled connection that turns out to be closed before a byte was sent is replaced at once; that is not an attempt
+/// of its own.
+///
+/// # Errors
+/// [`Failed`], with what is known of the request's fate.
+pub async fn send(
+    means: &Means<'_>,
+    target: &Arc<Target>,
+    head: &Head,
+    upload: &Upload,
+    deadline: &Deadline,
+) -> Result<Response<UpstreamBody>, Failed> {
+    let mut now = Instant::now();
+    while let Some(link) = means.pools.checkout(target.pool, now) {
+        means.metrics.pool_reused.increment(1);
+        match exchange(means, link, head, upload, deadline).await {
+            // a connection that died in the pool says nothing about the endpoint
+            Err(Failed { sent: Sent::No, cause: Cause::Reset(_) }) if !upload.is_polled() => now = Instant::now(),
+            outcome => return outcome,
+        }
+    }
+    let limit = means.connect.min(deadline.at().saturating_duration_since(now));
+    let stream =
+        connect(target, means.policy, limit).await.map_err(|error| Failed { sent: Sent::No, cause: error.into() })?;
+    means.metrics.pool_opened.increment(1);
+    let link = Link::handshake(Arc::clone(target), Wire::new(stream), now)
+        .await
+        .map_err(|error| Failed { sent: Sent::No, cause: Cause::Reset(error.to_string()) })?;
+    exchange(means, link, head, upload, deadline).await
+}
+
+async fn exchange(
+    means: &Means<'_>,
+    mut link: Box<Link>,
+    head: &Head,
+    upload: &Upload,
+    deadline: &Deadline,
+) -> Result<Response<UpstreamBody>, Failed> {
+    let mut request = Request::new(upload.body());
+    request.method_mut().clone_from(&head.method);
+    request.uri_mut().clone_from(&head.uri);
+    request.headers_mut().clone_from(&head.headers);
+
+    let written_before = link.traffic.written();
+    let outcome = {
+        let mut answer = pin!(link.sender.try_send_request(request));
+        // split borrow: the answer's future borrows nothing of the link once it is made
+        poll_fn(|cx| {
+            let over = link.drive(cx).is_ready();
+            if let Poll::Ready(outcome) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Poll::Ready(Some(outcome));
+            }
+            // an ended connection has resolved the answer above; a passed deadline has not
+            if over || deadline.poll_expired(cx).is_ready() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    };
+    let sent = || if link.traffic.written() == written_before { Sent::No } else { Sent::Maybe };
+    match outcome {
+        Some(Ok(answer)) => accept(means, link, answer, upload),
+        None => Err(Failed { sent: sent(), cause: Cause::Timeout }),
+        Some(Err(mut error)) => {
+            let sent = if error.take_message().is_some() { Sent::No } else { sent() };
+            Err(Failed { sent, cause: cause(error.error()) })
+        }
+    }
+}
+
+fn cause(error: &hyper::Error) -> Cause {
+    if error.is_user() {
+        Cause::Client
+    } else if error.is_parse() {
+        Cause::Invalid(error.to_string())
+    } else {
+        Cause::Reset(error.to_string())
+    }
+}
+
+/// Takes the head and decides who drives the connection from here on.
+fn accept(
+    means: &Means<'_>,
+    link: Box<Link>,
+    answer: Response<hyper::body::Incoming>,
+    upload: &Upload,
+) -> Result<Response<UpstreamBody>, Failed> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // nobody asked for it (RFC 9110 §15.2.2): the connection no longer speaks HTTP
+        return Err(Failed { sent: Sent::Maybe, cause: Cause::Invalid("101 without being asked".into()) });
+    }
+    let (parts, incoming) = answer.into_parts();
+    let body = if upload.is_ended() {
+        UpstreamBody::driving(incoming, link, means.pools.clone(), means.idle_max)
+    } else {
+        // the answer came first: both directions must go on independently, and the connection is never used again
+        crate::tasks::spawn_local(link.run());
+        UpstreamBody::detached(incoming)
+    };
+    Ok(Response::from_parts(parts, body))
+}

@@ -1,0 +1,71 @@
+//! Opening an upstream connection, within its time limit and the endpoint policy.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use synaxis_routing::endpoint::EndpointPolicy;
+use tokio::net::{TcpStream, lookup_host};
+
+use crate::upstream::target::Target;
+
+/// Why no connection came about. Nothing was sent in any case.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name has no address.
+    #[error("{0}: the name does not resolve")]
+    Resolve(String),
+    /// The table's endpoint leads where no request may go.
+    #[error("{0}: {1}")]
+    Forbidden(SocketAddr, String),
+    /// Refused, unreachable, or another error of the socket.
+    #[error("{0}: {1}")]
+    Io(SocketAddr, io::Error),
+    /// The connect time limit passed.
+    #[error("{host}:{port}: no connection within {limit:?}")]
+    Timeout {
+        /// Host dialled.
+        host: String,
+        /// Port dialled.
+        port: u16,
+        /// The limit.
+        limit: Duration,
+    },
+}
+
+/// Connects to a target. Every address of a name is tried in turn; a peer's address is checked again here, because a
+/// name in the table may resolve to anything.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn connect(
+    target: &Arc<Target>,
+    policy: &EndpointPolicy,
+    limit: Duration,
+) -> Result<TcpStream, ConnectError> {
+    let timed = tokio::time::timeout(limit, dial(target, policy)).await;
+    timed.unwrap_or_else(|_| Err(ConnectError::Timeout { host: target.host.clone(), port: target.port, limit }))
+}
+
+async fn dial(target: &Arc<Target>, policy: &EndpointPolicy) -> Result<TcpStream, ConnectError> {
+    if let Some(address) = target.address() {
+        return open(target, policy, address).await;
+    }
+    let unresolved = || ConnectError::Resolve(target.host.clone());
+    let addresses = lookup_host((target.host.as_str(), target.port)).await.map_err(|_| unresolved())?;
+    let mut last = unresolved();
+    for address in addresses {
+        match open(target, policy, address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn open(target: &Target, policy: &EndpointPolicy, address: SocketAddr) -> Result<TcpStream, ConnectError> {
+    if target.is_peer() {
+        policy.check_address(address).map_err(|error| ConnectError::Forbidden(address, error.to_string()))?;
+    }
+    let stream = TcpStream::connect(address).await.map_err(|error| ConnectError::Io(address, error))?;
+    stream.set_nodelay(true).map_err(|error| ConnectError::Io(address, error))?;
+    Ok(stream)
+}

@@ -1,0 +1,75 @@
+//! One upstream connection: hyper's sender and connection side by side, driven by whoever uses it.
+//!
+//! There is no task per upstream connection: the request that has checked a link out polls it, the answer's body goes
+//! on polling it, and an idle link is polled by nobody. Waking the client is therefore enough; the future inside hyper
+//! gets a waker that does nothing.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use hyper::client::conn::http1::{Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+
+use crate::{
+    body::RequestBody,
+    upstream::{
+        target::Target,
+        wire::{Traffic, Wire},
+    },
+};
+
+/// One upstream connection.
+pub struct Link {
+    /// Where it leads.
+    pub target: Arc<Target>,
+    /// Takes requests.
+    pub sender: SendRequest<RequestBody>,
+    connection: Connection<TokioIo<Wire>, RequestBody>,
+    /// What went over it.
+    pub traffic: Arc<Traffic>,
+    /// When it was last put into the pool.
+    pub idle_since: Instant,
+    closed: bool,
+}
+
+impl Link {
+    /// A link over a connected socket.
+    ///
+    /// # Errors
+    /// Only what hyper's handshake reports; on HTTP/1.1 it sends nothing.
+    pub async fn handshake(target: Arc<Target>, wire: Wire, now: Instant) -> hyper::Result<Box<Self>> {
+        let traffic = wire.traffic();
+        let (sender, connection) =
+            hyper::client::conn::http1::Builder::new().max_header_size(64 << 10).handshake(TokioIo::new(wire)).await?;
+        Ok(Box::new(Self { target, sender, connection, traffic, idle_since: now, closed: false }))
+    }
+
+    /// Moves bytes both ways as far as they go. Ready when the connection is over.
+    pub fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.closed && Pin::new(&mut self.connection).poll(cx).is_ready() {
+            self.closed = true;
+        }
+        if self.closed { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether the connection can carry another request. An exchange that has just ended may need one more poll.
+    pub fn is_reusable(&mut self) -> bool {
+        if self.closed {
+            return false;
+        }
+        if !self.sender.is_ready() {
+            let _ = self.drive(&mut Context::from_waker(Waker::noop()));
+        }
+        !self.closed && self.sender.is_ready()
+    }
+
+    /// Runs the connection to its end on its own; for answers that came before the request was fully sent.
+    pub async fn run(mut self: Box<Self>) {
+        std::future::poll_fn(|cx| self.drive(cx)).await;
+    }
+}

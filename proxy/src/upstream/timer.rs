@@ -1,0 +1,91 @@
+//! Deadlines of one worker: a slab that the sweeper walks, instead of a timer for each request.
+//!
+//! Resolution is one tick of the sweeper. Registering costs no allocation once the slab has grown.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use slab::Slab;
+
+struct Entry {
+    at: Instant,
+    expired: bool,
+    waker: Option<Waker>,
+}
+
+/// The deadlines of one worker. Cloning shares.
+#[derive(Clone, Default)]
+pub struct Timer(Rc<RefCell<Slab<Entry>>>);
+
+impl Timer {
+    /// A deadline that passes at `at`, give or take a tick.
+    #[must_use]
+    pub fn deadline(&self, at: Instant) -> Deadline {
+        let key = self.0.borrow_mut().insert(Entry { at, expired: false, waker: None });
+        Deadline { timer: self.clone(), key, at }
+    }
+
+    /// Wakes whoever waits for a deadline that has passed.
+    pub fn tick(&self, now: Instant) {
+        let mut due = Vec::new();
+        for (_, entry) in self.0.borrow_mut().iter_mut() {
+            if !entry.expired && entry.at <= now {
+                entry.expired = true;
+                due.extend(entry.waker.take());
+            }
+        }
+        // outside the borrow: a waker may run code of ours
+        due.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many deadlines are pending.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Whether none is pending.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One deadline; dropping it forgets it.
+pub struct Deadline {
+    timer: Timer,
+    key: usize,
+    at: Instant,
+}
+
+impl Deadline {
+    /// The instant.
+    #[must_use]
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Ready once the deadline has passed; otherwise wakes the task when it does.
+    pub fn poll_expired(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut slab = self.timer.0.borrow_mut();
+        let Some(entry) = slab.get_mut(self.key) else { return Poll::Ready(()) };
+        if entry.expired {
+            return Poll::Ready(());
+        }
+        match &mut entry.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.timer.0.borrow_mut().try_remove(self.key);
+    }
+}

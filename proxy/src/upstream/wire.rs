@@ -1,0 +1,128 @@
+//! The IO wrapper around a socket: counts what went over it, so that "not a byte was sent" is a fact.
+//!
+//! Counters are written by the connection's own worker only; relaxed loads and stores suffice. `Send`, because
+//! upgrades will demand it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// What is known of the traffic on one socket.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    read: AtomicU64,
+    written: AtomicU64,
+    peek: AtomicBool,
+}
+
+impl Traffic {
+    /// Bytes read so far.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Makes the next read ask the kernel whether the peer has closed, even if no event said so yet.
+    pub fn peek_once(&self) {
+        self.peek.store(true, Relaxed);
+    }
+}
+
+/// A socket with its traffic counted.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    traffic: Arc<Traffic>,
+}
+
+impl Wire {
+    /// Wraps a connected socket.
+    #[must_use]
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, traffic: Arc::default() }
+    }
+
+    /// The counters; they stay readable when the wire is inside hyper.
+    #[must_use]
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
+    /// One non-blocking look: `Ok` only when nothing is there to read, as it must be on an idle connection.
+    fn peek(&self) -> io::Result<()> {
+        let mut byte = [std::mem::MaybeUninit::<u8>::uninit()];
+        match SockRef::from(&self.stream).peek(&mut byte) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(_) => Err(io::ErrorKind::ConnectionReset.into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn count(counter: &AtomicU64, poll: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = poll {
+            counter.store(counter.load(Relaxed).wrapping_add(*bytes as u64), Relaxed);
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.traffic.peek.load(Relaxed) {
+            self.traffic.peek.store(false, Relaxed);
+            self.peek()?;
+        }
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = (buffer.filled().len() - before) as u64;
+        self.traffic.read.store(self.traffic.read.load(Relaxed).wrapping_add(read), Relaxed);
+        poll
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        Self::count(&self.traffic.written, &poll);
+        poll
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        Self::count(&self.traffic.written, &poll);
+        poll
+    }
+}
