@@ -290,6 +290,7 @@ impl Placement {
         self.seat_of(tenant, hash, rank::slot(hash, self.table.slots_log2), entry)
     }
 
+    #[inline]
     fn seat_of<'a>(&'a self, tenant: &'a TenantId, hash: u64, slot: u32, entry: RegionIndex) -> Seat<'a> {
         let rule = self.listed.find(hash, tenant);
         let itinerary = self.itinerary(rule.map(|rule| rule.plan), entry);

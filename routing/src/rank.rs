@@ -181,12 +181,18 @@ impl<'a> Ranker<'a> {
                 let mut best = [[0u64; STORED]; BLOCK];
                 // stamps outside, slots inside: what hashing derives from the salt is derived once, and neighbouring
                 // slots do not wait for each other
-                for taker in *takers {
+                let (early, late) = takers.split_at(takers.len().min(4 * STORED));
+                for taker in early {
                     for (slot, best) in (first..).zip(&mut best) {
-                        let mut key = score(slot, taker.salt) | u64::from(taker.tie);
-                        // an insertion without branches: which scores are large is chance, a branch would be mispredicted
-                        for place in best {
-                            (*place, key) = (key.max(*place), key.min(*place));
+                        insert(best, score(slot, taker.salt) | u64::from(taker.tie));
+                    }
+                }
+                for taker in late {
+                    for (slot, best) in (first..).zip(&mut best) {
+                        let key = score(slot, taker.salt) | u64::from(taker.tie);
+                        // by now most keys are too small, so that a branch pays
+                        if key > best[STORED - 1] {
+                            insert(best, key);
                         }
                     }
                 }
@@ -200,6 +206,14 @@ impl<'a> Ranker<'a> {
                 }
             }
         }
+    }
+}
+
+/// Inserts without branches: which scores are large is chance, a branch would be mispredicted.
+#[inline]
+fn insert(best: &mut [u64; STORED], mut key: u64) {
+    for place in best {
+        (*place, key) = (key.max(*place), key.min(*place));
     }
 }
 

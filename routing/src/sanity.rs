@@ -170,7 +170,7 @@ pub enum Refusal {
     #[error("tenant {tenant} is pinned to {stamp}, which does not exist or is deleted")]
     PinUnknown {
         /// The tenant.
-        tenant: TenantId,
+        tenant: Box<TenantId>,
         /// The stamp.
         stamp: StampId,
     },
@@ -178,7 +178,7 @@ pub enum Refusal {
     #[error("tenant {tenant} is strictly pinned to {stamp}, which lies outside its regions")]
     PinOutsideRegions {
         /// The tenant.
-        tenant: TenantId,
+        tenant: Box<TenantId>,
         /// The stamp.
         stamp: StampId,
     },
@@ -186,7 +186,7 @@ pub enum Refusal {
     #[error("the regions of tenant {tenant} cannot be followed: {why}")]
     TenantRegions {
         /// The tenant.
-        tenant: TenantId,
+        tenant: Box<TenantId>,
         /// What is wrong.
         why: &'static str,
     },

@@ -206,6 +206,18 @@ fn two_tenants_with_one_hash_are_told_apart() {
     assert_eq!(slots, [rank::slot(hash, 16)]);
     assert_eq!(listed.find(hash, &tenant("acme")).unwrap().pin, Some(1));
     assert!(listed.find(hash, &tenant("other")).is_none(), "the hash alone is not the tenant");
+    let long = "x".repeat(crate::id::TENANT_BYTES_MAX);
+    for length in [1, 51, 52, 53, 127, 128] {
+        let rules = pinned(&id("weu", 3), PinMode::Preferred);
+        let names = [tenant(&long[..length]), tenant(&format!("{}y", &long[..length - 1]))];
+        let tenants = names.iter().map(|name| (*name, rules.clone())).collect();
+        let listed = Listed::build(&table, &tenants, &[StampIndex(0), StampIndex(1), StampIndex(2)]).0;
+        for name in names {
+            let hash = rank::tenant_hash(table.seed, &name);
+            assert_eq!(listed.find(hash, &name).unwrap().pin, Some(2), "{length}");
+            assert!(listed.find(hash, &tenant("other")).is_none());
+        }
+    }
     assert!(Listed::build(&table, &Tenants::new(), &[]).0.find(hash, &tenant("acme")).is_none());
 }
 

@@ -80,6 +80,7 @@ impl Placement {
     }
 
     /// The pin, when it can serve: Active or Draining, in an allowed region.
+    #[inline]
     pub(super) fn pin_in_service(&self, seat: &Seat<'_>) -> Option<u16> {
         seat.pin.filter(|pin| {
             let member = self.member(*pin);
@@ -107,12 +108,18 @@ impl Placement {
     }
 
     /// First holder; else the first Active stamp, which serves until somebody holds; else the first Draining one.
+    #[inline]
     pub(super) fn owner_of(&self, seat: &Seat<'_>, now: Millis) -> Option<StampIndex> {
         // the usual end of the walk is its first step: a stamp that holds everything always
         let first = self.pin_in_service(seat).or_else(|| self.first_rank(seat))?;
         if seat.strict || self.member(first).is_steady() {
             return Some(StampIndex(first));
         }
+        self.first_holder(seat, now)
+    }
+
+    #[inline(never)]
+    fn first_holder(&self, seat: &Seat<'_>, now: Millis) -> Option<StampIndex> {
         let (mut active, mut last_resort) = (None, None);
         for passed in self.walk(seat, now) {
             if passed.hold.holds() {

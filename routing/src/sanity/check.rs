@@ -105,7 +105,7 @@ fn check_tenant(
         return Err(Refusal::RegionUnknown { whose: format!("tenant {id}"), region: region.clone() });
     }
     if let Some(allowed) = allowed {
-        let wrong = |why| Err(Refusal::TenantRegions { tenant: id, why });
+        let wrong = |why| Err(Refusal::TenantRegions { tenant: Box::new(id), why });
         if allowed.is_empty() {
             return wrong("the list is empty: no region could serve it");
         }
@@ -119,11 +119,11 @@ fn check_tenant(
     }
     let Some(pin) = &tenant.pin else { return Ok(()) };
     let Some(stamp) = stamps.get(pin).filter(|stamp| stamp.state != State::Deleted) else {
-        return Err(Refusal::PinUnknown { tenant: id, stamp: pin.clone() });
+        return Err(Refusal::PinUnknown { tenant: Box::new(id), stamp: pin.clone() });
     };
     let outside = allowed.is_some_and(|allowed| !allowed.contains(&stamp.region));
     if outside && tenant.pin_mode == Some(PinMode::Strict) {
-        return Err(Refusal::PinOutsideRegions { tenant: id, stamp: pin.clone() });
+        return Err(Refusal::PinOutsideRegions { tenant: Box::new(id), stamp: pin.clone() });
     }
     Ok(())
 }
