@@ -36,7 +36,7 @@ impl Share {
     #[must_use]
     pub fn holds(self, mix: u64) -> bool {
         // mix / 2^64 < numerator / denominator
-        u128::from(mix) * u128::from(self.denominator) < u128::from(self.numerator) << 64
+        u128::from(mix).wrapping_mul(u128::from(self.denominator)) < u128::from(self.numerator) << 64
     }
 
     /// Whether the share is 1.

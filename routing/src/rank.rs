@@ -19,10 +19,12 @@ use crate::{
 };
 
 mod logarithm;
+mod ranker;
 #[cfg(test)]
 mod tests;
 
 pub use logarithm::distance;
+pub(crate) use ranker::{BLOCK, Ranker};
 
 /// Ranks a region keeps ready in columns; further ones are computed when they are asked for.
 pub const STORED: usize = 4;
@@ -70,6 +72,14 @@ pub(crate) struct Taker {
     tie: u16,
 }
 
+impl Taker {
+    /// Its score, with the tie order in the low bits.
+    #[inline]
+    fn key(&self, slot: u32) -> u64 {
+        score(slot, self.salt) | u64::from(self.tie)
+    }
+}
+
 /// The stamps of `stamps` that take slots and that `belongs` admits, ready to be ranked. More than 1,000 are ignored:
 /// [`crate::sanity`] refuses such a table before.
 pub(crate) fn takers(stamps: &[Stamp], belongs: impl Fn(&Stamp) -> bool) -> Vec<Taker> {
@@ -112,8 +122,11 @@ impl Place {
     const NOWHERE: Self = Self { key: 0, distance: u64::MAX, weight: 1, stamp: NOBODY };
 
     pub(crate) fn of(taker: &Taker, slot: u32) -> Self {
-        let score = score(slot, taker.salt);
-        Self { key: score | u64::from(taker.tie), distance: distance(score), weight: taker.weight, stamp: taker.stamp }
+        Self::at(taker.key(slot), taker.weight, taker.stamp)
+    }
+
+    fn at(key: u64, weight: u16, stamp: u16) -> Self {
+        Self { key, distance: distance(key & !TIE_MASK), weight, stamp }
     }
 
     /// The score without the tie order.
@@ -127,10 +140,16 @@ impl Ord for Place {
     fn cmp(&self, other: &Self) -> Ordering {
         // L/w < L'/w'  <=>  L*w' < L'*w; equal distances fall back to the score, of which L is a coarser, monotone view:
         // that makes equal weights exactly "the largest score wins"
-        let own = u128::from(self.distance) * u128::from(other.weight);
-        let others = u128::from(other.distance) * u128::from(self.weight);
+        let own = product(self.distance, other.weight);
+        let others = product(other.distance, self.weight);
         others.cmp(&own).then(self.key.cmp(&other.key))
     }
+}
+
+/// Exact: 80 bits at most. Wrapping, so that it is one multiplication where overflow is checked too.
+#[inline]
+fn product(distance: u64, weight: u16) -> u128 {
+    u128::from(distance).wrapping_mul(u128::from(weight))
 }
 
 impl PartialOrd for Place {
@@ -150,84 +169,3 @@ impl Eq for Place {}
 
 /// No stamp at this rank.
 pub(crate) const NOBODY: u16 = 0x3fff;
-
-/// Slots that are ranked together: their places fit the first-level cache. Divides every number of slots.
-pub(crate) const BLOCK: usize = 128;
-
-/// Computes the stored ranks of slot after slot for one set of takers.
-pub(crate) enum Ranker<'a> {
-    /// All weights are equal: the largest scores, without logarithms. `by_tie` finds the stamp of a key's low bits.
-    Equal { takers: &'a [Taker], by_tie: Vec<u16> },
-    /// The general case.
-    Weighted(&'a [Taker]),
-}
-
-impl<'a> Ranker<'a> {
-    pub(crate) fn new(takers: &'a [Taker]) -> Self {
-        if !takers.windows(2).all(|pair| pair[0].weight == pair[1].weight) {
-            return Self::Weighted(takers);
-        }
-        let mut by_tie = vec![NOBODY; 1 << TIE_BITS];
-        for taker in takers {
-            by_tie[usize::from(taker.tie)] = taker.stamp;
-        }
-        Self::Equal { takers, by_tie }
-    }
-
-    /// The stamps of the first [`STORED`] ranks of the slots from `first` on; [`NOBODY`] where there are fewer takers.
-    pub(crate) fn rank(&self, first: u32, rows: &mut [[u16; STORED]; BLOCK]) {
-        match self {
-            Self::Equal { takers, by_tie } => {
-                let mut best = [[0u64; STORED]; BLOCK];
-                // stamps outside, slots inside: what hashing derives from the salt is derived once, and neighbouring
-                // slots do not wait for each other
-                let (early, late) = takers.split_at(takers.len().min(4 * STORED));
-                for taker in early {
-                    for (slot, best) in (first..).zip(&mut best) {
-                        insert(best, score(slot, taker.salt) | u64::from(taker.tie));
-                    }
-                }
-                for taker in late {
-                    for (slot, best) in (first..).zip(&mut best) {
-                        let key = score(slot, taker.salt) | u64::from(taker.tie);
-                        // by now most keys are too small, so that a branch pays
-                        if key > best[STORED - 1] {
-                            insert(best, key);
-                        }
-                    }
-                }
-                for (row, best) in rows.iter_mut().zip(best) {
-                    *row = best.map(|key| by_tie[(key & TIE_MASK) as usize]);
-                }
-            }
-            Self::Weighted(takers) => {
-                for (slot, row) in (first..).zip(rows) {
-                    *row = nearest(takers, slot);
-                }
-            }
-        }
-    }
-}
-
-/// Inserts without branches: which scores are large is chance, a branch would be mispredicted.
-#[inline]
-fn insert(best: &mut [u64; STORED], mut key: u64) {
-    for place in best {
-        (*place, key) = (key.max(*place), key.min(*place));
-    }
-}
-
-/// The general case: the nearest takers of a slot, whatever their weights.
-fn nearest(takers: &[Taker], slot: u32) -> [u16; STORED] {
-    let mut best = [Place::NOWHERE; STORED];
-    for taker in takers {
-        let place = Place::of(taker, slot);
-        if place <= best[STORED - 1] {
-            continue;
-        }
-        let above = best.iter().take_while(|other| **other > place).count();
-        best[above..].rotate_right(1);
-        best[above] = place;
-    }
-    best.map(|place| place.stamp)
-}

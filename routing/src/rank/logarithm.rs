@@ -58,6 +58,8 @@ pub fn distance(h: u64) -> u64 {
     let within = fraction & ((1 << (64 - INTERVALS_LOG2)) - 1);
     let low = LOG2[interval];
     let step = LOG2[interval + 1] - low;
-    let log2 = low + ((u128::from(step) * u128::from(within)) >> (64 - INTERVALS_LOG2)) as u64;
+    // exact in 91 bits; wrapping, so that it is one multiplication where overflow is checked too
+    let rise = u128::from(step).wrapping_mul(u128::from(within)) >> (64 - INTERVALS_LOG2);
+    let log2 = low + rise as u64;
     (u64::from(zeros + 1) << FRACTION) - log2
 }
