@@ -129,6 +129,12 @@ pub enum Refused {
     /// Too little would remain.
     #[error(transparent)]
     Guarded(#[from] Guarded),
+    /// No proxy applies a table in which no stamp takes slots any more.
+    #[error(
+        "{0} is the last stamp that takes slots, and no proxy applies a table without one: bring another one in first \
+         (a drain may stay as it is until then)"
+    )]
+    LastTaker(StampId),
     /// The tenant's regions exclude the stamp.
     #[error("tenant {tenant} may only be served in {allowed}, but {stamp} is in {region}")]
     Residency {

@@ -176,8 +176,8 @@ impl Fleet {
     /// Sets the weight, 0–1000; 0 takes no slots and so counts as leaving.
     ///
     /// # Errors
-    /// [`Refused::UnknownStamp`], [`Refused::Blocked`], [`Refused::Guarded`], [`Refused::Invalid`],
-    /// [`Refused::Nothing`].
+    /// [`Refused::UnknownStamp`], [`Refused::Blocked`], [`Refused::Guarded`], [`Refused::LastTaker`],
+    /// [`Refused::Invalid`], [`Refused::Nothing`].
     pub fn weight(
         &self,
         id: &StampId,
@@ -196,6 +196,7 @@ impl Fleet {
         let summary = format!("weigh {id} {weight} instead of {}", before.weight);
         let mut after = self.clone();
         after.find_mut(id)?.weight = weight;
+        self.keeps_a_taker(&after, id)?;
         let warnings = guards.check(self, &after, id, overrides)?;
         self.finish(after, summary, warnings, now)
     }
@@ -203,12 +204,13 @@ impl Fleet {
     /// A drained stamp becomes warm standby. `warning` is kept with it: what was cut, when its deadline passed.
     ///
     /// # Errors
-    /// [`Refused::UnknownStamp`], [`Refused::Illegal`], [`Refused::StrictlyPinned`].
+    /// [`Refused::UnknownStamp`], [`Refused::Illegal`], [`Refused::StrictlyPinned`], [`Refused::LastTaker`].
     pub fn standby(&self, id: &StampId, warning: Option<String>, now: Millis) -> Result<Changed, Refused> {
         let mut after = self.clone();
         let stamp = after.step(id, State::Ready, now)?;
         warn(stamp, warning);
         self.not_strictly_pinned(id)?;
+        self.keeps_a_taker(&after, id)?;
         self.finish(after, format!("put {id} on standby"), vec![], now)
     }
 
@@ -216,7 +218,8 @@ impl Fleet {
     /// taken away.
     ///
     /// # Errors
-    /// [`Refused::UnknownStamp`], [`Refused::Illegal`], [`Refused::StillDraining`], [`Refused::StrictlyPinned`].
+    /// [`Refused::UnknownStamp`], [`Refused::Illegal`], [`Refused::StillDraining`], [`Refused::StrictlyPinned`],
+    /// [`Refused::LastTaker`].
     pub fn delete(&self, id: &StampId, force: bool, now: Millis) -> Result<Changed, Refused> {
         let draining = self.find(id)?.state == State::Draining;
         let mut after = self.clone();
@@ -225,6 +228,7 @@ impl Fleet {
             return Err(Refused::StillDraining(id.clone()));
         }
         self.not_strictly_pinned(id)?;
+        self.keeps_a_taker(&after, id)?;
         let warnings = after.drop_preferred_pins(id).into_iter().collect();
         self.finish(after, format!("delete {id}"), warnings, now)
     }
@@ -273,6 +277,12 @@ impl Fleet {
         let known = || join(self.table.regions.iter());
         let found = self.table.regions.iter().find(|region| ***region == *name);
         found.cloned().ok_or_else(|| Refused::UnknownRegion { region: name.to_owned(), known: known() })
+    }
+
+    /// Readers refuse the loss of the last taker whatever a writer says; better to hear it here.
+    pub(super) fn keeps_a_taker(&self, after: &Self, id: &StampId) -> Result<(), Refused> {
+        let taken = |fleet: &Self| fleet.table.takers().next().is_some();
+        if taken(self) && !taken(after) { Err(Refused::LastTaker(id.clone())) } else { Ok(()) }
     }
 
     fn not_strictly_pinned(&self, id: &StampId) -> Result<(), Refused> {

@@ -271,6 +271,8 @@ fn guards_keep_enough_active_stamps_and_name_the_flag_that_overrides_them() {
         let weighed = fleet.weight(&id(leaves), 0, &Guards::default(), how.overrides, NOW);
         for outcome in [drained, weighed] {
             match (outcome, refusal) {
+                // weight 0 leaves no taker where a drain still leaves one
+                (Err(Refused::LastTaker(_)), _) if stamps.len() == 1 => {}
                 (Ok(_), None) => {}
                 (Err(refused @ Refused::Guarded(_)), Some(text)) => {
                     assert!(refused.to_string().contains(text), "{refused}");
@@ -395,11 +397,19 @@ fn a_rollback_brings_content_back_but_never_a_deleted_stamp() {
 }
 
 #[test]
-fn a_rollback_to_a_time_without_active_stamps_needs_to_be_told() {
+fn a_rollback_to_a_time_without_active_stamps_needs_to_be_told_and_without_takers_is_refused() {
     let fleet = fleet(&["weu-001"]);
+    let last = Overrides { below_minimum: false, last: true };
+    let drained =
+        fleet.drain(&id("weu-001"), Drain { overrides: last, ..drain() }, &Guards::default(), NOW).unwrap().fleet;
+    let active = drained.activate(&id("weu-001"), 0, NOW).unwrap().fleet;
+    assert!(matches!(active.rollback(&drained, Overrides::default(), NOW), Err(Refused::Guarded(_))));
+    assert!(active.rollback(&drained, last, NOW).is_ok());
     let empty = blank(&["weu"]).init(NOW).unwrap().fleet;
-    assert!(matches!(fleet.rollback(&empty, Overrides::default(), NOW), Err(Refused::Guarded(_))));
-    assert!(fleet.rollback(&empty, Overrides { below_minimum: false, last: true }, NOW).is_ok());
+    assert!(matches!(fleet.rollback(&empty, last, NOW), Err(Refused::LastTaker(_))));
+    let it = id("weu-001");
+    assert_eq!(drained.standby(&it, None, NOW).unwrap_err(), Refused::LastTaker(it.clone()));
+    assert_eq!(drained.delete(&it, true, NOW).unwrap_err(), Refused::LastTaker(it));
 }
 
 #[test]

@@ -15,13 +15,17 @@ impl Fleet {
     ///
     /// # Errors
     /// [`Refused::StrictlyPinned`] when the content pins a tenant strictly to a stamp deleted since,
-    /// [`Refused::Guarded`] when no Active stamp would remain and `overrides.last` is not set, [`Refused::Nothing`].
+    /// [`Refused::LastTaker`] when it has no stamp that takes slots, [`Refused::Guarded`] when it has none that is Active
+    /// and `overrides.last` is not set, [`Refused::Nothing`].
     pub fn rollback(&self, old: &Self, overrides: Overrides, now: Millis) -> Result<Changed, Refused> {
         if old.version() == self.version() {
             return Err(Refused::Nothing(format!("epoch {} is the current one", old.table.epoch)));
         }
         let mut after = old.clone();
         let warnings = after.keep_deleted(self)?;
+        if let Some(taker) = self.table.takers().next() {
+            self.keeps_a_taker(&after, &taker.id)?;
+        }
         let active = |fleet: &Self| fleet.table.takers().find(|stamp| stamp.state == State::Active).cloned();
         if let (Some(stamp), None, false) = (active(self), active(&after), overrides.last) {
             let reasons = vec!["no active stamp would remain in the whole fleet".to_owned()];
