@@ -5,8 +5,10 @@
 //! acceptance), [`explain`], [`digest`], [`endpoint`] and [`sanity`] (why a table is refused), [`lifecycle`] and
 //! [`change`] (what operators do to a table), [`store`] and [`snapshot`] (where it is kept).
 
+pub mod ack;
 pub mod bundle;
 pub mod change;
+pub mod clock;
 pub mod digest;
 pub mod endpoint;
 pub mod explain;
@@ -18,5 +20,7 @@ pub mod placement;
 pub mod ramp;
 pub mod rank;
 pub mod sanity;
+pub mod snapshot;
+pub mod store;
 pub mod table;
 pub mod version;

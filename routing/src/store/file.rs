@@ -1,0 +1,151 @@
+//! A store in a folder: for the demo and for one host. One state file, replaced whole, under an exclusive lock.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use super::{
+    Glance, LogEntry, PublishError, Published, StoreError,
+    memory::now,
+    rule::{Content, Offer},
+};
+use crate::{
+    ack::Ack,
+    bundle::{Bundle, TABLE_BYTES_MAX, TENANTS_BYTES_MAX},
+    snapshot,
+};
+
+/// Largest state file that is read.
+const BYTES_MAX: u64 = 4 * (TABLE_BYTES_MAX + TENANTS_BYTES_MAX) as u64;
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The file whose change means that something was published.
+    pub(super) fn head_path(&self) -> PathBuf {
+        self.path.join("head.json")
+    }
+
+    pub(super) async fn glance(&self) -> Result<Glance, StoreError> {
+        self.read(|content, _| Ok(content.glance())).await
+    }
+
+    pub(super) async fn documents(
+        &self,
+        epoch: u64,
+        hash: &str,
+        known: Option<Bytes>,
+    ) -> Result<(Bytes, Bytes), StoreError> {
+        let hash = hash.to_owned();
+        self.read(move |content, at| content.documents(at, epoch, &hash, known)).await
+    }
+
+    pub(super) async fn at_epoch(&self, epoch: u64) -> Result<Option<Bundle>, StoreError> {
+        self.read(move |content, at| content.at_epoch(at, epoch)).await
+    }
+
+    pub(super) async fn history(&self, count: usize) -> Result<Vec<LogEntry>, StoreError> {
+        self.read(move |content, _| Ok(content.log.iter().rev().take(count).cloned().collect())).await
+    }
+
+    pub(super) async fn acks(&self) -> Result<Vec<Ack>, StoreError> {
+        self.read(|content, _| Ok(content.acks.values().cloned().collect())).await
+    }
+
+    pub(super) async fn ack(&self, ack: &Ack) -> Result<(), StoreError> {
+        let ack = ack.clone();
+        let edit = move |content: &mut Content| -> Result<(), PublishError> {
+            content.ack(&ack, now());
+            Ok(())
+        };
+        self.write(edit).await.map_err(|error| match error {
+            PublishError::Store(error) => error,
+            other => StoreError::Content { at: self.at(), why: other.to_string() },
+        })
+    }
+
+    pub(super) async fn publish(&self, offer: Offer) -> Result<Published, PublishError> {
+        self.write(move |content| content.publish(&offer, now())).await?;
+        Ok(Published::default())
+    }
+
+    fn at(&self) -> String {
+        format!("file:{}", self.path.display())
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        take: impl FnOnce(&Content, &str) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let folder = self.clone();
+        let work = move || {
+            let at = folder.at();
+            let content = load(&folder.state(), &at)?;
+            take(&content, &at)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| self.away(&error))?
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        edit: impl FnOnce(&mut Content) -> Result<T, PublishError> + Send + 'static,
+    ) -> Result<T, PublishError> {
+        let folder = self.clone();
+        let work = move || {
+            let away = |error: io::Error| folder.away(&error);
+            fs::create_dir_all(&folder.path).map_err(away)?;
+            let lock = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(folder.path.join("lock"))
+                .map_err(away)?;
+            File::lock(&lock).map_err(away)?;
+            let mut content = load(&folder.state(), &folder.at())?;
+            let before = content.head.clone();
+            let outcome = edit(&mut content)?;
+            let bytes = serde_json::to_vec(&content).map_err(|error| folder.away(&error))?;
+            snapshot::write_bytes(&folder.state(), &bytes).map_err(away)?;
+            if content.head != before {
+                snapshot::write_bytes(&folder.head_path(), content.head.as_deref().unwrap_or_default().as_bytes())
+                    .map_err(away)?;
+            }
+            Ok(outcome)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| self.away(&error))?
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path.join("state.json")
+    }
+
+    fn away(&self, why: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Away { at: self.at(), why: why.to_string() }
+    }
+}
+
+fn load(path: &Path, at: &str) -> Result<Content, StoreError> {
+    let away = |error: io::Error| StoreError::Away { at: at.to_owned(), why: error.to_string() };
+    let content = |why: String| StoreError::Content { at: at.to_owned(), why };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
+        metadata if metadata.as_ref().is_ok_and(|metadata| metadata.len() > BYTES_MAX) => {
+            return Err(content(format!("{} is larger than {BYTES_MAX} bytes", path.display())));
+        }
+        _ => {}
+    }
+    let bytes = fs::read(path).map_err(away)?;
+    serde_json::from_slice(&bytes).map_err(|error| content(format!("{} is not sound: {error}", path.display())))
+}

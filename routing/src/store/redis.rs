@@ -1,0 +1,282 @@
+//! A store in Redis. All keys share one hash tag; every call has a deadline; whatever is read is hostile.
+//!
+//! A connection is opened when one is needed and dropped with its first error, so that a server that comes back is found
+//! by the next call.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use redis::{Client, Cmd, FromRedisValue, RedisError, Script, aio::MultiplexedConnection};
+use tokio::sync::Mutex;
+
+use super::{EPOCHS_KEPT, Glance, Hints, LOG_MAX, LogEntry, Mode, PublishError, Published, StoreError, rule::Offer};
+use crate::{
+    ack::{ACKS_MAX, Ack, KEPT, LIVE},
+    bundle::{Bundle, HEAD_BYTES_MAX, Head, TABLE_BYTES_MAX, TENANTS_BYTES_MAX},
+    version::Version,
+};
+
+/// Longest that opening a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// Longest that one call may take.
+const CALL_MAX: Duration = Duration::from_secs(2);
+
+/// The store.
+#[derive(Clone)]
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    /// Host and port, without credentials.
+    at: String,
+    stem: String,
+    connection: Mutex<Option<MultiplexedConnection>>,
+    publish: Script,
+    ack: Script,
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Redis").field(&self.0.at).finish()
+    }
+}
+
+impl Redis {
+    pub(super) fn new(url: &str, key_prefix: &str) -> Result<Self, StoreError> {
+        // redis repeats parts of the URL in its errors, and the URL may hold a password
+        let unclear = || StoreError::Url("a redis URL looks like redis://HOST:PORT/DATABASE".into());
+        let client = Client::open(url).map_err(|_| unclear())?;
+        let at = client.get_connection_info().addr().to_string();
+        Ok(Self(Arc::new(Inner {
+            client,
+            at,
+            stem: format!("{{{key_prefix}:rt}}"),
+            connection: Mutex::new(None),
+            publish: Script::new(include_str!("publish.lua")),
+            ack: Script::new(include_str!("ack.lua")),
+        })))
+    }
+
+    pub(super) fn hints(&self) -> Hints {
+        Hints::redis(self.0.client.clone(), self.key("epoch"))
+    }
+
+    pub(super) async fn glance(&self) -> Result<Glance, StoreError> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("GETRANGE").arg(self.key("head")).arg(0).arg(HEAD_BYTES_MAX);
+        pipe.cmd("GETRANGE").arg(self.key("acked")).arg(0).arg(64);
+        pipe.cmd("TIME");
+        let (head, acked, (seconds, micros)): (Vec<u8>, Vec<u8>, (u64, u64)) =
+            self.call(async |mut connection| pipe.query_async(&mut connection).await).await?;
+        let acked = std::str::from_utf8(&acked).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+        let now = Some(seconds.saturating_mul(1_000).saturating_add(micros / 1_000));
+        Ok(Glance { head: (!head.is_empty()).then(|| Bytes::from(head)), acked, now })
+    }
+
+    pub(super) async fn documents(
+        &self,
+        epoch: u64,
+        hash: &str,
+        known: Option<Bytes>,
+    ) -> Result<(Bytes, Bytes), StoreError> {
+        let table = self.document(&format!("table:{epoch}"), TABLE_BYTES_MAX).await?;
+        let tenants = match known {
+            Some(bytes) => bytes,
+            None => self.document(&format!("tenants:{}", self.hash(hash)?), TENANTS_BYTES_MAX).await?,
+        };
+        Ok((table, tenants))
+    }
+
+    /// A hash becomes part of a key, so it must be one.
+    fn hash<'a>(&self, hash: &'a str) -> Result<&'a str, StoreError> {
+        let sound = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        sound.then_some(hash).ok_or_else(|| self.content("a head whose tenants hash is none".into()))
+    }
+
+    /// One document, at most `bytes_max` long.
+    async fn document(&self, name: &str, bytes_max: usize) -> Result<Bytes, StoreError> {
+        let bytes: Vec<u8> = self.command(redis::cmd("GETRANGE").arg(self.key(name)).arg(0).arg(bytes_max)).await?;
+        if bytes.is_empty() {
+            return Err(self.content(format!("{name} is missing")));
+        }
+        if bytes.len() > bytes_max {
+            return Err(self.content(format!("{name} is larger than {bytes_max} bytes")));
+        }
+        Ok(Bytes::from(bytes))
+    }
+
+    pub(super) async fn publish(&self, offer: &Offer) -> Result<Published, PublishError> {
+        let head = &offer.head;
+        let mode = match offer.mode {
+            Mode::Ordinary => "ordinary",
+            Mode::NoProxies => "no-proxies",
+            Mode::Init => "init",
+            Mode::Recover => "recover",
+        };
+        let entry = serde_json::to_string(&offer.entry).map_err(|error| PublishError::Unsound(error.to_string()))?;
+        let mut invocation = self.0.publish.prepare_invoke();
+        invocation
+            .key(self.key("head"))
+            .key(self.key(&format!("table:{}", head.epoch)))
+            .key(self.key(&format!("tenants:{}", self.hash(&head.tenants_hash)?)))
+            .key(self.key("log"))
+            .key(self.key("acks"))
+            .key(self.key("acked"))
+            .arg(offer.expected.as_deref().unwrap_or_default())
+            .arg(&offer.bundle.head[..])
+            .arg(&offer.bundle.table[..])
+            .arg(&offer.bundle.tenants[..])
+            .arg(mode)
+            .arg(head.term)
+            .arg(head.epoch)
+            .arg(head.needs)
+            .arg(entry)
+            .arg(LIVE)
+            .arg(KEPT)
+            .arg(LOG_MAX)
+            .arg(EPOCHS_KEPT)
+            .arg(self.key("epoch"))
+            .arg(&self.0.stem);
+        let outcome: Result<Vec<String>, StoreError> =
+            self.call(async |mut connection| invocation.invoke_async(&mut connection).await).await;
+        let reply = match outcome {
+            Ok(reply) => reply,
+            // the reply may be what was lost, not the publication
+            Err(error) => match self.glance().await {
+                Ok(Glance { head: Some(bytes), .. }) if bytes == offer.bundle.head => vec!["OK".into()],
+                _ => return Err(error.into()),
+            },
+        };
+        self.verdict(&reply, head)?;
+        Ok(Published { warning: self.replicated().await })
+    }
+
+    fn verdict(&self, reply: &[String], offered: &Head) -> Result<(), PublishError> {
+        let text = |index: usize| reply.get(index).map(String::as_str).unwrap_or_default();
+        let version = |index: usize| text(index).parse::<Version>().unwrap_or_default();
+        match text(0) {
+            "OK" => Ok(()),
+            "LOST" => Err(PublishError::Lost),
+            "BEHIND" => Err(PublishError::Behind { head: version(1), acked: version(2) }),
+            "UNCONFIRMED" => Err(PublishError::Unconfirmed { head: version(1) }),
+            "NEEDSINIT" => Err(PublishError::NeedsInit),
+            "NEEDSNEWER" => Err(PublishError::NeedsNewer {
+                proxy: text(1).to_owned(),
+                reads: text(2).parse().unwrap_or_default(),
+                needs: offered.needs,
+            }),
+            "VERSION" => Err(PublishError::Version { offered: offered.version(), over: version(1) }),
+            other => Err(self.content(format!("a reply that is not understood: {other:.64}")).into()),
+        }
+    }
+
+    /// Waits for one replica, if there is any; a missing one is a warning.
+    async fn replicated(&self) -> Option<String> {
+        let role: String = self.command(redis::cmd("INFO").arg("replication")).await.ok()?;
+        let connected =
+            role.lines().find_map(|line| line.strip_prefix("connected_slaves:"))?.trim().parse::<u32>().ok()?;
+        if connected == 0 {
+            return None;
+        }
+        let confirmed: Result<u32, StoreError> = self.command(redis::cmd("WAIT").arg(1).arg(1_000)).await;
+        (confirmed.unwrap_or(0) == 0).then(|| "no replica has confirmed the table yet".to_owned())
+    }
+
+    pub(super) async fn at_epoch(&self, epoch: u64) -> Result<Option<Bundle>, StoreError> {
+        let name = format!("table:{epoch}:head");
+        let bytes: Vec<u8> =
+            self.command(redis::cmd("GETRANGE").arg(self.key(&name)).arg(0).arg(HEAD_BYTES_MAX)).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let bytes = Bytes::from(bytes);
+        let head = Head::parse(&bytes).map_err(|refusal| self.content(refusal.to_string()))?;
+        let (table, tenants) = self.documents(epoch, &head.tenants_hash, None).await?;
+        Ok(Some(Bundle { head: bytes, table, tenants }))
+    }
+
+    pub(super) async fn history(&self, count: usize) -> Result<Vec<LogEntry>, StoreError> {
+        type Entries = Vec<(String, std::collections::HashMap<String, String>)>;
+        let command = redis::cmd("XREVRANGE").arg(self.key("log")).arg("+").arg("-").arg("COUNT").arg(count).to_owned();
+        let entries: Entries = self.command(&command).await?;
+        let read = |fields: &std::collections::HashMap<String, String>| {
+            let mut entry: LogEntry = serde_json::from_str(fields.get("entry")?).ok()?;
+            entry.at = fields.get("at").and_then(|at| at.parse().ok()).unwrap_or(entry.at);
+            Some(entry)
+        };
+        Ok(entries.iter().filter_map(|(_, fields)| read(fields)).collect())
+    }
+
+    pub(super) async fn ack(&self, ack: &Ack) -> Result<(), StoreError> {
+        let json = serde_json::to_string(ack).map_err(|error| self.content(error.to_string()))?;
+        let mut invocation = self.0.ack.prepare_invoke();
+        invocation
+            .key(self.key("acks"))
+            .key(self.key("acked"))
+            .arg(&ack.proxy)
+            .arg(json)
+            .arg(ack.applied.term)
+            .arg(ack.applied.epoch)
+            .arg(ACKS_MAX);
+        let _: u64 = self.call(async |mut connection| invocation.invoke_async(&mut connection).await).await?;
+        Ok(())
+    }
+
+    pub(super) async fn acks(&self) -> Result<Vec<Ack>, StoreError> {
+        let count: usize = self.command(redis::cmd("HLEN").arg(self.key("acks"))).await?;
+        if count > ACKS_MAX {
+            return Err(self.content(format!("{count} acks, more than {ACKS_MAX}")));
+        }
+        let values: Vec<Vec<u8>> = self.command(redis::cmd("HVALS").arg(self.key("acks"))).await?;
+        Ok(values.iter().filter_map(|value| serde_json::from_slice(value).ok()).collect())
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.0.stem)
+    }
+
+    fn content(&self, why: String) -> StoreError {
+        StoreError::Content { at: self.0.at.clone(), why }
+    }
+
+    fn away(&self, why: impl fmt::Display) -> StoreError {
+        StoreError::Away { at: self.0.at.clone(), why: why.to_string() }
+    }
+
+    async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        self.call(async |mut connection| command.query_async(&mut connection).await).await
+    }
+
+    /// One call within its time limit, on the open connection or a new one.
+    async fn call<T>(
+        &self,
+        run: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Result<T, StoreError> {
+        let connection = self.connection().await?;
+        let outcome = tokio::time::timeout(CALL_MAX, run(connection)).await;
+        let failed = match outcome {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) if error.is_io_error() || error.is_connection_dropped() || error.is_timeout() => {
+                self.away(error)
+            }
+            Ok(Err(error)) => return Err(self.content(error.to_string())),
+            Err(_) => self.away(format_args!("no answer within {CALL_MAX:?}")),
+        };
+        *self.0.connection.lock().await = None;
+        Err(failed)
+    }
+
+    async fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
+        let mut held = self.0.connection.lock().await;
+        if let Some(connection) = &*held {
+            return Ok(connection.clone());
+        }
+        let opened = tokio::time::timeout(CONNECT_MAX, self.0.client.get_multiplexed_async_connection()).await;
+        let connection = match opened {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(self.away(error)),
+            Err(_) => return Err(self.away(format_args!("no connection within {CONNECT_MAX:?}"))),
+        };
+        Ok(held.insert(connection).clone())
+    }
+}

@@ -1,0 +1,130 @@
+//! What may be published over what: one pure rule. `publish.lua` says the same for Redis.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{COUNTER_MAX, EPOCHS_KEPT, LOG_MAX, LogEntry, Mode, PublishError};
+use crate::{
+    ack::{Ack, KEPT},
+    bundle::{Bundle, Head},
+    table::Millis,
+    version::Version,
+};
+
+/// A publication, checked as far as it can be without the store.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) expected: Option<Bytes>,
+    pub(super) bundle: Bundle,
+    pub(super) head: Head,
+    pub(super) entry: LogEntry,
+    pub(super) mode: Mode,
+}
+
+impl Offer {
+    pub(super) fn new(
+        expected: Option<&Bytes>,
+        bundle: &Bundle,
+        entry: &LogEntry,
+        mode: Mode,
+    ) -> Result<Self, PublishError> {
+        let head = Head::parse(&bundle.head).map_err(|refusal| PublishError::Unsound(refusal.to_string()))?;
+        if head.term >= COUNTER_MAX || head.epoch >= COUNTER_MAX {
+            return Err(PublishError::Unsound(format!("version {} is out of range", head.version())));
+        }
+        Ok(Self { expected: expected.cloned(), bundle: bundle.clone(), head, entry: entry.clone(), mode })
+    }
+}
+
+/// Everything that a store holds, for the stores that hold it themselves.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Content {
+    pub(super) head: Option<String>,
+    pub(super) tables: BTreeMap<u64, (String, String)>,
+    pub(super) tenants: BTreeMap<String, String>,
+    pub(super) log: Vec<LogEntry>,
+    pub(super) acks: BTreeMap<String, Ack>,
+    pub(super) acked: Version,
+}
+
+impl Content {
+    /// Publishes into this content or says why not.
+    pub(super) fn publish(&mut self, offer: &Offer, now: Millis) -> Result<(), PublishError> {
+        let text = |bytes: &Bytes| {
+            String::from_utf8(bytes.to_vec()).map_err(|_| PublishError::Unsound("a document is not UTF-8".into()))
+        };
+        if self.head.as_deref().map(str::as_bytes) == Some(&offer.bundle.head[..]) {
+            return Ok(());
+        }
+        let live: Vec<&Ack> = self.acks.values().filter(|ack| ack.is_live(now)).collect();
+        let standing = self.head.as_deref().map(|head| Head::parse(head.as_bytes()));
+        // a head that cannot be read is older than everything: only recover goes over it
+        let standing = standing.map(|head| head.map(|head| head.version()).unwrap_or_default());
+        decide(offer, self.head.as_deref().map(str::as_bytes), standing, self.acked, &live, self.acks.is_empty())?;
+        self.tables.insert(offer.head.epoch, (text(&offer.bundle.head)?, text(&offer.bundle.table)?));
+        self.tenants.insert(offer.head.tenants_hash.clone(), text(&offer.bundle.tenants)?);
+        self.head = Some(text(&offer.bundle.head)?);
+        self.tables.retain(|epoch, _| epoch + EPOCHS_KEPT > offer.head.epoch && *epoch <= offer.head.epoch);
+        let needed: Vec<String> = self
+            .tables
+            .values()
+            .filter_map(|(head, _)| Head::parse(head.as_bytes()).ok())
+            .map(|head| head.tenants_hash)
+            .collect();
+        self.tenants.retain(|hash, _| needed.contains(hash));
+        self.acks.retain(|_, ack| now.saturating_sub(ack.at) < KEPT);
+        self.log.push(LogEntry { at: now, ..offer.entry.clone() });
+        let extra = self.log.len().saturating_sub(LOG_MAX);
+        self.log.drain(..extra);
+        Ok(())
+    }
+
+    pub(super) fn ack(&mut self, ack: &Ack, now: Millis) {
+        self.acked = self.acked.max(ack.applied);
+        self.acks.insert(ack.proxy.clone(), Ack { at: now, ..ack.clone() });
+    }
+}
+
+/// The rule.
+fn decide(
+    offer: &Offer,
+    head: Option<&[u8]>,
+    standing: Option<Version>,
+    acked: Version,
+    live: &[&Ack],
+    nobody: bool,
+) -> Result<(), PublishError> {
+    let offered = offer.head.version();
+    if let Some(ack) = live.iter().find(|ack| ack.format < offer.head.needs) {
+        return Err(PublishError::NeedsNewer { proxy: ack.proxy.clone(), reads: ack.format, needs: offer.head.needs });
+    }
+    if offer.mode == Mode::Recover {
+        let applied = live.iter().map(|ack| ack.applied).max().unwrap_or_default();
+        let over = standing.unwrap_or_default().max(acked).max(applied);
+        return if offered > over { Ok(()) } else { Err(PublishError::Version { offered, over }) };
+    }
+    if offer.expected.as_deref() != head {
+        return Err(PublishError::Lost);
+    }
+    match (standing, offer.mode) {
+        (None, Mode::Init) if acked > Version::default() => {
+            Err(PublishError::Behind { head: Version::default(), acked })
+        }
+        (None, Mode::Init) => Ok(()),
+        (None, _) => Err(PublishError::NeedsInit),
+        (Some(_), Mode::Init) => Err(PublishError::Lost),
+        (Some(head), _) if head < acked => Err(PublishError::Behind { head, acked }),
+        (Some(head), mode) => {
+            if offered.term != head.term || offered <= head {
+                return Err(PublishError::Version { offered, over: head });
+            }
+            let confirmed = nobody || live.iter().any(|ack| ack.applied == head);
+            if mode == Mode::Ordinary && !confirmed {
+                return Err(PublishError::Unconfirmed { head });
+            }
+            Ok(())
+        }
+    }
+}
