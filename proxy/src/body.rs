@@ -4,6 +4,7 @@
 //! request's record lives inside the answer's body, so that it closes when the body ends or is dropped.
 
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
     pin::Pin,
     rc::Rc,
@@ -187,6 +188,7 @@ impl http_body::Body for UpstreamBody {
 pub struct Body {
     content: Content,
     record: Record,
+    guard: Option<Box<dyn Any>>,
 }
 
 /// Where an answer's bytes come from.
@@ -203,7 +205,14 @@ impl Body {
     /// A body that closes `record` when it ends.
     #[must_use]
     pub fn new(content: Content, record: Record) -> Self {
-        Self { content, record }
+        Self { content, record, guard: None }
+    }
+
+    /// Keeps `guard` until the body has ended or was dropped.
+    #[must_use]
+    pub fn holding(mut self, guard: Box<dyn Any>) -> Self {
+        self.guard = Some(guard);
+        self
     }
 }
 

@@ -1,7 +1,118 @@
 //! The inputs and the one door through which they change what the data plane reads.
 //!
 //! [`apply`] builds snapshots aside and publishes them with one store; nobody else writes. If building fails, what was
-//! there stays, and [`status`] says why.
+//! there stays, and [`status`] says why. All of it runs on a thread of its own: a slow store or disk never shows in a
+//! request.
 
+pub mod alone;
 pub mod apply;
+pub mod peer_table;
+pub mod routing_table;
 pub mod status;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use tokio::runtime::{Builder, LocalOptions};
+
+use crate::{
+    dataplane::DataPlane,
+    shutdown::{Phase, Shutdown},
+};
+use routing_table::RoutingTable;
+use status::Status;
+
+/// Why control cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The table of this stamp alone is refused; a fault of ours.
+    #[error("the table of this stamp alone is refused: {0}")]
+    Alone(#[from] Box<synaxis_routing::sanity::Refusal>),
+    /// The store's URL is not understood.
+    #[error(transparent)]
+    Store(#[from] synaxis_routing::store::StoreError),
+}
+
+/// Where this process can be reached, for its acks.
+#[derive(Clone, Copy, Debug)]
+pub struct Here {
+    /// Admin listener.
+    pub admin: SocketAddr,
+    /// Peer listener, if there is one.
+    pub peer: Option<SocketAddr>,
+}
+
+/// Control, ready to run.
+pub struct Control {
+    plane: Arc<DataPlane>,
+    table: Option<RoutingTable>,
+}
+
+/// Loads the first table, as far as one can be had without waiting.
+///
+/// # Errors
+/// [`StartError`].
+pub fn prepare(plane: Arc<DataPlane>, status: Arc<Status>, here: Here) -> Result<Control, StartError> {
+    let settings = Arc::clone(&plane.snapshot.load().settings);
+    let table = match &settings.routing {
+        Some(routing) => Some(RoutingTable::open(Arc::clone(&plane), status, routing, here)?),
+        None => {
+            alone::publish(&plane, &status)?;
+            None
+        }
+    };
+    Ok(Control { plane, table })
+}
+
+impl Control {
+    /// Runs on a thread of its own until the process has drained or is cut.
+    ///
+    /// # Errors
+    /// When the thread cannot be made.
+    pub fn start(self) -> io::Result<JoinHandle<()>> {
+        let Self { plane, table } = self;
+        thread::Builder::new().name("control".into()).spawn(move || {
+            let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime,
+                Err(error) => return tracing::error!(%error, "control cannot start its runtime"),
+            };
+            runtime.block_on(async {
+                if let Some(table) = table {
+                    crate::tasks::spawn_local(table.run());
+                }
+                leave(&plane).await;
+            });
+        })
+    }
+}
+
+/// Walks the phases of the way out once the first one is reached: lame duck for its time, then drain until every
+/// connection is gone or its time is over, then cut.
+async fn leave(plane: &DataPlane) {
+    let shutdown: &Shutdown = &plane.shutdown;
+    shutdown.reached(Phase::LameDuck).await;
+    let times = plane.snapshot.load().settings.shutdown.clone();
+    tokio::select! {
+        () = tokio::time::sleep(times.lame_duck) => shutdown.advance(Phase::Draining),
+        () = shutdown.reached(Phase::Cut) => return,
+    }
+    let drained = async {
+        // connections still in the accept queue are counted only once they are dealt
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            if plane.connections() == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(times.drain, drained).await;
+    let left = plane.connections();
+    if left > 0 {
+        tracing::warn!(left, "drain time is over; cutting what is left");
+    }
+    shutdown.advance(Phase::Cut);
+}

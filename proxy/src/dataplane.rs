@@ -3,6 +3,8 @@
 //! A snapshot is immutable and swapped whole; a request loads it once and drops it before the first byte of a body.
 //! `control` is the only writer.
 
+pub mod worker;
+
 use std::{
     sync::{
         Arc,
@@ -79,6 +81,8 @@ pub struct Load {
     pub in_flight: Arc<AtomicUsize>,
     /// Open downstream connections.
     pub connections: Arc<AtomicUsize>,
+    /// Requests answered so far.
+    pub answered: Arc<AtomicUsize>,
     /// Ticks of its sweeper so far.
     pub ticks: Arc<AtomicUsize>,
 }
@@ -88,6 +92,12 @@ impl DataPlane {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.workers.iter().map(|load| load.in_flight.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Requests answered by all workers so far.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.workers.iter().map(|load| load.answered.load(Ordering::Relaxed)).sum()
     }
 
     /// Open downstream connections of all workers.

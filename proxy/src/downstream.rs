@@ -1,1 +1,6 @@
-//! downstream
+//! From the socket to the pipeline: one acceptor, workers that own their connections, a sweeper that ends what stalls.
+
+pub mod acceptor;
+pub mod connection;
+pub mod phase;
+pub mod worker;

@@ -5,6 +5,7 @@
 //! below its own: `server` > `downstream, admin` > `pipeline, control` > `dataplane` > `upstream` > `body` >
 //! `telemetry, shutdown, tasks`.
 
+pub mod demo;
 pub mod server;
 
 pub mod admin;

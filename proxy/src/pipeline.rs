@@ -1,1 +1,158 @@
-//! pipeline
+//! **The way of one request; read this first.**
+//!
+//! normalize → tenant → route → *either* forward to the owning stamp's peer listener *or* serve from this stamp's app →
+//! respond → record. One stage a line; a stage takes what earlier stages returned.
+
+pub mod candidates;
+pub mod health;
+pub mod local_reply;
+pub mod normalize;
+pub mod peer;
+pub mod respond;
+pub mod route;
+pub mod tenant;
+
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
+
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use synaxis_config::settings::{Listener, ListenerKind};
+
+use crate::{
+    body::{Body, Upload, UpstreamBody},
+    dataplane::{Snapshot, worker::Worker},
+    telemetry::record::{Line, Record},
+    upstream::attempt::Head,
+};
+use local_reply::LocalReply;
+
+/// A worker with what this layer adds to it.
+pub struct Service {
+    /// The worker's own state.
+    pub worker: Worker,
+    /// Counters of the proxy's own answers.
+    pub replies: local_reply::Counters,
+}
+
+/// What is known of the connection that a request came in by.
+pub struct Downstream {
+    /// The listener.
+    pub listener: Listener,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The same as a field value, made once a connection.
+    pub client_value: HeaderValue,
+}
+
+/// An answer, before it is dressed for the way down.
+pub enum Answer {
+    /// From an app or another stamp.
+    Upstream(Response<UpstreamBody>),
+    /// The proxy's own word on this stamp's health.
+    Health(health::Health),
+    /// The routing table's exact bytes, for a peer that starts without a store.
+    Table(bytes::Bytes),
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// Never: every failure is an answer.
+pub async fn serve(
+    service: &Service,
+    downstream: &Downstream,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let started = Instant::now();
+    let worker = &service.worker;
+    let snapshot = worker.snapshot();
+    let mut record = open_record(worker, downstream, &request, started);
+    let head_only = request.method() == http::Method::HEAD;
+    let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
+    drop(snapshot);
+    let closing = worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
+    Ok(match outcome {
+        Ok(answer) => respond::answer(answer, record, head_only, closing),
+        Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing),
+    })
+}
+
+async fn answer(
+    worker: &Worker,
+    snapshot: &Arc<Snapshot>,
+    downstream: &Downstream,
+    request: Request<Incoming>,
+    started: Instant,
+    record: &mut Record,
+) -> Result<Answer, LocalReply> {
+    let settings = &snapshot.settings;
+    let now = worker.plane.clock.at(started);
+    let (mut parts, body) = request.into_parts();
+
+    let survey = normalize::check(&mut parts, &settings.limits, &settings.tenant.header)?;
+    if let Some(own) = health::own_answer(snapshot, downstream, &parts, now) {
+        return Ok(own);
+    }
+    let hop = peer::arrival(&downstream.listener, snapshot, &mut parts.headers)?;
+    let tenant = tenant::identify(&parts.headers, &settings.tenant, &survey, hop.as_ref())?;
+    let route = route::choose(&settings.routes, &survey.host, parts.uri.path())?;
+    note(record, &tenant, &route.name, snapshot, hop.is_some());
+
+    let deadline = worker.timer.deadline(peer::deadline(started, route.timeout, hop.as_ref()));
+    let upload = Upload::new(body);
+    normalize::dress(&mut parts, &survey, &upload, &tenant, &settings.tenant.header)?;
+    let head = Head { method: parts.method, uri: parts.uri, headers: parts.headers };
+    let errand = candidates::Errand { worker, snapshot, downstream, tenant, route, hop, now, deadline };
+    let answer = match downstream.listener.kind {
+        ListenerKind::Edge => errand.as_entry(head, &upload, record).await?,
+        ListenerKind::Peer => errand.as_receiver(head, &upload, record).await?,
+    };
+    Ok(Answer::Upstream(answer))
+}
+
+fn open_record(worker: &Worker, downstream: &Downstream, request: &Request<Incoming>, started: Instant) -> Record {
+    let mut record = Record::open(&worker.sink, started);
+    let logged = worker.sink.access_log.as_ref().is_some_and(|log| log.takes(worker.chance()));
+    if logged {
+        record.line = Some(Box::new(line(downstream, request)));
+    }
+    record
+}
+
+/// The part of the log line that the request itself tells. Text is cut to what a line may hold.
+fn line(downstream: &Downstream, request: &Request<Incoming>) -> Line {
+    let text = |value: Option<&HeaderValue>| {
+        value.map(|value| String::from_utf8_lossy(value.as_bytes()).chars().take(256).collect())
+    };
+    let headers = request.headers();
+    let trace =
+        headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(|value| value.split('-').nth(1));
+    Line {
+        trace_id: trace.filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).map(str::to_owned),
+        method: request.method().as_str().chars().take(32).collect(),
+        host: text(headers.get(http::header::HOST)),
+        path: request.uri().path().chars().take(1_024).collect(),
+        client: downstream.client.to_string(),
+        listener: match downstream.listener.kind {
+            ListenerKind::Edge => "edge",
+            ListenerKind::Peer => "peer",
+        },
+        ..Line::default()
+    }
+}
+
+fn note(
+    record: &mut Record,
+    tenant: &synaxis_routing::id::TenantId,
+    route: &str,
+    snapshot: &Snapshot,
+    forwarded: bool,
+) {
+    let Some(line) = &mut record.line else { return };
+    line.tenant = Some(*tenant);
+    line.route = Some(route.to_owned());
+    line.hop = u8::from(forwarded);
+    if let Some(fleet) = &snapshot.fleet {
+        line.decided_at(fleet.placement.version());
+    }
+}

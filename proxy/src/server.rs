@@ -1,1 +1,185 @@
-//! server
+//! Builds every part in order, hands out [`Running`], and stops the parts in order.
+//!
+//! Nothing here is process-global: [`run`] may be called many times in one process, each server with its own metrics,
+//! threads and table.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, Socket, Type};
+use synaxis_config::settings::{Listener, ListenerKind, Settings};
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::{
+    admin,
+    control::{self, status::Status},
+    dataplane::{Clock, DataPlane, Load},
+    downstream::{acceptor, worker},
+    shutdown::{Phase, Shutdown},
+    telemetry::{access_log::AccessLog, metrics::Metrics},
+    upstream::target::Targets,
+};
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The metrics recorder refused its settings.
+    #[error("the metrics recorder cannot be built: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The access log's output cannot be opened.
+    #[error("the access log cannot be opened: {0}")]
+    AccessLog(io::Error),
+    /// The routing table cannot be prepared.
+    #[error(transparent)]
+    Control(#[from] control::StartError),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+impl StartError {
+    /// Whether the address is taken by another process.
+    #[must_use]
+    pub fn address_in_use(&self) -> bool {
+        matches!(self, Self::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+}
+
+/// A running server.
+pub struct Running {
+    /// Bound addresses of the edge listeners.
+    pub edges: Vec<SocketAddr>,
+    /// Bound addresses of the peer listeners.
+    pub peers: Vec<SocketAddr>,
+    /// Bound address of the admin listener.
+    pub admin: SocketAddr,
+    plane: Arc<DataPlane>,
+    status: Arc<Status>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts a server and returns once it listens.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub fn run(settings: Settings) -> Result<Running, StartError> {
+    let bound: Vec<(TcpListener, Listener)> = settings
+        .listeners
+        .iter()
+        .map(|listener| {
+            let socket = listen(listener.address)?;
+            let address =
+                socket.local_addr().map_err(|source| StartError::Bind { address: listener.address, source })?;
+            Ok((socket, Listener { address, ..listener.clone() }))
+        })
+        .collect::<Result<_, StartError>>()?;
+    let admin_socket = listen(settings.admin.address)?;
+    let admin =
+        admin_socket.local_addr().map_err(|source| StartError::Bind { address: settings.admin.address, source })?;
+
+    let of_kind =
+        |kind| bound.iter().filter(move |(_, listener)| listener.kind == kind).map(|(_, listener)| listener.address);
+    let (edges, peers): (Vec<_>, Vec<_>) =
+        (of_kind(ListenerKind::Edge).collect(), of_kind(ListenerKind::Peer).collect());
+    let own = edges.iter().chain(&peers).copied().chain([admin]).collect();
+    let endpoints = settings.routing.as_ref().map(|routing| routing.endpoints.clone()).unwrap_or_default();
+
+    let metrics = Arc::new(Metrics::new()?);
+    let access_log =
+        AccessLog::open(&settings.access_log, metrics.log_dropped.clone()).map_err(StartError::AccessLog)?;
+    let targets = Targets::default();
+    let settings = Arc::new(settings);
+    let plane = Arc::new(DataPlane {
+        snapshot: Arc::new(ArcSwap::from_pointee(control::apply::first(Arc::clone(&settings), &targets))),
+        metrics,
+        shutdown: Shutdown::default(),
+        targets,
+        policy: endpoints.policy(own, peers.clone()),
+        clock: Clock::default(),
+        workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
+    });
+    let status = Arc::new(Status::default());
+    let here = control::Here { admin, peer: peers.first().copied() };
+    let control = control::prepare(Arc::clone(&plane), Arc::clone(&status), here)?;
+
+    let mut threads = Vec::new();
+    let mut senders = Vec::new();
+    for index in 0..plane.workers.len() {
+        let (sender, receiver) = unbounded_channel();
+        threads
+            .push(worker::start(index, Arc::clone(&plane), access_log.clone(), receiver).map_err(StartError::Thread)?);
+        senders.push(sender);
+    }
+    threads.push(control.start().map_err(StartError::Thread)?);
+    let view = admin::View { plane: Arc::clone(&plane), status: Arc::clone(&status), started: Instant::now() };
+    threads.push(admin::start(admin_socket, view).map_err(StartError::Thread)?);
+    threads.push(
+        acceptor::start(Arc::clone(&plane), bound, senders, settings.server.connections_max)
+            .map_err(StartError::Thread)?,
+    );
+    Ok(Running { edges, peers, admin, plane, status, threads })
+}
+
+impl Running {
+    /// Begins to stop: lame duck, drain, cut, by the settings' times. Returns at once.
+    pub fn stop(&self) {
+        if self.plane.shutdown.phase() > Phase::Serving {
+            return;
+        }
+        self.plane.shutdown.advance(Phase::LameDuck);
+    }
+
+    /// Ends everything now.
+    pub fn cut(&self) {
+        self.plane.shutdown.advance(Phase::Cut);
+    }
+
+    /// Blocks until every thread has ended.
+    pub fn wait(self) {
+        for thread in self.threads {
+            // a thread that panicked has said so on its own
+            let _ = thread.join();
+        }
+    }
+
+    /// What the server's threads share.
+    #[must_use]
+    pub fn plane(&self) -> &Arc<DataPlane> {
+        &self.plane
+    }
+
+    /// How the inputs stand.
+    #[must_use]
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+}
+
+/// Connections the kernel holds for us before they are accepted.
+const BACKLOG: i32 = 4_096;
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|source| StartError::Bind { address, source })
+}

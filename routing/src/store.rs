@@ -20,8 +20,6 @@ mod hints;
 mod memory;
 mod redis;
 mod rule;
-#[cfg(test)]
-mod tests;
 
 pub use hints::{Hint, Hints};
 

@@ -21,6 +21,8 @@ pub struct Sink {
     pub access_log: Option<AccessLog>,
     /// Requests in flight on this worker; the acceptor reads it.
     pub in_flight: Arc<AtomicUsize>,
+    /// Requests answered by this worker so far.
+    pub answered: Arc<AtomicUsize>,
 }
 
 /// The facts of one request.
@@ -40,7 +42,8 @@ pub struct Record {
 /// What the log line says beyond the metrics. Field names are public.
 #[derive(Default, Serialize)]
 pub struct Line {
-    ts: u64,
+    /// Milliseconds since the Unix epoch at the end.
+    pub ts: u64,
     /// W3C trace id, from `traceparent`.
     pub trace_id: Option<String>,
     /// Request method.
@@ -49,9 +52,12 @@ pub struct Line {
     pub host: Option<String>,
     /// Path without its query: queries carry secrets.
     pub path: String,
-    status: u16,
-    bytes: u64,
-    duration_ms: f64,
+    /// Status of the answer.
+    pub status: u16,
+    /// Bytes of its body.
+    pub bytes: u64,
+    /// Start to end, in milliseconds.
+    pub duration_ms: f64,
     /// Start to the upstream's head, in milliseconds.
     pub ttfb_ms: Option<f64>,
     /// The tenant, once it is valid.
@@ -64,7 +70,8 @@ pub struct Line {
     pub hop: u8,
     /// Route name.
     pub route: Option<String>,
-    attempts: u8,
+    /// Attempts upstream.
+    pub attempts: u8,
     /// Reason token of a local reply.
     pub reason: Option<&'static str>,
     /// Client address.
@@ -99,6 +106,7 @@ impl Drop for Record {
         let elapsed = self.started.elapsed();
         let sink = &self.sink;
         sink.in_flight.fetch_sub(1, Ordering::Relaxed);
+        sink.answered.fetch_add(1, Ordering::Relaxed);
         sink.metrics.answered(self.status);
         sink.metrics.server_duration.record(elapsed.as_secs_f64());
         let (Some(mut line), Some(log)) = (self.line.take(), &sink.access_log) else { return };

@@ -134,3 +134,15 @@ pub fn strip_internal(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
+
+/// Removes from an answer what only stamps exchange, except the reason token, which is the client's to know.
+pub fn strip_internal_answer(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| name.as_str().starts_with(INTERNAL)) {
+        return;
+    }
+    let reason = headers.remove("x-synaxis-reason");
+    strip_internal(headers);
+    if let Some(reason) = reason {
+        headers.insert("x-synaxis-reason", reason);
+    }
+}

@@ -1,0 +1,114 @@
+//! What the admin listener shows besides probes and explanations. The table's seed never appears.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use http_body_util::Full;
+use serde::Serialize;
+use serde_json::json;
+use synaxis_routing::{ramp, table::FORMAT};
+
+use super::View;
+use crate::dataplane::Fleet;
+
+/// An answer's body.
+pub(super) type Reply = Full<Bytes>;
+
+fn reply(status: StatusCode, kind: &'static str, bytes: impl Into<Bytes>) -> Response<Reply> {
+    let mut response = Response::new(Full::new(bytes.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(super) fn text(status: StatusCode, words: String) -> Response<Reply> {
+    reply(status, "text/plain; charset=utf-8", words)
+}
+
+pub(super) fn document(value: &impl Serialize) -> Response<Reply> {
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    reply(StatusCode::OK, "application/json", bytes)
+}
+
+pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Response<Reply> {
+    let problem = json!({
+        "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(), "reason": reason, "detail": detail,
+    });
+    reply(status, "application/problem+json", problem.to_string())
+}
+
+pub(super) fn no_table() -> Response<Reply> {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "no_table", "no routing table is loaded yet")
+}
+
+pub(super) fn index() -> Response<Reply> {
+    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/routing\n/routing/explain?tenant=T[&entry=REGION][&format=json]\n/routing/table\n/stamps\n";
+    text(StatusCode::OK, words.into())
+}
+
+pub(super) fn metrics(view: &View) -> Response<Reply> {
+    let metrics = &view.plane.metrics;
+    metrics.in_flight.set(view.plane.in_flight() as f64);
+    metrics.connections.set(view.plane.connections() as f64);
+    if let Some(confirmed) = view.status.routing().confirmed_at {
+        metrics.routing_table_age.set(Instant::now().duration_since(confirmed).as_secs_f64());
+    }
+    reply(StatusCode::OK, "text/plain; version=0.0.4", metrics.render())
+}
+
+pub(super) fn version() -> Response<Reply> {
+    document(&json!({ "name": "synaxis-proxy", "version": env!("CARGO_PKG_VERSION"), "table_format": FORMAT }))
+}
+
+pub(super) fn routing(view: &View) -> Response<Reply> {
+    let snapshot = view.plane.snapshot.load();
+    let Some(fleet) = &snapshot.fleet else { return no_table() };
+    let table = fleet.placement.table();
+    let routing = view.status.routing();
+    document(&json!({
+        "version": fleet.placement.version().to_string(),
+        "digest": fleet.placement.digest().to_string(),
+        "algorithm": table.algorithm,
+        "slots_log2": table.slots_log2,
+        "scope": table.scope,
+        "regions": table.regions,
+        "listed_tenants": fleet.placement.tenants().len(),
+        "full_rankings": fleet.placement.full_rankings(),
+        "source": routing.source,
+        "refused": routing.refused,
+        "store_error": routing.store_error,
+        "stamps": stamp_list(view, fleet),
+    }))
+}
+
+pub(super) fn stamps(view: &View) -> Response<Reply> {
+    let snapshot = view.plane.snapshot.load();
+    snapshot.fleet.as_ref().map_or_else(no_table, |fleet| document(&stamp_list(view, fleet)))
+}
+
+fn stamp_list(view: &View, fleet: &Fleet) -> Vec<serde_json::Value> {
+    let now = view.plane.clock.at(Instant::now());
+    let me = fleet.me.map(|me| &fleet.placement.stamp(me).id);
+    let one = |stamp: &synaxis_routing::table::Stamp| {
+        json!({
+            "id": stamp.id, "region": stamp.region, "state": stamp.state, "weight": stamp.weight, "dedicated": stamp.dedicated,
+            "share_per_mille": ramp::share(stamp, now).per_mille(), "endpoint": stamp.endpoint, "me": Some(&stamp.id) == me,
+        })
+    };
+    fleet.placement.table().stamps.iter().map(one).collect()
+}
+
+/// The exact bytes of the applied table, for `stampctl recover`.
+pub(super) fn table(view: &View) -> Response<Reply> {
+    let snapshot = view.plane.snapshot.load();
+    snapshot
+        .fleet
+        .as_ref()
+        .map_or_else(no_table, |fleet| reply(StatusCode::OK, "application/octet-stream", fleet.envelope.clone()))
+}

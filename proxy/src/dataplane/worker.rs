@@ -1,0 +1,75 @@
+//! What one worker thread owns: its connections' pools, its deadlines, its view of the current snapshot.
+//!
+//! Nothing here is shared with another thread except through [`DataPlane`]; `Rc` and `Cell` are fine.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    time::Instant,
+};
+
+use arc_swap::{ArcSwap, Cache};
+
+use super::{DataPlane, Snapshot};
+use crate::{
+    telemetry::record::Sink,
+    upstream::{pool::Pools, timer::Timer},
+};
+
+/// One worker.
+pub struct Worker {
+    /// What all workers share.
+    pub plane: Arc<DataPlane>,
+    /// Where records go.
+    pub sink: Arc<Sink>,
+    /// Idle upstream connections.
+    pub pools: Pools,
+    /// Deadlines of requests.
+    pub timer: Timer,
+    snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    turn: Cell<usize>,
+    chance: Cell<u64>,
+}
+
+impl Worker {
+    /// A worker's own state.
+    #[must_use]
+    pub fn new(plane: Arc<DataPlane>, sink: Arc<Sink>, seed: u64) -> Self {
+        let snapshot = RefCell::new(Cache::new(Arc::clone(&plane.snapshot)));
+        let (pools, timer) = (Pools::default(), Timer::default());
+        Self { plane, sink, pools, timer, snapshot, turn: Cell::new(0), chance: Cell::new(seed | 1) }
+    }
+
+    /// The current snapshot. A request calls this once.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(self.snapshot.borrow_mut().load())
+    }
+
+    /// Counts up: whose turn among an upstream's endpoints it is.
+    #[must_use]
+    pub fn turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
+    }
+
+    /// A cheap random number in `0..1` for sampling (xorshift64; Marsaglia 2003). Decides nothing but what is logged.
+    #[must_use]
+    pub fn chance(&self) -> f64 {
+        let mut x = self.chance.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.chance.set(x);
+        (x >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Once a tick: deadlines; and pools of endpoints that are gone or idle.
+    pub fn tick(&self, now: Instant) {
+        self.timer.tick(now);
+        let snapshot = self.snapshot();
+        let live = |pool: usize| snapshot.live_pools.get(pool).copied().unwrap_or(false);
+        self.pools.sweep(now, snapshot.settings.timeouts.upstream_idle, live);
+    }
+}

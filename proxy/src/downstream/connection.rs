@@ -1,0 +1,68 @@
+//! One downstream connection: HTTP/1.1 from the socket to the pipeline and back.
+
+use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Instant};
+
+use http::HeaderValue;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use synaxis_config::settings::Listener;
+use tokio::net::TcpStream;
+
+use super::phase::Phase;
+use crate::{
+    pipeline::{self, Downstream, Service},
+    upstream::wire::Wire,
+};
+
+/// hyper's own limit of a head; ours is lower and answers with a reason.
+const HEAD_BYTES_HARD: usize = 64 << 10;
+
+/// Serves a connection until it ends. Never fails: what goes wrong on one connection is that connection's end.
+pub async fn serve(
+    service: Rc<Service>,
+    listener: Listener,
+    stream: TcpStream,
+    peer: SocketAddr,
+    register: impl FnOnce(Rc<Phase>),
+) {
+    let client = peer.ip().to_canonical();
+    // an IP address is always a valid field value
+    let client_value = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+    let downstream = Rc::new(Downstream { listener, client, client_value });
+    let wire = Wire::new(stream);
+    let phase = Rc::new(Phase::new(wire.traffic(), Instant::now()));
+    register(Rc::clone(&phase));
+
+    let seen = Rc::new(Cell::new(false));
+    let metrics = std::sync::Arc::clone(&service.worker.sink.metrics);
+    let handler = service_fn(|request| {
+        seen.set(true);
+        phase.begin();
+        let guard = Busy(Rc::clone(&phase));
+        let (service, downstream) = (Rc::clone(&service), Rc::clone(&downstream));
+        async move {
+            let answer = pipeline::serve(&service, &downstream, request).await;
+            answer.map(|answer| answer.map(|body| body.holding(Box::new(guard))))
+        }
+    });
+    let connection = http1::Builder::new()
+        .max_header_size(HEAD_BYTES_HARD)
+        .max_buf_size(2 * HEAD_BYTES_HARD)
+        .keep_alive(true)
+        .serve_connection(TokioIo::new(wire), handler);
+    if let Err(error) = connection.await {
+        if error.is_parse() || error.is_parse_too_large() {
+            metrics.heads_refused.increment(1);
+        }
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+/// Marks the connection as busy until the answer's body has ended or was dropped.
+struct Busy(Rc<Phase>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.end(Instant::now());
+    }
+}

@@ -1,0 +1,166 @@
+//! One worker: a thread with its own single-threaded runtime, its connections and its sweeper.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::{SocketAddr, TcpStream as StdStream},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+use synaxis_config::settings::Listener;
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, LocalOptions},
+    sync::mpsc::UnboundedReceiver,
+    task::AbortHandle,
+};
+
+use super::{connection, phase::Phase};
+use crate::{
+    dataplane::{DataPlane, Load, worker::Worker},
+    pipeline::{Service, local_reply::Counters},
+    shutdown::Phase as Stopping,
+    tasks,
+    telemetry::{access_log::AccessLog, record::Sink},
+};
+
+/// How often deadlines and phases are looked at: the resolution of every time limit.
+pub const TICK: Duration = Duration::from_millis(20);
+
+/// A connection on its way from the acceptor to its worker. The acceptor has already counted it.
+pub struct Handover {
+    /// The socket.
+    pub stream: StdStream,
+    /// The client.
+    pub peer: SocketAddr,
+    /// The listener that accepted it.
+    pub listener: Listener,
+}
+
+/// Starts worker `index`.
+///
+/// # Errors
+/// When the thread or its runtime cannot be made.
+pub fn start(
+    index: usize,
+    plane: Arc<DataPlane>,
+    access_log: Option<AccessLog>,
+    handovers: UnboundedReceiver<Handover>,
+) -> io::Result<JoinHandle<()>> {
+    // made here so that a failure is the caller's to report
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime.block_on(run(index, plane, access_log, handovers)),
+            Err(error) => tracing::error!(index, %error, "a worker cannot start its runtime"),
+        }
+    })
+}
+
+struct Tracked {
+    phase: Option<Rc<Phase>>,
+    task: Option<AbortHandle>,
+}
+
+type Connections = Rc<RefCell<Slab<Tracked>>>;
+
+async fn run(
+    index: usize,
+    plane: Arc<DataPlane>,
+    access_log: Option<AccessLog>,
+    mut handovers: UnboundedReceiver<Handover>,
+) {
+    let load = plane.workers[index].clone();
+    let sink = Sink {
+        metrics: Arc::clone(&plane.metrics),
+        access_log,
+        in_flight: Arc::clone(&load.in_flight),
+        answered: Arc::clone(&load.answered),
+    };
+    let replies = Counters::new(&plane.metrics);
+    let worker = Worker::new(Arc::clone(&plane), Arc::new(sink), index as u64 + 0x9E37_79B9);
+    let service = Rc::new(Service { worker, replies });
+    let connections: Connections = Rc::default();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            handover = handovers.recv(), if open => match handover {
+                Some(handover) => accept(&service, &connections, &load, handover),
+                None => open = false,
+            },
+            _ = tick.tick() => {
+                load.ticks.fetch_add(1, Ordering::Relaxed);
+                service.worker.tick(Instant::now());
+                sweep(&plane, &service, &connections);
+            }
+        }
+        let ended = !open && connections.borrow().is_empty();
+        if plane.shutdown.phase() == Stopping::Cut || (ended && plane.shutdown.phase() == Stopping::Draining) {
+            return;
+        }
+    }
+}
+
+fn accept(service: &Rc<Service>, connections: &Connections, load: &Load, handover: Handover) {
+    let Handover { stream, peer, listener } = handover;
+    let key = connections.borrow_mut().insert(Tracked { phase: None, task: None });
+    let (service, registry, counter) = (Rc::clone(service), Rc::clone(connections), Arc::clone(&load.connections));
+    let ended = Ended { registry: Rc::clone(connections), counter, key };
+    let task = tasks::spawn_local(async move {
+        let _ended = ended;
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "a connection could not be taken over"),
+        };
+        let register = |phase| {
+            if let Some(tracked) = registry.borrow_mut().get_mut(key) {
+                tracked.phase = Some(phase);
+            }
+        };
+        connection::serve(service, listener, stream, peer, register).await;
+    });
+    if let Some(tracked) = connections.borrow_mut().get_mut(key) {
+        tracked.task = Some(task.abort_handle());
+    }
+}
+
+/// Runs when a connection's task ends, however it ends: returned, aborted or panicked.
+struct Ended {
+    registry: Connections,
+    counter: Arc<std::sync::atomic::AtomicUsize>,
+    key: usize,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.registry.borrow_mut().try_remove(self.key);
+        self.counter.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ends connections that have outstayed their phase; on the way out also those that have been idle for as long as the
+/// lame duck lasted: every live client has had its chance to be told.
+fn sweep(plane: &DataPlane, service: &Service, connections: &Connections) {
+    let now = Instant::now();
+    let snapshot = service.worker.snapshot();
+    let settings = &snapshot.settings;
+    let draining = plane.shutdown.phase() >= Stopping::Draining;
+    let leaves = |phase: &Phase| {
+        phase.is_overdue(now, &settings.timeouts)
+            || (draining && phase.idle(now).is_some_and(|idle| idle >= settings.shutdown.lame_duck))
+    };
+    let overdue: Vec<AbortHandle> = connections
+        .borrow()
+        .iter()
+        .filter(|(_, tracked)| tracked.phase.as_deref().is_some_and(leaves))
+        .filter_map(|(_, tracked)| tracked.task.clone())
+        .collect();
+    plane.metrics.connections_expired.increment(overdue.len() as u64);
+    // outside the borrow: ending a task removes it from the registry
+    overdue.iter().for_each(AbortHandle::abort);
+}

@@ -1,0 +1,240 @@
+//! Who serves: the candidates of the tenant in order of choice, and the one hop to another stamp.
+//!
+//! A request moves on to the next candidate only when it is known that nobody has executed it: no connection came
+//! about, not a byte was sent, or a peer says that its app has not seen it.
+
+use std::time::Instant;
+
+use http::{HeaderName, HeaderValue, Response, header::VIA};
+use synaxis_config::settings::{Failover, Route};
+use synaxis_routing::{
+    id::TenantId,
+    placement::{Acceptance, HAND_MAX, StampIndex},
+    table::Millis,
+};
+
+use super::{
+    Downstream,
+    local_reply::LocalReply,
+    peer::{self, Hop},
+};
+use crate::{
+    body::{Upload, UpstreamBody},
+    dataplane::{Fleet, Snapshot, worker::Worker},
+    telemetry::record::Record,
+    upstream::{
+        attempt::{self, Cause, Failed, Head, Means, Sent},
+        timer::Deadline,
+    },
+};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// One request that has a tenant and a route, looking for somebody to serve it.
+pub struct Errand<'a> {
+    /// This worker.
+    pub worker: &'a Worker,
+    /// What should be.
+    pub snapshot: &'a Snapshot,
+    /// Where it came from.
+    pub downstream: &'a Downstream,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where it goes.
+    pub route: &'a Route,
+    /// Set when another stamp sent it.
+    pub hop: Option<Hop>,
+    /// The store's clock at its start.
+    pub now: Millis,
+    /// When its answer's head must be there.
+    pub deadline: Deadline,
+}
+
+/// What became of one candidate's attempt.
+enum Outcome {
+    Answered(Response<UpstreamBody>),
+    /// Nobody executed it; the next candidate may have it.
+    Untouched(LocalReply),
+}
+
+impl Errand<'_> {
+    /// At the edge: the tenant's candidates in order.
+    ///
+    /// # Errors
+    /// Why nobody served it.
+    pub async fn as_entry(
+        &self,
+        head: Head,
+        upload: &Upload,
+        record: &mut Record,
+    ) -> Result<Response<UpstreamBody>, LocalReply> {
+        let fleet = self.snapshot.fleet.as_deref().ok_or(LocalReply::NoStamp)?;
+        let placement = &fleet.placement;
+        let mut last = match placement.owner(&self.tenant, fleet.entry, self.now) {
+            Some(owner) => match self.try_stamp(fleet, owner, &head, upload, record).await? {
+                Outcome::Answered(answer) => return Ok(answer),
+                Outcome::Untouched(reply) => Some((owner, reply)),
+            },
+            None => None,
+        };
+        let hand = placement.hand(&self.tenant, fleet.entry, self.now)?;
+        let routing = self.snapshot.settings.routing.as_ref();
+        let fails_fast = routing.is_some_and(|routing| routing.failover == Failover::FailFast);
+        let tried = last.as_ref().map(|(owner, _)| *owner);
+        for candidate in hand.iter().filter(|candidate| Some(candidate.stamp) != tried).take(HAND_MAX) {
+            if last.is_some() {
+                if fails_fast {
+                    break;
+                }
+                if upload.is_polled() {
+                    return Err(LocalReply::NotReplayable);
+                }
+                self.worker.sink.metrics.failovers.increment(1);
+            }
+            match self.try_stamp(fleet, candidate.stamp, &head, upload, record).await? {
+                Outcome::Answered(answer) => return Ok(answer),
+                Outcome::Untouched(reply) => last = Some((candidate.stamp, reply)),
+            }
+        }
+        Err(last.map_or(LocalReply::NoStamp, |(_, reply)| reply))
+    }
+
+    /// From another stamp: served here or refused, never sent on.
+    ///
+    /// # Errors
+    /// `misdirected`, or why the app did not serve it.
+    pub async fn as_receiver(
+        &self,
+        head: Head,
+        upload: &Upload,
+        record: &mut Record,
+    ) -> Result<Response<UpstreamBody>, LocalReply> {
+        if let (Some(fleet), Some(hop)) = (&self.snapshot.fleet, &self.hop) {
+            let acceptance = fleet.me.map_or(Acceptance::NotCandidate, |me| {
+                fleet.placement.accepts(&self.tenant, hop.entry.unwrap_or(fleet.entry), me, self.now)
+            });
+            // a sender with a newer table knows better than we do
+            if acceptance != Acceptance::Candidate && fleet.placement.version() >= hop.version {
+                return Err(LocalReply::Misdirected);
+            }
+        }
+        match self.try_app(&head, upload, record).await? {
+            Outcome::Answered(answer) => Ok(answer),
+            Outcome::Untouched(reply) => Err(reply),
+        }
+    }
+
+    async fn try_stamp(
+        &self,
+        fleet: &Fleet,
+        stamp: StampIndex,
+        head: &Head,
+        upload: &Upload,
+        record: &mut Record,
+    ) -> Result<Outcome, LocalReply> {
+        if let Some(line) = &mut record.line {
+            line.stamp = Some(fleet.placement.stamp(stamp).id.to_string());
+        }
+        if fleet.me == Some(stamp) {
+            self.try_app(head, upload, record).await
+        } else {
+            self.try_peer(fleet, stamp, head, upload, record).await
+        }
+    }
+
+    /// Every endpoint of this stamp's own app, beginning with the one whose turn it is.
+    async fn try_app(&self, head: &Head, upload: &Upload, record: &mut Record) -> Result<Outcome, LocalReply> {
+        let endpoints = &self.snapshot.apps[self.route.upstream];
+        let mut head = head.clone();
+        let client = self.hop.as_ref().and_then(|hop| hop.client.as_ref()).unwrap_or(&self.downstream.client_value);
+        head.headers.insert(FORWARDED_FOR, client.clone());
+        head.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        head.headers.append(VIA, HeaderValue::from_static("1.1 synaxis"));
+        let idle_max = self.snapshot.settings.upstreams[self.route.upstream].idle_max;
+        let turn = self.worker.turn();
+        let mut last = LocalReply::NoStamp;
+        for attempt in 0..endpoints.len() {
+            let target = &endpoints[turn.wrapping_add(attempt) % endpoints.len()];
+            match self.send(target, &head, upload, idle_max, record).await? {
+                Outcome::Untouched(reply) if !upload.is_polled() => last = reply,
+                outcome => return Ok(outcome),
+            }
+        }
+        Ok(Outcome::Untouched(last))
+    }
+
+    async fn try_peer(
+        &self,
+        fleet: &Fleet,
+        stamp: StampIndex,
+        head: &Head,
+        upload: &Upload,
+        record: &mut Record,
+    ) -> Result<Outcome, LocalReply> {
+        let Some(target) = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref) else {
+            return Ok(Outcome::Untouched(LocalReply::NoStamp));
+        };
+        let owner = &fleet.placement.stamp(stamp).id;
+        let left = self.deadline.at().saturating_duration_since(Instant::now());
+        let mut head = head.clone();
+        let entry = &self.snapshot.settings.stamp.id;
+        peer::announce(&mut head.headers, fleet, entry, owner, &self.tenant, &self.downstream.client_value, left);
+        self.worker.sink.metrics.forwarded.increment(1);
+        match self.send(target, &head, upload, IDLE_PER_PEER, record).await? {
+            Outcome::Answered(answer) if peer::is_unprocessed(&answer) => {
+                let misdirected = answer.status() == http::StatusCode::MISDIRECTED_REQUEST;
+                let reply = if misdirected {
+                    LocalReply::Misdirected
+                } else {
+                    LocalReply::UpstreamConnect(Cause::Reset(format!("{owner} could not reach its app")))
+                };
+                Ok(Outcome::Untouched(reply))
+            }
+            outcome => Ok(outcome),
+        }
+    }
+
+    async fn send(
+        &self,
+        target: &std::sync::Arc<crate::upstream::target::Target>,
+        head: &Head,
+        upload: &Upload,
+        idle_max: usize,
+        record: &mut Record,
+    ) -> Result<Outcome, LocalReply> {
+        let worker = self.worker;
+        let means = Means {
+            pools: &worker.pools,
+            metrics: &worker.sink.metrics,
+            policy: &worker.plane.policy,
+            connect: self.snapshot.settings.timeouts.connect,
+            idle_max,
+        };
+        record.attempts = record.attempts.saturating_add(1);
+        let began = Instant::now();
+        let outcome = attempt::send(&means, target, head, upload, &self.deadline).await;
+        let ended = Instant::now();
+        worker.sink.metrics.client_duration.record(ended.duration_since(began).as_secs_f64());
+        let Failed { sent, cause } = match outcome {
+            Ok(answer) => {
+                let elapsed = record.elapsed_ms(ended);
+                if let Some(line) = &mut record.line {
+                    line.ttfb_ms = Some(elapsed);
+                }
+                return Ok(Outcome::Answered(answer));
+            }
+            Err(failed) => failed,
+        };
+        tracing::debug!(?target, ?sent, %cause, "attempt failed");
+        match (sent, cause) {
+            (_, Cause::Timeout) => Err(LocalReply::UpstreamTimeout),
+            (Sent::No, cause) => Ok(Outcome::Untouched(LocalReply::UpstreamConnect(cause))),
+            (Sent::Maybe, cause @ Cause::Invalid(_)) => Err(LocalReply::UpstreamInvalid(cause)),
+            (Sent::Maybe, cause) => Err(LocalReply::UpstreamReset(cause)),
+        }
+    }
+}
+
+/// Idle connections kept per peer and worker.
+const IDLE_PER_PEER: usize = 256;

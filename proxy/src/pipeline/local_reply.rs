@@ -1,0 +1,188 @@
+//! The answers that the proxy makes itself: one closed enum, mapped to HTTP in exactly one `match`.
+//!
+//! The reason token is public: the same word stands in the answer, the log, the metric and the documentation.
+
+use http::StatusCode;
+use metrics::Counter;
+
+use crate::{
+    telemetry::metrics::Metrics,
+    upstream::{attempt::Cause, framing::ForbiddenNomination},
+};
+
+/// A reason to answer without an upstream's word.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalReply {
+    /// No tenant field.
+    #[error("the request names no tenant: send it in the tenant header")]
+    TenantMissing,
+    /// The tenant field is malformed.
+    #[error("a tenant id is 1 to 128 bytes of A-Z a-z 0-9 . _ -")]
+    TenantInvalid,
+    /// More than one tenant field.
+    #[error("the request names its tenant more than once")]
+    TenantAmbiguous,
+    /// Not exactly one valid Host.
+    #[error("a request carries exactly one valid Host")]
+    HostInvalid,
+    /// Framing that two parsers could read differently.
+    #[error("the request's framing is not acceptable: {0}")]
+    FramingInvalid(&'static str),
+    /// A transfer coding other than chunked.
+    #[error("the only transfer coding understood here is chunked")]
+    CodingUnknown,
+    /// `Connection` names a protected field.
+    #[error("{0}")]
+    ConnectionFieldForbidden(#[from] ForbiddenNomination),
+    /// The path or query holds bytes that it must not hold.
+    #[error("the request target is not acceptable: {0}")]
+    TargetInvalid(&'static str),
+    /// The request target is too long.
+    #[error("the request target is longer than {0} bytes")]
+    UriTooLong(usize),
+    /// The head is too large.
+    #[error("the request head is larger than {0} bytes")]
+    HeadTooLarge(usize),
+    /// CONNECT and TRACE.
+    #[error("this method is not served here")]
+    MethodNotAllowed,
+    /// An expectation other than 100-continue.
+    #[error("the only expectation understood here is 100-continue")]
+    ExpectationFailed,
+    /// No route matches.
+    #[error("no route matches this host and path")]
+    RouteUnknown,
+    /// A forward that this stamp must not serve.
+    #[error("this stamp is no candidate of the tenant at the current table")]
+    Misdirected,
+    /// No table is loaded, or nobody takes the tenant.
+    #[error("no stamp takes this tenant at present")]
+    NoStamp,
+    /// The tenant's regions have nobody.
+    #[error("no stamp in the tenant's regions takes it at present")]
+    NoStampInRegion,
+    /// The only stamp that may serve the tenant does not.
+    #[error("the stamp to which the tenant is pinned does not serve at present")]
+    PinnedStampDown,
+    /// Nobody could be connected to.
+    #[error("{0}")]
+    UpstreamConnect(Cause),
+    /// The request's fate is unknown.
+    #[error("{0}")]
+    UpstreamReset(Cause),
+    /// What came back is no valid HTTP.
+    #[error("{0}")]
+    UpstreamInvalid(Cause),
+    /// No answer in time.
+    #[error("the upstream did not answer in time")]
+    UpstreamTimeout,
+    /// The next candidate cannot have a body that is already gone.
+    #[error("the request's body was already being sent and cannot be sent again")]
+    NotReplayable,
+}
+
+/// How a local reply looks on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Status.
+    pub status: StatusCode,
+    /// Stable reason token.
+    pub reason: &'static str,
+    /// Seconds after which trying again makes sense.
+    pub retry_after: Option<u32>,
+    /// The connection cannot be trusted any more: close it.
+    pub close: bool,
+    /// Nothing was handed to the app: another stamp may have the request.
+    pub unprocessed: bool,
+}
+
+/// Every reason token, in the order of the documentation.
+pub const REASONS: [&str; 22] = [
+    "tenant_missing",
+    "tenant_invalid",
+    "tenant_ambiguous",
+    "host_invalid",
+    "framing_invalid",
+    "coding_unknown",
+    "connection_field_forbidden",
+    "target_invalid",
+    "uri_too_long",
+    "head_too_large",
+    "method_not_allowed",
+    "expectation_failed",
+    "route_unknown",
+    "misdirected",
+    "no_stamp",
+    "no_stamp_in_region",
+    "pinned_stamp_down",
+    "upstream_connect",
+    "upstream_reset",
+    "upstream_invalid",
+    "upstream_timeout",
+    "not_replayable",
+];
+
+impl LocalReply {
+    /// The one mapping to HTTP.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        let plain = |status, reason| Shape { status, reason, retry_after: None, close: false, unprocessed: false };
+        let closing = |status, reason| Shape { close: true, ..plain(status, reason) };
+        let unavailable = |reason| Shape { retry_after: Some(1), ..plain(StatusCode::SERVICE_UNAVAILABLE, reason) };
+        match self {
+            Self::TenantMissing => plain(StatusCode::BAD_REQUEST, "tenant_missing"),
+            Self::TenantInvalid => plain(StatusCode::BAD_REQUEST, "tenant_invalid"),
+            Self::TenantAmbiguous => plain(StatusCode::BAD_REQUEST, "tenant_ambiguous"),
+            Self::HostInvalid => closing(StatusCode::BAD_REQUEST, "host_invalid"),
+            Self::FramingInvalid(_) => closing(StatusCode::BAD_REQUEST, "framing_invalid"),
+            Self::CodingUnknown => closing(StatusCode::NOT_IMPLEMENTED, "coding_unknown"),
+            Self::ConnectionFieldForbidden(_) => closing(StatusCode::BAD_REQUEST, "connection_field_forbidden"),
+            Self::TargetInvalid(_) => closing(StatusCode::BAD_REQUEST, "target_invalid"),
+            Self::UriTooLong(_) => closing(StatusCode::URI_TOO_LONG, "uri_too_long"),
+            Self::HeadTooLarge(_) => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
+            Self::MethodNotAllowed => closing(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::ExpectationFailed => closing(StatusCode::EXPECTATION_FAILED, "expectation_failed"),
+            Self::RouteUnknown => plain(StatusCode::NOT_FOUND, "route_unknown"),
+            Self::Misdirected => Shape { unprocessed: true, ..plain(StatusCode::MISDIRECTED_REQUEST, "misdirected") },
+            Self::NoStamp => unavailable("no_stamp"),
+            Self::NoStampInRegion => unavailable("no_stamp_in_region"),
+            Self::PinnedStampDown => unavailable("pinned_stamp_down"),
+            Self::UpstreamConnect(_) => {
+                Shape { unprocessed: true, ..plain(StatusCode::BAD_GATEWAY, "upstream_connect") }
+            }
+            Self::UpstreamReset(_) => plain(StatusCode::BAD_GATEWAY, "upstream_reset"),
+            Self::UpstreamInvalid(_) => plain(StatusCode::BAD_GATEWAY, "upstream_invalid"),
+            Self::UpstreamTimeout => plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
+            Self::NotReplayable => unavailable("not_replayable"),
+        }
+    }
+}
+
+/// `local_replies_total` by reason, resolved once a worker: a flood of refusals must cost no label lookup.
+pub struct Counters([Counter; REASONS.len()]);
+
+impl Counters {
+    /// Registers one counter a reason.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        Self(REASONS.map(|reason| metrics.local_reply(reason)))
+    }
+
+    /// Counts one reply.
+    pub fn count(&self, reason: &str) {
+        if let Some(index) = REASONS.iter().position(|known| *known == reason) {
+            self.0[index].increment(1);
+        }
+    }
+}
+
+impl From<synaxis_routing::placement::NoStamp> for LocalReply {
+    fn from(why: synaxis_routing::placement::NoStamp) -> Self {
+        use synaxis_routing::placement::NoStamp;
+        match why {
+            NoStamp::NoStamp => Self::NoStamp,
+            NoStamp::NoStampInRegion => Self::NoStampInRegion,
+            NoStamp::PinnedStampDown => Self::PinnedStampDown,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The one hop between stamps: what a forward carries, what its receiver believes, what its answer says.
+//!
+//! The edge listener strips every internal field; the peer listener demands them. A request that came in by the peer
+//! listener is never forwarded again.
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use synaxis_config::settings::{Listener, ListenerKind};
+use synaxis_routing::{
+    id::{StampId, TenantId},
+    placement::RegionIndex,
+    version::Version,
+};
+
+use super::local_reply::LocalReply;
+use crate::{
+    dataplane::{Fleet, Snapshot},
+    upstream::framing,
+};
+
+const HOP: HeaderName = HeaderName::from_static("x-synaxis-hop");
+const EPOCH: HeaderName = HeaderName::from_static("x-synaxis-epoch");
+const ENTRY: HeaderName = HeaderName::from_static("x-synaxis-entry");
+const OWNER: HeaderName = HeaderName::from_static("x-synaxis-owner");
+const TENANT: HeaderName = HeaderName::from_static("x-synaxis-tenant");
+const CLIENT: HeaderName = HeaderName::from_static("x-synaxis-client");
+const PROTO: HeaderName = HeaderName::from_static("x-synaxis-proto");
+const DEADLINE_MS: HeaderName = HeaderName::from_static("x-synaxis-deadline-ms");
+const NO_RETRY: HeaderName = HeaderName::from_static("x-synaxis-no-retry");
+/// Says that nothing was handed to the app.
+pub const PROCESSED: HeaderName = HeaderName::from_static("x-synaxis-processed");
+/// The reason token of a local reply.
+pub const REASON: HeaderName = HeaderName::from_static("x-synaxis-reason");
+/// The stamp's state, in answers to probes.
+pub const STATE: HeaderName = HeaderName::from_static("x-synaxis-state");
+
+/// What a forward says of itself.
+pub struct Hop {
+    /// The tenant, as the entry identified it.
+    pub tenant: TenantId,
+    /// The sender's table.
+    pub version: Version,
+    /// The region of the entry, in whose order the candidates stand.
+    pub entry: Option<RegionIndex>,
+    /// The client's address, as the entry saw it.
+    pub client: Option<HeaderValue>,
+    /// The time that was left.
+    pub remaining: Option<Duration>,
+}
+
+/// Reads the internal fields of a forward; strips them in any case.
+///
+/// # Errors
+/// `framing_invalid` when a request on the peer listener is no well-formed forward: only stamps speak here.
+pub fn arrival(listener: &Listener, snapshot: &Snapshot, headers: &mut HeaderMap) -> Result<Option<Hop>, LocalReply> {
+    let hop = match listener.kind {
+        ListenerKind::Edge => None,
+        ListenerKind::Peer => {
+            Some(read(snapshot, headers).ok_or(LocalReply::FramingInvalid("a peer's forward lacks its fields"))?)
+        }
+    };
+    framing::strip_internal(headers);
+    Ok(hop)
+}
+
+fn read(snapshot: &Snapshot, headers: &HeaderMap) -> Option<Hop> {
+    let text = |name: &HeaderName| single(headers, name)?.to_str().ok();
+    if text(&HOP)? != "1" {
+        return None;
+    }
+    let entry = StampId::parse(text(&ENTRY)?).ok()?;
+    Some(Hop {
+        tenant: TenantId::parse(single(headers, &TENANT)?.as_bytes()).ok()?,
+        version: text(&EPOCH)?.parse().ok()?,
+        entry: snapshot.fleet.as_ref().and_then(|fleet| fleet.placement.region(entry.region())),
+        client: single(headers, &CLIENT).cloned(),
+        remaining: text(&DEADLINE_MS).and_then(|text| text.parse().ok()).map(Duration::from_millis),
+    })
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}
+
+/// When the head of an answer must be there: the route's limit, or what the entry had left.
+#[must_use]
+pub fn deadline(started: Instant, limit: Duration, hop: Option<&Hop>) -> Instant {
+    let remaining = hop.and_then(|hop| hop.remaining).unwrap_or(limit);
+    started + remaining.min(limit)
+}
+
+/// Adds the fields of a forward.
+pub fn announce(
+    headers: &mut HeaderMap,
+    fleet: &Fleet,
+    entry: &StampId,
+    owner: &StampId,
+    tenant: &TenantId,
+    client: &HeaderValue,
+    left: Duration,
+) {
+    let text = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+    headers.insert(HOP, HeaderValue::from_static("1"));
+    headers.insert(EPOCH, fleet.version.clone());
+    headers.insert(ENTRY, text(entry.as_str()));
+    headers.insert(OWNER, text(owner.as_str()));
+    headers.insert(TENANT, text(tenant.as_str()));
+    headers.insert(CLIENT, client.clone());
+    headers.insert(PROTO, HeaderValue::from_static("http"));
+    headers.insert(DEADLINE_MS, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+    headers.insert(NO_RETRY, HeaderValue::from_static("1"));
+}
+
+/// Whether a peer says that its app has not seen the request.
+#[must_use]
+pub fn is_unprocessed<B>(answer: &Response<B>) -> bool {
+    single(answer.headers(), &PROCESSED).is_some_and(|value| value.as_bytes() == b"no")
+}

@@ -1,0 +1,152 @@
+//! Dresses an answer for the way down: hop-by-hop and internal fields leave, local replies become problem documents.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{self, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+};
+use http_body::Body as _;
+use serde::Serialize;
+
+use super::{
+    Answer,
+    health::Health,
+    local_reply::{Counters, LocalReply},
+    peer,
+};
+use crate::{
+    body::{Body, Content, UpstreamBody},
+    telemetry::record::Record,
+    upstream::framing,
+};
+
+/// An answer from elsewhere or from memory.
+#[must_use]
+pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool) -> Response<Body> {
+    let mut response = match answer {
+        Answer::Upstream(response) => {
+            record.status = response.status().as_u16();
+            forwarded(response, record, head_only)
+        }
+        Answer::Health(health) => probe(health, record),
+        Answer::Table(bytes) => {
+            record.status = StatusCode::OK.as_u16();
+            let mut response = Response::new(Body::new(Content::Full(bytes), record));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            response
+        }
+    };
+    close_if(closing, &mut response);
+    response
+}
+
+fn forwarded(response: Response<UpstreamBody>, record: Record, head_only: bool) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    // an upstream may nominate what it likes: its connection ends here, and nothing of it is protected from it
+    if let Some(nominated) = parts.headers.get(CONNECTION).cloned() {
+        for name in nominated.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if let Ok(name) = http::HeaderName::from_bytes(name)
+                && !matches!(name, header::CONTENT_LENGTH | header::CONTENT_TYPE | header::SET_COOKIE)
+            {
+                parts.headers.remove(name);
+            }
+        }
+    }
+    for name in &framing::HOP_BY_HOP {
+        parts.headers.remove(name);
+    }
+    framing::strip_internal_answer(&mut parts.headers);
+    parts.headers.remove(header::TRANSFER_ENCODING);
+    // HEAD and 304 describe a body that is not there (RFC 9110 §8.6); everywhere else the body itself is the truth
+    let describes = head_only || parts.status == StatusCode::NOT_MODIFIED;
+    if !describes {
+        match body.size_hint().exact() {
+            Some(_) if parts.status == StatusCode::NO_CONTENT => {
+                parts.headers.remove(CONTENT_LENGTH);
+            }
+            Some(bytes) => {
+                let told = parts.headers.get(CONTENT_LENGTH).is_some();
+                if !told || bytes == 0 {
+                    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+                }
+            }
+            None => {
+                parts.headers.remove(CONTENT_LENGTH);
+            }
+        }
+    }
+    parts.version = http::Version::HTTP_11;
+    Response::from_parts(parts, Body::new(Content::Upstream(body), record))
+}
+
+fn probe(health: Health, mut record: Record) -> Response<Body> {
+    record.status = health.status.as_u16();
+    let mut response = Response::new(Body::new(Content::Empty, record));
+    *response.status_mut() = health.status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    headers.insert(peer::STATE, HeaderValue::from_static(health.state));
+    response
+}
+
+/// A problem document (RFC 9457) with its stable reason token.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    reason: &'static str,
+    detail: &'a str,
+}
+
+/// A local reply.
+#[must_use]
+pub fn local(
+    replies: &Counters,
+    reply: &LocalReply,
+    mut record: Record,
+    head_only: bool,
+    closing: bool,
+) -> Response<Body> {
+    let shape = reply.shape();
+    replies.count(shape.reason);
+    record.status = shape.status.as_u16();
+    if let Some(line) = &mut record.line {
+        line.reason = Some(shape.reason);
+    }
+    let problem = Problem {
+        r#type: "about:blank",
+        title: shape.status.canonical_reason().unwrap_or_default(),
+        status: shape.status.as_u16(),
+        reason: shape.reason,
+        detail: &reply.to_string(),
+    };
+    let bytes = Bytes::from(serde_json::to_vec(&problem).unwrap_or_default());
+    let length = bytes.len();
+    let content = if head_only { Content::Empty } else { Content::Full(bytes) };
+    let mut response = Response::new(Body::new(content, record));
+    *response.status_mut() = shape.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(peer::REASON, HeaderValue::from_static(shape.reason));
+    if let Some(seconds) = shape.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if shape.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    if shape.unprocessed {
+        headers.insert(peer::PROCESSED, HeaderValue::from_static("no"));
+    }
+    close_if(closing || shape.close, &mut response);
+    response
+}
+
+fn close_if(closing: bool, response: &mut Response<Body>) {
+    if closing {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}

@@ -1,0 +1,11 @@
+//! The promises of the proxy, each a test with real sockets, real threads and, where the table matters, a real store.
+//!
+//! One binary; `world` builds what the tests run against.
+
+#![allow(missing_docs, unreachable_pub)]
+
+mod bad_input;
+mod bodies;
+mod fleet;
+mod single;
+mod world;

@@ -1,1 +1,0 @@
-//! The same promises on every kind of store.
