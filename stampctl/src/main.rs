@@ -1,2 +1,39 @@
-//! stampctl.
-fn main() {}
+//! The operator's command line: stamps, tenants, tables.
+//!
+//! Every changing verb goes one way: read the table, edit it ([`synaxis_routing::change`]), show the difference, publish
+//! if nobody else did, wait until every live proxy has it. Read in this order: [`args`] (what can be said), [`session`]
+//! (that way), [`wait`] (acknowledgements), [`verbs`] (one file a verb or noun), [`failure`] (exit codes).
+//!
+//! Invariant: the rules are the library's; this program only asks, shows, and maps refusals to exit codes.
+
+mod args;
+mod config;
+mod duration;
+mod failure;
+mod fetch;
+mod names;
+mod output;
+mod policy;
+mod session;
+mod verbs;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failure::Failure::from)
+        .and_then(|runtime| runtime.block_on(verbs::run(args)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("stampctl: {}", output::clean(&failure.to_string()));
+            ExitCode::from(failure.code())
+        }
+    }
+}

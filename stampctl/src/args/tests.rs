@@ -1,0 +1,44 @@
+use clap::CommandFactory as _;
+
+use super::*;
+
+#[test]
+fn the_command_line_is_consistent() {
+    Args::command().debug_assert();
+}
+
+#[test]
+fn the_documented_forms_are_understood() {
+    for line in [
+        "drain synaxis-weu-003",
+        "drain synaxis-weu-003 --force",
+        "drain synaxis-weu-003 --grace-period=60m",
+        "activate synaxis-weu-003",
+        "activate 003 --region westeurope --ramp 5m",
+        "wait --for=active synaxis-weu-003",
+        "list --state=active",
+        "list --region=westeurope",
+        "status synaxis-weu-003",
+        "delete synaxis-weu-003 --force",
+        "tenant pin acme weu-003 --preferred",
+        "register weu-003 --endpoint http://127.0.0.1:7003 --init --regions weu,eastus",
+        "-o json --store file:/tmp/x epoch --wait --timeout 5s",
+        "recover --from 127.0.0.1:9901 --from http://127.0.0.1:9902/routing/table",
+    ] {
+        Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap();
+    }
+    for line in [
+        "drain",
+        "weight weu-003 1001",
+        "weight weu-003 -1",
+        "list --state=gone",
+        "tenant pin a/b weu-003",
+        "rollback -1",
+        "activate weu-003 --ramp 1.5s",
+        "tenant pin acme weu-001 --strict --preferred",
+        "tenant unpin",
+    ] {
+        let refused = Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap_err();
+        assert_eq!(refused.exit_code(), 2, "{line}");
+    }
+}

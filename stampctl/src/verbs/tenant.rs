@@ -1,0 +1,79 @@
+//! Tenants: `tenant pin`, `tenant unpin`, `tenant list`.
+
+use serde::Serialize;
+use synaxis_routing::{
+    id::TenantId,
+    table::{PinMode, Tenant},
+};
+
+use crate::{
+    args::{self, Pin},
+    failure::Failure,
+    names,
+    output::columns,
+    session::Session,
+};
+
+pub(super) async fn run(session: &Session, said: args::Tenant) -> Result<(), Failure> {
+    match said {
+        args::Tenant::Pin(said) => pin(session, &said).await,
+        args::Tenant::Unpin(said) => session.change(|fleet, now| fleet.unpin(&said.tenants, now)).await.map(|_| ()),
+        args::Tenant::List(said) => list(session, &said).await,
+    }
+}
+
+async fn pin(session: &Session, said: &Pin) -> Result<(), Failure> {
+    let id = names::stamp(&said.stamp.id, said.stamp.region.as_ref())?;
+    // --strict says what holds anyway
+    let mode = if said.preferred && !said.strict { PinMode::Preferred } else { PinMode::Strict };
+    session.change(|fleet, now| fleet.pin(said.tenant, &id, mode, now)).await?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Listed {
+    version: String,
+    tenants: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: TenantId,
+    #[serde(flatten)]
+    entry: Tenant,
+}
+
+async fn list(session: &Session, said: &args::TenantList) -> Result<(), Failure> {
+    let stamp = said.stamp.as_ref().map(|text| names::stamp(text, None)).transpose()?;
+    let (readable, _) = session.table().await?;
+    let fleet = readable.fleet;
+    if let Some(id) = stamp.as_ref().filter(|id| fleet.table.stamp(id.as_str()).is_none()) {
+        return Err(synaxis_routing::change::Refused::UnknownStamp(id.clone()).into());
+    }
+    let version = fleet.version().to_string();
+    let named = |entry: &Tenant| stamp.is_none() || entry.pin == stamp;
+    let tenants = fleet.tenants.into_iter().filter(|(_, entry)| named(entry)).map(|(id, entry)| Row { id, entry });
+    session.format().print(&Listed { version, tenants: tenants.collect() }, words)
+}
+
+fn words(listed: &Listed) -> String {
+    let row = |row: &Row| {
+        let mode = match row.entry.mode() {
+            Some(PinMode::Strict) => " (strict)",
+            Some(PinMode::Preferred) => " (preferred)",
+            None => "",
+        };
+        let regions = row.entry.regions.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        vec![
+            row.id.to_string(),
+            row.entry.pin.as_ref().map(|pin| format!("{pin}{mode}")).unwrap_or_default(),
+            row.entry.home.as_ref().map(ToString::to_string).unwrap_or_default(),
+            regions,
+            row.entry.tier.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = listed.tenants.iter().map(row).collect();
+    let mut text = columns(&["TENANT", "PIN", "HOME", "REGIONS", "TIER"], &rows);
+    text.push_str(&format!("{} listed tenants at {}; all others follow the hash\n", rows.len(), listed.version));
+    text
+}
