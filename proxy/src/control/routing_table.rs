@@ -82,10 +82,10 @@ impl RoutingTable {
 
     /// Loads the first table and keeps it current. Never returns.
     pub async fn run(mut self) {
-        self.from_disk().await;
-        let _ = tokio::time::timeout(START_STORE_WAIT, self.from_store()).await;
+        self.load_disk().await;
+        let _ = tokio::time::timeout(START_STORE_WAIT, self.poll_store()).await;
         if self.applied.is_none() {
-            self.from_peers().await;
+            self.ask_peers().await;
         }
         let mut hints = self.store.hints();
         let mut ack_at = Instant::now();
@@ -97,9 +97,9 @@ impl RoutingTable {
                 },
                 () = tokio::time::sleep(pause) => {}
             }
-            self.from_store().await;
+            self.poll_store().await;
             if self.applied.is_none() {
-                self.from_peers().await;
+                self.ask_peers().await;
             }
             if ack_at.elapsed() >= self.routing.ack {
                 ack_at = Instant::now();
@@ -108,7 +108,7 @@ impl RoutingTable {
         }
     }
 
-    async fn from_disk(&mut self) {
+    async fn load_disk(&mut self) {
         let Some(path) = self.routing.snapshot.clone() else { return };
         let read = tasks::spawn_blocking(move || snapshot::read(&path)).await;
         match read {
@@ -121,7 +121,7 @@ impl RoutingTable {
         }
     }
 
-    async fn from_store(&mut self) {
+    async fn poll_store(&mut self) {
         match self.read_store().await {
             Ok(()) => self.status.note(|routing| routing.store_error = None),
             Err(error) => {
@@ -179,7 +179,7 @@ impl RoutingTable {
         let applied = self.version();
         if head.version() < acked && acked > applied {
             // the store lost publications that another proxy has applied
-            self.from_peers().await;
+            self.ask_peers().await;
         }
         let known = self
             .applied
@@ -198,7 +198,7 @@ impl RoutingTable {
     }
 
     /// Fetches the newest table from a peer: those of the settings, then those of the applied table.
-    async fn from_peers(&mut self) {
+    async fn ask_peers(&mut self) {
         let named = self
             .routing
             .bootstrap

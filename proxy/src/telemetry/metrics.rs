@@ -110,7 +110,6 @@ impl Metrics {
     }
 
     /// A counter `local_replies_total{reason}`; for tables of handles that are filled once.
-    #[must_use]
     pub fn local_reply(&self, reason: &'static str) -> Counter {
         Register(&self.recorder).counter_with(
             "local_replies_total",

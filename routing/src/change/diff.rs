@@ -46,7 +46,13 @@ impl fmt::Display for Difference {
         write!(f, "{sign} {}", self.subject)?;
         let words = |value: &Option<Value>| value.as_ref().map_or_else(|| "none".to_owned(), |v| words(&self.field, v));
         match (&self.before, &self.after) {
-            (None, Some(whole)) if self.field == "*" => write!(f, ": {}", words(&Some(whole.clone()))),
+            (None, Some(Value::Object(whole))) if self.field == "*" => {
+                // its own name is said already
+                let named = |value: &Value| value.as_str() == Some(self.subject.as_str());
+                let rest = whole.iter().filter(|(_, value)| !named(value));
+                let rest: Map<String, Value> = rest.map(|(name, value)| (name.clone(), value.clone())).collect();
+                write!(f, ": {}", words(&Some(Value::Object(rest))))
+            }
             (Some(_), None) if self.field == "*" => Ok(()),
             (before, after) => write!(f, "  {}: {} → {}", self.field, words(before), words(after)),
         }

@@ -459,6 +459,11 @@ fn differences_read_as_words() {
     assert_eq!(changed.summary, "drain synaxis-weu-003 over 300 s");
     let pinned = fleet.pin(tenant("acme"), &id("weu-001"), PinMode::Strict, NOW).unwrap();
     assert_eq!(pinned.differences[0].to_string(), "+ tenant acme: pin synaxis-weu-001, pin_mode strict");
+    let registered = fleet.register(new("weu-004"), NOW).unwrap();
+    assert_eq!(
+        registered.differences[0].to_string(),
+        "+ synaxis-weu-004: endpoint https://weu-004.stamp.internal:8443, region weu, state creating, weight 100"
+    );
 }
 
 #[test]

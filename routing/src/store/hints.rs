@@ -18,7 +18,7 @@ pub enum Hint {
 pub struct Hints(Kind);
 
 enum Kind {
-    Redis { client: redis::Client, channel: String, pubsub: Option<Box<redis::aio::PubSub>>, pause: Duration },
+    Redis { client: Box<redis::Client>, channel: String, pubsub: Option<Box<redis::aio::PubSub>>, pause: Duration },
     File { path: PathBuf, seen: Option<Vec<u8>> },
     Memory(watch::Receiver<u64>),
 }
@@ -31,7 +31,7 @@ const FILE_POLL: Duration = Duration::from_millis(100);
 
 impl Hints {
     pub(super) fn redis(client: redis::Client, channel: String) -> Self {
-        Self(Kind::Redis { client, channel, pubsub: None, pause: Duration::ZERO })
+        Self(Kind::Redis { client: Box::new(client), channel, pubsub: None, pause: Duration::ZERO })
     }
 
     pub(super) fn file(path: PathBuf) -> Self {
