@@ -415,7 +415,7 @@ fn redis_may_die_and_lie_and_requests_go_on() {
     assert_eq!(world.owners(1), before);
 
     // put back, as a new term
-    let mut recovered = good.clone();
+    let mut recovered = good;
     recovered.table.term = 2;
     recovered.table.epoch = 100;
     world.publish(&recovered, Mode::Recover);

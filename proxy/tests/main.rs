@@ -2,7 +2,7 @@
 //!
 //! One binary; `world` builds what the tests run against.
 
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
 mod bad_input;
 mod bodies;

@@ -20,7 +20,7 @@ const BYTES_MAX: usize = 64 << 20;
 /// Why a peer's table cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Not within [`LIMIT`].
+    /// Not within two seconds.
     #[error("no answer within {LIMIT:?}")]
     Timeout,
     /// The address is forbidden, does not resolve, or the exchange failed.
