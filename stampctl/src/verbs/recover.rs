@@ -73,19 +73,19 @@ async fn newest(sources: &[Url], shown: &mut Vec<Version>) -> Result<(Fleet, Str
     let mut failures = Vec::new();
     for few in sources[..sources.len().min(SOURCES_MAX)].chunks(AT_ONCE) {
         let mut asked = JoinSet::new();
-        for source in few.iter().cloned() {
-            asked.spawn(async move { (ask(&source).await, source.to_string()) });
+        for source in few {
+            asked.spawn(ask(source.clone()));
         }
         while let Some(answer) = asked.join_next().await {
             match answer {
-                Ok((Ok(fleet), source)) => {
+                Ok((source, Ok(fleet))) => {
                     output::note(&format!("{source} has {}", fleet.version()));
                     shown.push(fleet.version());
                     if best.as_ref().is_none_or(|(best, _)| fleet.version() > best.version()) {
                         best = Some((fleet, source));
                     }
                 }
-                Ok((Err(why), source)) => failures.push(format!("{source}: {why}")),
+                Ok((source, Err(why))) => failures.push(format!("{source}: {why}")),
                 Err(broken) => failures.push(broken.to_string()),
             }
         }
@@ -97,20 +97,20 @@ async fn newest(sources: &[Url], shown: &mut Vec<Version>) -> Result<(Fleet, Str
     best.ok_or_else(|| Failure::failed(format!("no proxy gave a table: {all}")))
 }
 
-/// The table of one proxy. A URL without a path is asked at both places that serve one.
-async fn ask(source: &Url) -> Result<Fleet, String> {
+/// The table of one proxy, beside its address. A URL without a path is asked at both places that serve one.
+async fn ask(source: Url) -> (String, Result<Fleet, String>) {
     let bare = matches!(source.path(), "" | "/");
     let paths: &[&str] = if bare { &PATHS } else { &[source.path()] };
-    let mut why = String::new();
+    let mut outcome = Err("it serves nothing".to_owned());
     for path in paths {
         let mut url = source.clone();
         url.set_path(path);
-        match fetch::get(&url, TIMEOUT).await {
-            Ok(bytes) => return open(&bytes),
-            Err(error) => why = error,
+        outcome = fetch::get(&url, TIMEOUT).await;
+        if outcome.is_ok() {
+            break;
         }
     }
-    Err(why)
+    (source.to_string(), outcome.and_then(|bytes| open(&bytes)))
 }
 
 fn open(bytes: &[u8]) -> Result<Fleet, String> {

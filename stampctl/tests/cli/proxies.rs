@@ -88,3 +88,29 @@ async fn a_store_that_went_back_in_time_is_not_written_but_recovered() {
         assert_eq!(world.version(), Version::new(2, 41));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stamp_that_is_still_busy_becomes_ready_by_force_only_and_keeps_a_warning() {
+    let world = World::file().with(&["weu-001", "weu-002", "weu-003"]);
+    world.run("drain weu-003 --ramp 0s").code(0);
+    world.report("busy", "weu-003", None, None).await;
+    world.run("standby weu-003").code(5).says(&["12 connections and 3 requests in flight", "--force"]);
+    let follower = applies(&world, "other");
+    world.run("standby weu-003 --force --no-wait").code(0);
+    follower.abort();
+    let status = world.json("status weu-003");
+    assert_eq!(status["state"], "ready");
+    assert_eq!(status["warnings"][0], "12 connections and 3 requests in flight were cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_lost_its_table_is_recovered_and_not_begun_anew() {
+    let world = World::redis().with(&["weu-001", "weu-002"]);
+    world.report("survivor", "weu-001", None, None).await;
+    world._redis.as_ref().unwrap().try_command("DEL {synaxis:rt}:head").unwrap();
+    world.run("list").code(4).says(&["stampctl recover"]);
+    world.run("weight weu-001 7").code(4).says(&["stampctl recover"]);
+    world.run("init --regions weu").code(1).says(&["stampctl recover"]);
+    let register = "register weu-009 --endpoint https://weu-009.stamp.internal:8443 --init";
+    world.run(register).code(1).says(&["stampctl recover"]);
+}
