@@ -1,3 +1,5 @@
+//! Every pair of states, every limit, every refusal's words.
+
 use super::*;
 use crate::{change::Fleet, table::Scope};
 

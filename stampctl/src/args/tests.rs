@@ -1,3 +1,5 @@
+//! The documented forms, and forms that mean nothing.
+
 use clap::CommandFactory as _;
 
 use super::*;
