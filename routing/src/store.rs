@@ -20,6 +20,8 @@ mod hints;
 mod memory;
 mod redis;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 pub use hints::{Hint, Hints};
 
