@@ -61,6 +61,8 @@ fn main() -> ExitCode {
         LogFormat::Text => events.init(),
         LogFormat::Json => events.json().init(),
     }
+    // for rediss://; nobody else installs one in this process
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match arguments.command {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),

@@ -10,8 +10,11 @@ pub const LIVE: Millis = 15_000;
 /// Acks older than this are pruned by the next publication, in milliseconds.
 pub const KEPT: Millis = 300_000;
 
-/// Most acks that are read.
+/// Most acks that a store keeps and that are read.
 pub const ACKS_MAX: usize = 10_000;
+
+/// Largest ack in bytes of JSON.
+pub const ACK_BYTES_MAX: usize = 4 << 10;
 
 /// One proxy's word.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,5 +50,21 @@ impl Ack {
     #[must_use]
     pub const fn is_live(&self, now: Millis) -> bool {
         now.saturating_sub(self.at) < LIVE
+    }
+
+    /// Its JSON.
+    ///
+    /// # Errors
+    /// Why no store should take it: a version beyond [`crate::version::COUNTER_MAX`] would stop every writer for good, and one larger
+    /// than [`ACK_BYTES_MAX`] would be read by everybody.
+    pub fn encode(&self) -> Result<String, String> {
+        if !self.applied.is_countable() {
+            return Err(format!("an ack of {} is out of range", self.applied));
+        }
+        let json = serde_json::to_string(self).map_err(|error| error.to_string())?;
+        if json.len() > ACK_BYTES_MAX {
+            return Err(format!("an ack of {} bytes is larger than {ACK_BYTES_MAX}", json.len()));
+        }
+        Ok(json)
     }
 }

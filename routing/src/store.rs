@@ -31,8 +31,8 @@ pub const EPOCHS_KEPT: u64 = 32;
 /// How many log entries are kept.
 pub const LOG_MAX: usize = 1_000;
 
-/// Largest term or epoch: what Lua's numbers hold exactly.
-pub const COUNTER_MAX: u64 = 1 << 53;
+/// Longest `who`, `what` and `why` of the history, in bytes; longer ones are clipped.
+pub const LOG_TEXT_MAX: usize = 1_024;
 
 /// A store. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ pub enum Mode {
     NoProxies,
     /// The first table of an empty store.
     Init,
-    /// Whatever the store says: a new term.
+    /// Over the head that was read, even if it says nothing sensible or less than proxies have applied: a new term.
     Recover,
 }
 
@@ -256,15 +256,12 @@ impl Store {
     /// Writes a proxy's ack and raises acked.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; its `Content` also when [`crate::ack::ACKS_MAX`] live proxies are there before this one.
     pub async fn ack(&self, ack: &Ack) -> Result<(), StoreError> {
         match self {
             Self::Redis(redis) => redis.ack(ack).await,
             Self::File(folder) => folder.ack(ack).await,
-            Self::Memory(memory) => {
-                memory.ack(ack);
-                Ok(())
-            }
+            Self::Memory(memory) => memory.ack(ack),
         }
     }
 

@@ -7,6 +7,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+/// Terms and epochs are below this: what Lua's numbers, with which the Redis store counts, hold exactly.
+pub const COUNTER_MAX: u64 = 1 << 53;
+
 /// `(term, epoch)` of a table. The default, `0.0`, is older than every published table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +25,12 @@ impl Version {
     #[must_use]
     pub const fn new(term: u64, epoch: u64) -> Self {
         Self { term, epoch }
+    }
+
+    /// Whether both counters are below [`COUNTER_MAX`].
+    #[must_use]
+    pub const fn is_countable(self) -> bool {
+        self.term < COUNTER_MAX && self.epoch < COUNTER_MAX
     }
 
     /// The version of the next ordinary publication: same term, epoch + 1 (saturating).

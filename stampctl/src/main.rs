@@ -27,6 +27,8 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
+    // for rediss://; nobody else installs one in this process
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

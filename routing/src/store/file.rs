@@ -65,10 +65,9 @@ impl Folder {
     }
 
     pub(super) async fn ack(&self, ack: &Ack) -> Result<(), StoreError> {
-        let ack = ack.clone();
+        let (ack, at) = (ack.clone(), self.at());
         let edit = move |content: &mut Content| -> Result<(), PublishError> {
-            content.ack(&ack, now());
-            Ok(())
+            content.ack(&ack, now()).map_err(|why| StoreError::Content { at, why }.into())
         };
         self.write(edit).await.map_err(|error| match error {
             PublishError::Store(error) => error,

@@ -59,8 +59,8 @@ impl Memory {
         self.lock().log.iter().rev().take(count).cloned().collect()
     }
 
-    pub(super) fn ack(&self, ack: &Ack) {
-        self.lock().ack(ack, now());
+    pub(super) fn ack(&self, ack: &Ack) -> Result<(), StoreError> {
+        self.lock().ack(ack, now()).map_err(|why| StoreError::Content { at: "memory:".to_owned(), why })
     }
 
     pub(super) fn acks(&self) -> Vec<Ack> {

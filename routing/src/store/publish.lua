@@ -1,83 +1,96 @@
 -- Publishes a table: all or nothing. The same rule as rule.rs. Values come by KEYS and ARGV only.
 -- KEYS: head, table, tenants, log, acks, acked
 -- ARGV: expected head ("" = none), head, table, tenants, mode, term, epoch, needs, log entry, live ms, kept ms,
---       log max, epochs kept, channel, key stem
-local function version(text)
-  local term, epoch = string.match(text or '', '^(%d+)%.(%d+)$')
-  return tonumber(term or 0), tonumber(epoch or 0)
+--       log max, epochs kept, channel, key stem, head bytes max, counter max
+local counter_max = tonumber(ARGV[17])
+-- a whole number that can be counted on, or 0
+local function counter(value)
+  local number = tonumber(value)
+  return number and number >= 0 and number < counter_max and number % 1 == 0 and number or 0
 end
+-- both counters are sound, or neither counts
+local function pair(term, epoch)
+  if tonumber(term) ~= counter(term) or tonumber(epoch) ~= counter(epoch) then return 0, 0 end
+  return tonumber(term), tonumber(epoch)
+end
+local function text(term, epoch) return string.format('%.0f.%.0f', term, epoch) end
 local function newer(at, ae, bt, be) return at > bt or (at == bt and ae > be) end
+local function object(json)
+  local sound, decoded = pcall(cjson.decode, json)
+  return sound and type(decoded) == 'table' and decoded or {}
+end
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local head = redis.call('GET', KEYS[1])
-if head and head == ARGV[2] then return {'OK', ''} end
 local term, epoch, needs, mode = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[5]
-local ht, he = 0, 0
-if head then
-  local sound, decoded = pcall(cjson.decode, head)
-  if sound and type(decoded) == 'table' then
-    ht, he = tonumber(decoded['term']) or 0, tonumber(decoded['epoch']) or 0
-  end
-end
-local acked = redis.call('GET', KEYS[6]) or '0.0'
-local kt, ke = version(acked)
+
+-- what stands
+local head = redis.call('GETRANGE', KEYS[1], 0, ARGV[16])
+if head == ARGV[2] then return {'OK', ''} end
+local decoded = object(head)
+local ht, he = pair(decoded['term'], decoded['epoch'])
+local kt, ke = pair(string.match(redis.call('GETRANGE', KEYS[6], 0, 64), '^(%d+)%.(%d+)$'))
 local acks = redis.call('HGETALL', KEYS[5])
-local confirmed, at, ae = #acks == 0, 0, 0
+local confirmed, at, ae, dead, behind_us = #acks == 0, 0, 0, {}, nil
 for i = 1, #acks, 2 do
-  local sound, ack = pcall(cjson.decode, acks[i + 1])
-  if sound and type(ack) == 'table' and type(ack['applied']) == 'table' and tonumber(ack['at']) then
-    local age = now - ack['at']
-    if age < tonumber(ARGV[10]) then
-      local t, e = tonumber(ack['applied']['term']) or 0, tonumber(ack['applied']['epoch']) or 0
-      if (tonumber(ack['format']) or 0) < needs then return {'NEEDSNEWER', acks[i], tostring(ack['format'])} end
-      if t == ht and e == he then confirmed = true end
-      if newer(t, e, at, ae) then at, ae = t, e end
+  local ack = object(acks[i + 1])
+  local age = type(ack['applied']) == 'table' and tonumber(ack['at']) and now - tonumber(ack['at'])
+  if not age or age >= tonumber(ARGV[11]) then
+    dead[#dead + 1] = acks[i]
+  elseif age < tonumber(ARGV[10]) then
+    local t, e = pair(ack['applied']['term'], ack['applied']['epoch'])
+    if counter(ack['format']) < needs and (not behind_us or acks[i] < behind_us[1]) then
+      behind_us = {acks[i], string.format('%.0f', counter(ack['format']))}
     end
+    if t == ht and e == he and head ~= '' then confirmed = true end
+    if newer(t, e, at, ae) then at, ae = t, e end
   end
 end
-local shown = string.format('%.0f.%.0f', ht, he)
+
+-- whether it may be gone over
+if head ~= ARGV[1] then return {'LOST', ''} end
+if behind_us then return {'NEEDSNEWER', behind_us[1], behind_us[2]} end
 if mode == 'recover' then
-  if newer(kt, ke, ht, he) then ht, he = kt, ke end
-  if newer(at, ae, ht, he) then ht, he = at, ae end
-  if not newer(term, epoch, ht, he) then return {'VERSION', string.format('%.0f.%.0f', ht, he)} end
+  local ot, oe = ht, he
+  if newer(kt, ke, ot, oe) then ot, oe = kt, ke end
+  if newer(at, ae, ot, oe) then ot, oe = at, ae end
+  if not newer(term, epoch, ot, oe) then return {'VERSION', text(ot, oe)} end
+elseif head == '' then
+  if mode ~= 'init' then return {'NEEDSINIT', ''} end
+  if kt > 0 or ke > 0 then return {'BEHIND', text(0, 0), text(kt, ke)} end
 else
-  if (head or '') ~= ARGV[1] then return {'LOST', ''} end
-  if not head then
-    if mode ~= 'init' then return {'NEEDSINIT', ''} end
-    if kt > 0 or ke > 0 then return {'BEHIND', shown, acked} end
-  else
-    if mode == 'init' then return {'LOST', ''} end
-    if newer(kt, ke, ht, he) then return {'BEHIND', shown, acked} end
-    if term ~= ht or epoch <= he then return {'VERSION', shown} end
-    if mode == 'ordinary' and not confirmed then return {'UNCONFIRMED', shown} end
-  end
+  if mode == 'init' then return {'LOST', ''} end
+  if newer(kt, ke, ht, he) then return {'BEHIND', text(ht, he), text(kt, ke)} end
+  if term ~= ht or epoch <= he then return {'VERSION', text(ht, he)} end
+  if mode == 'ordinary' and not confirmed then return {'UNCONFIRMED', text(ht, he)} end
 end
+
 redis.call('SET', KEYS[2], ARGV[3])
 redis.call('SET', KEYS[3], ARGV[4])
-redis.call('SET', KEYS[1], ARGV[2])
 redis.call('SET', KEYS[2] .. ':head', ARGV[2])
-for i = 1, #acks, 2 do
-  local sound, ack = pcall(cjson.decode, acks[i + 1])
-  if not (sound and type(ack) == 'table' and tonumber(ack['at']) and now - ack['at'] < tonumber(ARGV[11])) then
-    redis.call('HDEL', KEYS[5], acks[i])
+redis.call('SET', KEYS[1], ARGV[2])
+
+-- from here on it is published: what fails now is a warning
+for i = 1, #dead do redis.call('HDEL', KEYS[5], dead[i]) end
+local kept = tonumber(ARGV[13])
+local function table_key(e) return ARGV[15] .. ':table:' .. string.format('%.0f', e) end
+local function tenants_of(e)
+  local past = redis.pcall('GETRANGE', table_key(e) .. ':head', 0, ARGV[16])
+  return type(past) == 'string' and string.match(past, '"tenants_hash":"(%x+)"')
+end
+-- the tables that stood are those of the epochs up to the old head's; what the new window leaves out goes
+local out, needed = {}, {}
+for e = math.max(he - kept + 1, 0), he do
+  if e + kept <= epoch or e > epoch then out[#out + 1] = e end
+end
+if #out > 0 then
+  for e = math.max(epoch - kept + 1, 0), epoch do needed[tenants_of(e) or ''] = true end
+  for i = 1, #out do
+    local hash = tenants_of(out[i])
+    if hash and not needed[hash] then redis.call('DEL', ARGV[15] .. ':tenants:' .. hash) end
+    redis.call('DEL', table_key(out[i]), table_key(out[i]) .. ':head')
   end
 end
-redis.call('XADD', KEYS[4], 'MAXLEN', ARGV[12], '*', 'entry', ARGV[9], 'at', string.format('%.0f', now))
--- the epoch that falls out of the window takes its tenants along, unless a kept table still needs them
-local kept, old = tonumber(ARGV[13]), epoch - tonumber(ARGV[13])
-if old > 0 then
-  local stem = ARGV[15]
-  local gone = redis.call('GET', stem .. ':table:' .. string.format('%.0f', old) .. ':head')
-  redis.call('DEL', stem .. ':table:' .. string.format('%.0f', old), stem .. ':table:' .. string.format('%.0f', old) .. ':head')
-  local hash = gone and string.match(gone, '"tenants_hash":"(%x+)"')
-  if hash then
-    local needed = false
-    for e = old + 1, epoch do
-      local other = redis.call('GET', stem .. ':table:' .. string.format('%.0f', e) .. ':head')
-      if other and string.find(other, hash, 1, true) then needed = true end
-    end
-    if not needed then redis.call('DEL', stem .. ':tenants:' .. hash) end
-  end
-end
-redis.call('PUBLISH', ARGV[14], string.format('%.0f.%.0f', term, epoch))
-return {'OK', ''}
+local logged = redis.pcall('XADD', KEYS[4], 'MAXLEN', ARGV[12], '*', 'entry', ARGV[9], 'at', string.format('%.0f', now))
+redis.call('PUBLISH', ARGV[14], text(term, epoch))
+return {'OK', type(logged) == 'table' and logged['err'] or ''}

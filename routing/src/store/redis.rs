@@ -1,25 +1,40 @@
 //! A store in Redis. All keys share one hash tag; every call has a deadline; whatever is read is hostile.
 //!
 //! A connection is opened when one is needed and dropped with its first error, so that a server that comes back is found
-//! by the next call.
+//! by the next call. Callers that wait for the same connection share its failure.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use redis::{Client, Cmd, FromRedisValue, RedisError, Script, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, Script,
+    aio::MultiplexedConnection, io::tcp::TcpSettings,
+};
+use rustls::crypto::CryptoProvider;
 use tokio::sync::Mutex;
 
-use super::{EPOCHS_KEPT, Glance, Hints, LOG_MAX, LogEntry, Mode, PublishError, Published, StoreError, rule::Offer};
+use super::{
+    EPOCHS_KEPT, Glance, Hints, LOG_MAX, LogEntry, Mode, PublishError, Published, StoreError,
+    rule::{self, Offer},
+};
 use crate::{
     ack::{ACKS_MAX, Ack, KEPT, LIVE},
     bundle::{Bundle, HEAD_BYTES_MAX, Head, TABLE_BYTES_MAX, TENANTS_BYTES_MAX},
-    version::Version,
+    version::{COUNTER_MAX, Version},
 };
 
 /// Longest that opening a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Longest that one call may take.
 const CALL_MAX: Duration = Duration::from_secs(2);
+/// How long a connection is silent before the kernel asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
+const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The store.
 #[derive(Clone)]
@@ -30,9 +45,16 @@ struct Inner {
     /// Host and port, without credentials.
     at: String,
     stem: String,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    connection: Mutex<Connection>,
     publish: Script,
     ack: Script,
+}
+
+/// The open connection, or how the last try to open one ended.
+#[derive(Default)]
+struct Connection {
+    open: Option<MultiplexedConnection>,
+    failed: Option<(Instant, String)>,
 }
 
 impl fmt::Debug for Redis {
@@ -45,13 +67,23 @@ impl Redis {
     pub(super) fn new(url: &str, key_prefix: &str) -> Result<Self, StoreError> {
         // redis repeats parts of the URL in its errors, and the URL may hold a password
         let unclear = || StoreError::Url("a redis URL looks like redis://HOST:PORT/DATABASE".into());
-        let client = Client::open(url).map_err(|_| unclear())?;
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))
+            .set_user_timeout(USER_TIMEOUT);
+        let info = url.into_connection_info().map_err(|_| unclear())?.set_tcp_settings(tcp);
+        if matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. }) && CryptoProvider::get_default().is_none() {
+            return Err(StoreError::Url(
+                "rediss:// needs a TLS crypto provider, and this program installs none".into(),
+            ));
+        }
+        let client = Client::open(info).map_err(|_| unclear())?;
         let at = client.get_connection_info().addr().to_string();
         Ok(Self(Arc::new(Inner {
             client,
             at,
             stem: format!("{{{key_prefix}:rt}}"),
-            connection: Mutex::new(None),
+            connection: Mutex::default(),
             publish: Script::new(include_str!("publish.lua")),
             ack: Script::new(include_str!("ack.lua")),
         })))
@@ -68,7 +100,8 @@ impl Redis {
         pipe.cmd("TIME");
         let (head, acked, (seconds, micros)): (Vec<u8>, Vec<u8>, (u64, u64)) =
             self.call(async |mut connection| pipe.query_async(&mut connection).await).await?;
-        let acked = std::str::from_utf8(&acked).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+        let acked: Option<Version> = std::str::from_utf8(&acked).ok().and_then(|text| text.parse().ok());
+        let acked = acked.filter(|acked| acked.is_countable()).unwrap_or_default();
         let now = Some(seconds.saturating_mul(1_000).saturating_add(micros / 1_000));
         Ok(Glance { head: (!head.is_empty()).then(|| Bytes::from(head)), acked, now })
     }
@@ -136,7 +169,9 @@ impl Redis {
             .arg(LOG_MAX)
             .arg(EPOCHS_KEPT)
             .arg(self.key("epoch"))
-            .arg(&self.0.stem);
+            .arg(&self.0.stem)
+            .arg(HEAD_BYTES_MAX)
+            .arg(COUNTER_MAX);
         let outcome: Result<Vec<String>, StoreError> =
             self.call(async |mut connection| invocation.invoke_async(&mut connection).await).await;
         let reply = match outcome {
@@ -148,7 +183,9 @@ impl Redis {
             },
         };
         self.verdict(&reply, head)?;
-        Ok(Published { warning: self.replicated().await })
+        let unlogged = reply.get(1).filter(|why| !why.is_empty());
+        let unlogged = unlogged.map(|why| format!("published, but the history could not be written: {why}"));
+        Ok(Published { warning: unlogged.or(self.replicated().await) })
     }
 
     fn verdict(&self, reply: &[String], offered: &Head) -> Result<(), PublishError> {
@@ -208,7 +245,7 @@ impl Redis {
     }
 
     pub(super) async fn ack(&self, ack: &Ack) -> Result<(), StoreError> {
-        let json = serde_json::to_string(ack).map_err(|error| self.content(error.to_string()))?;
+        let json = ack.encode().map_err(|why| self.content(why))?;
         let mut invocation = self.0.ack.prepare_invoke();
         invocation
             .key(self.key("acks"))
@@ -217,9 +254,11 @@ impl Redis {
             .arg(json)
             .arg(ack.applied.term)
             .arg(ack.applied.epoch)
-            .arg(ACKS_MAX);
-        let _: u64 = self.call(async |mut connection| invocation.invoke_async(&mut connection).await).await?;
-        Ok(())
+            .arg(ACKS_MAX)
+            .arg(KEPT)
+            .arg(COUNTER_MAX);
+        let outcome: String = self.call(async |mut connection| invocation.invoke_async(&mut connection).await).await?;
+        if outcome.is_empty() { Ok(()) } else { Err(self.content(rule::full())) }
     }
 
     pub(super) async fn acks(&self) -> Result<Vec<Ack>, StoreError> {
@@ -256,27 +295,40 @@ impl Redis {
         let outcome = tokio::time::timeout(CALL_MAX, run(connection)).await;
         let failed = match outcome {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) if error.is_io_error() || error.is_connection_dropped() || error.is_timeout() => {
-                self.away(error)
+            Ok(Err(error)) if is_content(&error) => {
+                return Err(self.content(format!("{error}; its keys are {}:*", self.0.stem)));
             }
-            Ok(Err(error)) => return Err(self.content(error.to_string())),
+            Ok(Err(error)) => self.away(error),
             Err(_) => self.away(format_args!("no answer within {CALL_MAX:?}")),
         };
-        *self.0.connection.lock().await = None;
+        // a server that lost its role or its mind may have a better one behind the same name
+        self.0.connection.lock().await.open = None;
         Err(failed)
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
+        let began = Instant::now();
         let mut held = self.0.connection.lock().await;
-        if let Some(connection) = &*held {
+        if let Some(connection) = &held.open {
             return Ok(connection.clone());
         }
-        let opened = tokio::time::timeout(CONNECT_MAX, self.0.client.get_multiplexed_async_connection()).await;
-        let connection = match opened {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(self.away(error)),
-            Err(_) => return Err(self.away(format_args!("no connection within {CONNECT_MAX:?}"))),
+        if let Some((_, why)) = held.failed.as_ref().filter(|(when, _)| *when >= began) {
+            return Err(self.away(why));
+        }
+        // both waits are ours: the whole handshake counts, not each of its parts
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let opening = self.0.client.get_multiplexed_async_connection_with_config(&config);
+        let why = match tokio::time::timeout(CONNECT_MAX, opening).await {
+            Ok(Ok(connection)) => return Ok(held.open.insert(connection).clone()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no connection within {CONNECT_MAX:?}"),
         };
-        Ok(held.insert(connection).clone())
+        held.failed = Some((Instant::now(), why.clone()));
+        Err(self.away(why))
     }
+}
+
+/// Whether the server works and what it holds is the fault.
+fn is_content(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE") || matches!(error.kind(), ErrorKind::UnexpectedReturnType)
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{COUNTER_MAX, EPOCHS_KEPT, LOG_MAX, LogEntry, Mode, PublishError};
+use super::{EPOCHS_KEPT, LOG_MAX, LOG_TEXT_MAX, LogEntry, Mode, PublishError};
 use crate::{
-    ack::{Ack, KEPT},
+    ack::{ACKS_MAX, Ack, KEPT},
     bundle::{Bundle, Head},
     table::Millis,
     version::Version,
@@ -30,12 +30,23 @@ impl Offer {
         entry: &LogEntry,
         mode: Mode,
     ) -> Result<Self, PublishError> {
-        let head = Head::parse(&bundle.head).map_err(|refusal| PublishError::Unsound(refusal.to_string()))?;
-        if head.term >= COUNTER_MAX || head.epoch >= COUNTER_MAX {
+        let head = bundle.decode().map_err(|refusal| PublishError::Unsound(refusal.to_string()))?.head;
+        if !head.version().is_countable() {
             return Err(PublishError::Unsound(format!("version {} is out of range", head.version())));
         }
-        Ok(Self { expected: expected.cloned(), bundle: bundle.clone(), head, entry: entry.clone(), mode })
+        let entry = LogEntry {
+            who: clipped(&entry.who),
+            what: clipped(&entry.what),
+            why: clipped(&entry.why),
+            at: entry.at,
+            version: entry.version,
+        };
+        Ok(Self { expected: expected.cloned(), bundle: bundle.clone(), head, entry, mode })
     }
+}
+
+fn clipped(text: &str) -> String {
+    text[..text.floor_char_boundary(LOG_TEXT_MAX)].to_owned()
 }
 
 /// Everything that a store holds, for the stores that hold it themselves.
@@ -81,10 +92,24 @@ impl Content {
         Ok(())
     }
 
-    pub(super) fn ack(&mut self, ack: &Ack, now: Millis) {
+    /// Takes an ack or says why not. `ack.lua` says the same for Redis.
+    pub(super) fn ack(&mut self, ack: &Ack, now: Millis) -> Result<(), String> {
+        ack.encode()?;
         self.acked = self.acked.max(ack.applied);
+        if self.acks.len() >= ACKS_MAX && !self.acks.contains_key(&ack.proxy) {
+            self.acks.retain(|_, ack| now.saturating_sub(ack.at) < KEPT);
+            if self.acks.len() >= ACKS_MAX {
+                return Err(full());
+            }
+        }
         self.acks.insert(ack.proxy.clone(), Ack { at: now, ..ack.clone() });
+        Ok(())
     }
+}
+
+/// What a proxy hears that comes to a full store.
+pub(super) fn full() -> String {
+    format!("{ACKS_MAX} proxies are there already; this one is not counted")
 }
 
 /// The rule.
@@ -97,6 +122,9 @@ fn decide(
     nobody: bool,
 ) -> Result<(), PublishError> {
     let offered = offer.head.version();
+    if offer.expected.as_deref() != head {
+        return Err(PublishError::Lost);
+    }
     if let Some(ack) = live.iter().find(|ack| ack.format < offer.head.needs) {
         return Err(PublishError::NeedsNewer { proxy: ack.proxy.clone(), reads: ack.format, needs: offer.head.needs });
     }
@@ -104,9 +132,6 @@ fn decide(
         let applied = live.iter().map(|ack| ack.applied).max().unwrap_or_default();
         let over = standing.unwrap_or_default().max(acked).max(applied);
         return if offered > over { Ok(()) } else { Err(PublishError::Version { offered, over }) };
-    }
-    if offer.expected.as_deref() != head {
-        return Err(PublishError::Lost);
     }
     match (standing, offer.mode) {
         (None, Mode::Init) if acked > Version::default() => {

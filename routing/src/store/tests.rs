@@ -8,10 +8,15 @@ use std::{
 
 use super::*;
 use crate::{
+    ack::ACKS_MAX,
     change::{Fleet, Register},
     id::{Region, StampId},
     table::{FORMAT, Scope, Seed},
+    version::COUNTER_MAX,
 };
+
+mod redis;
+mod rule;
 
 /// A redis-server of its own, killed by its handle.
 struct Server {
@@ -47,6 +52,13 @@ impl Server {
 
     fn store(&self) -> Store {
         Store::open(&format!("redis://127.0.0.1:{}", self.port), "test").unwrap()
+    }
+
+    /// What the server says to a command; panics on an error.
+    fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let client = ::redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        ::redis::cmd(words[0]).arg(&words[1..]).query(&mut connection).unwrap()
     }
 
     fn signal(&self, name: &str) {
@@ -134,8 +146,8 @@ async fn keeps_the_contract(store: &Store) {
     store.ack(&Ack { proxy: "p2".into(), ..ack(v(1, 2)) }).await.unwrap();
     assert_eq!(store.glance().await.unwrap().acked, v(1, 9), "acked never falls");
     assert!(matches!(put(store, Some(v(1, 4)), v(1, 10), Mode::NoProxies).await, Err(PublishError::Behind { .. })));
-    assert!(matches!(put(store, None, v(1, 9), Mode::Recover).await, Err(PublishError::Version { .. })));
-    put(store, None, v(2, 10), Mode::Recover).await.unwrap();
+    assert!(matches!(put(store, Some(v(1, 4)), v(1, 9), Mode::Recover).await, Err(PublishError::Version { .. })));
+    put(store, Some(v(1, 4)), v(2, 10), Mode::Recover).await.unwrap();
 
     assert_eq!(store.at_epoch(4).await.unwrap().unwrap().decode().unwrap().table.epoch, 4);
     assert!(store.at_epoch(77).await.unwrap().is_none());
@@ -232,7 +244,12 @@ async fn what_redis_holds_is_hostile() {
     run(&["HSET", "{test:rt}:acks", "evil", "not json"]).await;
     assert!(store.acks().await.unwrap().is_empty());
     run(&["SET", "{test:rt}:head", "not json"]).await;
-    put(&store, None, Version::new(2, 2), Mode::Recover).await.expect("recover goes over whatever is there");
+    let seen = store.glance().await.unwrap().head;
+    let (version, mode) = (Version::new(2, 2), Mode::Recover);
+    store
+        .publish(seen.as_ref(), &at(version), &entry(version), mode)
+        .await
+        .expect("recover goes over whatever is there");
 }
 
 #[test]
