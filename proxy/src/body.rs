@@ -4,7 +4,6 @@
 //! request's record lives inside the answer's body, so that it closes when the body ends or is dropped.
 
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
     pin::Pin,
     rc::Rc,
@@ -188,7 +187,30 @@ impl http_body::Body for UpstreamBody {
 pub struct Body {
     content: Content,
     record: Record,
-    guard: Option<Box<dyn Any>>,
+    watcher: Option<Watcher>,
+}
+
+/// Wants to know when an answer has ended: its body was read to the end or dropped, or there never was one.
+pub trait Ends {
+    /// It has.
+    fn end(&self);
+}
+
+/// Tells when it is dropped.
+pub struct Watcher(Rc<dyn Ends>);
+
+impl Watcher {
+    /// Tells `listener`.
+    #[must_use]
+    pub fn new(listener: Rc<dyn Ends>) -> Self {
+        Self(listener)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// Where an answer's bytes come from.
@@ -205,13 +227,13 @@ impl Body {
     /// A body that closes `record` when it ends.
     #[must_use]
     pub fn new(content: Content, record: Record) -> Self {
-        Self { content, record, guard: None }
+        Self { content, record, watcher: None }
     }
 
-    /// Keeps `guard` until the body has ended or was dropped.
+    /// Keeps `watcher` until the body has ended or was dropped.
     #[must_use]
-    pub fn holding(mut self, guard: Box<dyn Any>) -> Self {
-        self.guard = Some(guard);
+    pub fn watched(mut self, watcher: Watcher) -> Self {
+        self.watcher = Some(watcher);
         self
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     body::{Body, Upload, UpstreamBody},
     dataplane::{Snapshot, worker::Worker},
     telemetry::record::{Line, Record},
-    upstream::attempt::Head,
+    upstream::head::Head,
 };
 use local_reply::LocalReply;
 
@@ -94,18 +94,19 @@ async fn answer(
         return Ok(own);
     }
     let hop = peer::arrival(&downstream.listener, snapshot, &mut parts.headers)?;
-    let tenant = tenant::identify(&parts.headers, &settings.tenant, &survey, hop.as_ref())?;
-    let route = route::choose(&settings.routes, &survey.host, parts.uri.path())?;
+    let tenant = tenant::identify(&survey.tenant, hop.as_ref())?;
+    let route = route::choose(&settings.routes, survey.host(), parts.uri.path())?;
     note(record, &tenant, &route.name, snapshot, hop.is_some());
 
     let deadline = worker.timer.deadline(peer::deadline(started, route.timeout, hop.as_ref()));
     let upload = Upload::new(body);
-    normalize::dress(&mut parts, &survey, &upload, &tenant, &settings.tenant.header)?;
-    let head = Head { method: parts.method, uri: parts.uri, headers: parts.headers };
+    let client = peer::client(downstream, hop.as_ref());
+    normalize::dress(&mut parts, &survey, &upload, (&settings.tenant.header, &tenant), client)?;
+    let mut head = Head { method: parts.method, uri: parts.uri, headers: parts.headers, announced: false };
     let errand = candidates::Errand { worker, snapshot, downstream, tenant, route, hop, now, deadline };
     let answer = match downstream.listener.kind {
-        ListenerKind::Edge => errand.as_entry(head, &upload, record).await?,
-        ListenerKind::Peer => errand.as_receiver(head, &upload, record).await?,
+        ListenerKind::Edge => errand.as_entry(&mut head, &upload, record).await?,
+        ListenerKind::Peer => errand.as_receiver(&mut head, &upload, record).await?,
     };
     Ok(Answer::Upstream(answer))
 }

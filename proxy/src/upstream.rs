@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod connect;
 pub mod framing;
+pub mod head;
 pub mod link;
 pub mod pool;
 pub mod target;

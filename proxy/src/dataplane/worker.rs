@@ -4,6 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    rc::Rc,
     sync::Arc,
     time::Instant,
 };
@@ -13,7 +14,10 @@ use arc_swap::{ArcSwap, Cache};
 use super::{DataPlane, Snapshot};
 use crate::{
     telemetry::record::Sink,
-    upstream::{pool::Pools, timer::Timer},
+    upstream::{
+        pool::Pools,
+        timer::{CoarseClock, Timer},
+    },
 };
 
 /// One worker.
@@ -21,7 +25,9 @@ pub struct Worker {
     /// What all workers share.
     pub plane: Arc<DataPlane>,
     /// Where records go.
-    pub sink: Arc<Sink>,
+    pub sink: Rc<Sink>,
+    /// The time of the last tick.
+    pub clock: CoarseClock,
     /// Idle upstream connections.
     pub pools: Pools,
     /// Deadlines of requests.
@@ -34,10 +40,11 @@ pub struct Worker {
 impl Worker {
     /// A worker's own state.
     #[must_use]
-    pub fn new(plane: Arc<DataPlane>, sink: Arc<Sink>, seed: u64) -> Self {
+    pub fn new(plane: Arc<DataPlane>, sink: Rc<Sink>, seed: u64) -> Self {
         let snapshot = RefCell::new(Cache::new(Arc::clone(&plane.snapshot)));
-        let (pools, timer) = (Pools::default(), Timer::default());
-        Self { plane, sink, pools, timer, snapshot, turn: Cell::new(0), chance: Cell::new(seed | 1) }
+        let clock = CoarseClock::new(Instant::now());
+        let (pools, timer) = (Pools::new(clock.clone()), Timer::default());
+        Self { plane, sink, clock, pools, timer, snapshot, turn: Cell::new(0), chance: Cell::new(seed | 1) }
     }
 
     /// The current snapshot. A request calls this once.
@@ -67,6 +74,7 @@ impl Worker {
 
     /// Once a tick: deadlines; and pools of endpoints that are gone or idle.
     pub fn tick(&self, now: Instant) {
+        self.clock.set(now);
         self.timer.tick(now);
         let snapshot = self.snapshot();
         let live = |pool: usize| snapshot.live_pools.get(pool).copied().unwrap_or(false);

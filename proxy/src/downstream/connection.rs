@@ -1,6 +1,6 @@
 //! One downstream connection: HTTP/1.1 from the socket to the pipeline and back.
 
-use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Instant};
+use std::{net::SocketAddr, rc::Rc};
 
 use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::phase::Phase;
 use crate::{
+    body::{Ends, Watcher},
     pipeline::{self, Downstream, Service},
     upstream::wire::Wire,
 };
@@ -30,19 +31,17 @@ pub async fn serve(
     let client_value = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
     let downstream = Rc::new(Downstream { listener, client, client_value });
     let wire = Wire::new(stream);
-    let phase = Rc::new(Phase::new(wire.traffic(), Instant::now()));
+    let phase = Rc::new(Phase::new(wire.traffic(), service.worker.clock.clone()));
     register(Rc::clone(&phase));
 
-    let seen = Rc::new(Cell::new(false));
     let metrics = std::sync::Arc::clone(&service.worker.sink.metrics);
     let handler = service_fn(|request| {
-        seen.set(true);
         phase.begin();
-        let guard = Busy(Rc::clone(&phase));
+        let watcher = Watcher::new(Rc::clone(&phase) as Rc<dyn Ends>);
         let (service, downstream) = (Rc::clone(&service), Rc::clone(&downstream));
         async move {
             let answer = pipeline::serve(&service, &downstream, request).await;
-            answer.map(|answer| answer.map(|body| body.holding(Box::new(guard))))
+            answer.map(|answer| answer.map(|body| body.watched(watcher)))
         }
     });
     let connection = http1::Builder::new()
@@ -55,14 +54,5 @@ pub async fn serve(
             metrics.heads_refused.increment(1);
         }
         tracing::debug!(%peer, %error, "connection ended");
-    }
-}
-
-/// Marks the connection as busy until the answer's body has ended or was dropped.
-struct Busy(Rc<Phase>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.end(Instant::now());
     }
 }

@@ -11,11 +11,15 @@ use std::{
 
 use synaxis_config::settings::Timeouts;
 
-use crate::upstream::wire::Traffic;
+use crate::{
+    body::Ends,
+    upstream::{timer::CoarseClock, wire::Traffic},
+};
 
 /// What is known of one connection between two ticks.
 pub struct Phase {
     traffic: Arc<Traffic>,
+    clock: CoarseClock,
     busy: Cell<u32>,
     answered: Cell<bool>,
     /// Bytes read when the current wait began.
@@ -26,11 +30,13 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// A connection accepted at `now`.
+    /// A connection accepted now, as the worker's clock has it.
     #[must_use]
-    pub fn new(traffic: Arc<Traffic>, now: Instant) -> Self {
+    pub fn new(traffic: Arc<Traffic>, clock: CoarseClock) -> Self {
+        let now = clock.now();
         Self {
             traffic,
+            clock,
             busy: Cell::new(0),
             answered: Cell::new(false),
             mark: Cell::new(0),
@@ -43,14 +49,6 @@ impl Phase {
     pub fn begin(&self) {
         self.busy.set(self.busy.get() + 1);
         self.head_since.set(None);
-    }
-
-    /// Its answer's body has ended or was dropped.
-    pub fn end(&self, now: Instant) {
-        self.busy.set(self.busy.get().saturating_sub(1));
-        self.answered.set(true);
-        self.mark.set(self.traffic.read());
-        self.since.set(now);
     }
 
     /// Whether a request is being answered.
@@ -78,5 +76,15 @@ impl Phase {
         let since = self.head_since.get().unwrap_or(now);
         self.head_since.set(Some(since));
         now.duration_since(since) > limits.head
+    }
+}
+
+/// The answer's body has ended or was dropped.
+impl Ends for Phase {
+    fn end(&self) {
+        self.busy.set(self.busy.get().saturating_sub(1));
+        self.answered.set(true);
+        self.mark.set(self.traffic.read());
+        self.since.set(self.clock.now());
     }
 }

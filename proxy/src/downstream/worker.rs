@@ -81,7 +81,7 @@ async fn run(
         answered: Arc::clone(&load.answered),
     };
     let replies = Counters::new(&plane.metrics);
-    let worker = Worker::new(Arc::clone(&plane), Arc::new(sink), index as u64 + 0x9E37_79B9);
+    let worker = Worker::new(Arc::clone(&plane), Rc::new(sink), index as u64 + 0x9E37_79B9);
     let service = Rc::new(Service { worker, replies });
     let connections: Connections = Rc::default();
     let mut tick = tokio::time::interval(TICK);

@@ -3,9 +3,9 @@
 //! A request moves on to the next candidate only when it is known that nobody has executed it: no connection came
 //! about, not a byte was sent, or a peer says that its app has not seen it.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use http::{HeaderName, HeaderValue, Response, header::VIA};
+use http::Response;
 use synaxis_config::settings::{Failover, Route};
 use synaxis_routing::{
     id::TenantId,
@@ -23,13 +23,13 @@ use crate::{
     dataplane::{Fleet, Snapshot, worker::Worker},
     telemetry::record::Record,
     upstream::{
-        attempt::{self, Cause, Failed, Head, Means, Sent},
+        attempt::{self, Cause, Failed, Means, Sent},
+        framing,
+        head::Head,
+        target::Target,
         timer::Deadline,
     },
 };
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// One request that has a tenant and a route, looking for somebody to serve it.
 pub struct Errand<'a> {
@@ -65,14 +65,14 @@ impl Errand<'_> {
     /// Why nobody served it.
     pub async fn as_entry(
         &self,
-        head: Head,
+        head: &mut Head,
         upload: &Upload,
         record: &mut Record,
     ) -> Result<Response<UpstreamBody>, LocalReply> {
         let fleet = self.snapshot.fleet.as_deref().ok_or(LocalReply::NoStamp)?;
         let placement = &fleet.placement;
         let mut last = match placement.owner(&self.tenant, fleet.entry, self.now) {
-            Some(owner) => match self.try_stamp(fleet, owner, &head, upload, record).await? {
+            Some(owner) => match self.try_stamp(fleet, owner, head, upload, record).await? {
                 Outcome::Answered(answer) => return Ok(answer),
                 Outcome::Untouched(reply) => Some((owner, reply)),
             },
@@ -92,7 +92,7 @@ impl Errand<'_> {
                 }
                 self.worker.sink.metrics.failovers.increment(1);
             }
-            match self.try_stamp(fleet, candidate.stamp, &head, upload, record).await? {
+            match self.try_stamp(fleet, candidate.stamp, head, upload, record).await? {
                 Outcome::Answered(answer) => return Ok(answer),
                 Outcome::Untouched(reply) => last = Some((candidate.stamp, reply)),
             }
@@ -106,7 +106,7 @@ impl Errand<'_> {
     /// `misdirected`, or why the app did not serve it.
     pub async fn as_receiver(
         &self,
-        head: Head,
+        head: &mut Head,
         upload: &Upload,
         record: &mut Record,
     ) -> Result<Response<UpstreamBody>, LocalReply> {
@@ -119,7 +119,7 @@ impl Errand<'_> {
                 return Err(LocalReply::Misdirected);
             }
         }
-        match self.try_app(&head, upload, record).await? {
+        match self.try_app(head, upload, record).await? {
             Outcome::Answered(answer) => Ok(answer),
             Outcome::Untouched(reply) => Err(reply),
         }
@@ -129,7 +129,7 @@ impl Errand<'_> {
         &self,
         fleet: &Fleet,
         stamp: StampIndex,
-        head: &Head,
+        head: &mut Head,
         upload: &Upload,
         record: &mut Record,
     ) -> Result<Outcome, LocalReply> {
@@ -144,19 +144,18 @@ impl Errand<'_> {
     }
 
     /// Every endpoint of this stamp's own app, beginning with the one whose turn it is.
-    async fn try_app(&self, head: &Head, upload: &Upload, record: &mut Record) -> Result<Outcome, LocalReply> {
+    async fn try_app(&self, head: &mut Head, upload: &Upload, record: &mut Record) -> Result<Outcome, LocalReply> {
         let endpoints = &self.snapshot.apps[self.route.upstream];
-        let mut head = head.clone();
-        let client = self.hop.as_ref().and_then(|hop| hop.client.as_ref()).unwrap_or(&self.downstream.client_value);
-        head.headers.insert(FORWARDED_FOR, client.clone());
-        head.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-        head.headers.append(VIA, HeaderValue::from_static("1.1 synaxis"));
+        if head.announced {
+            framing::strip_internal(&mut head.headers);
+            head.announced = false;
+        }
         let idle_max = self.snapshot.settings.upstreams[self.route.upstream].idle_max;
         let turn = self.worker.turn();
         let mut last = LocalReply::NoStamp;
         for attempt in 0..endpoints.len() {
             let target = &endpoints[turn.wrapping_add(attempt) % endpoints.len()];
-            match self.send(target, &head, upload, idle_max, record).await? {
+            match self.send(target, head, upload, idle_max, record).await? {
                 Outcome::Untouched(reply) if !upload.is_polled() => last = reply,
                 outcome => return Ok(outcome),
             }
@@ -168,7 +167,7 @@ impl Errand<'_> {
         &self,
         fleet: &Fleet,
         stamp: StampIndex,
-        head: &Head,
+        head: &mut Head,
         upload: &Upload,
         record: &mut Record,
     ) -> Result<Outcome, LocalReply> {
@@ -177,12 +176,15 @@ impl Errand<'_> {
         };
         let owner = &fleet.placement.stamp(stamp).id;
         let left = self.deadline.at().saturating_duration_since(Instant::now());
-        let mut head = head.clone();
         let entry = &self.snapshot.settings.stamp.id;
+        head.announced = true;
         peer::announce(&mut head.headers, fleet, entry, owner, &self.tenant, &self.downstream.client_value, left);
         self.worker.sink.metrics.forwarded.increment(1);
-        match self.send(target, &head, upload, IDLE_PER_PEER, record).await? {
+        // a peer may read it whole and say that its app has not seen it
+        let kept = head.clone();
+        match self.send(target, head, upload, IDLE_PER_PEER, record).await? {
             Outcome::Answered(answer) if peer::is_unprocessed(&answer) => {
+                *head = kept;
                 let misdirected = answer.status() == http::StatusCode::MISDIRECTED_REQUEST;
                 let reply = if misdirected {
                     LocalReply::Misdirected
@@ -197,8 +199,8 @@ impl Errand<'_> {
 
     async fn send(
         &self,
-        target: &std::sync::Arc<crate::upstream::target::Target>,
-        head: &Head,
+        target: &Arc<Target>,
+        head: &mut Head,
         upload: &Upload,
         idle_max: usize,
         record: &mut Record,
@@ -211,8 +213,9 @@ impl Errand<'_> {
             connect: self.snapshot.settings.timeouts.connect,
             idle_max,
         };
+        // the first attempt begins with the request: what lies between is microseconds, and a clock read
+        let began = if record.attempts == 0 { record.started() } else { Instant::now() };
         record.attempts = record.attempts.saturating_add(1);
-        let began = Instant::now();
         let outcome = attempt::send(&means, target, head, upload, &self.deadline).await;
         let ended = Instant::now();
         worker.sink.metrics.client_duration.record(ended.duration_since(began).as_secs_f64());

@@ -5,7 +5,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
-    header::{self, HOST},
+    header::{self, HOST, VIA},
     request::Parts,
 };
 use synaxis_config::settings::Limits;
@@ -17,13 +17,36 @@ use crate::{
     upstream::framing::{self, INTERNAL, Length},
 };
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// What one walk over the head found.
 pub struct Survey {
-    /// The host in lower case, without its port.
-    pub host: String,
-    /// Fields of the tenant's name.
-    pub tenant_fields: usize,
+    /// The Host field in lower case.
+    authority: HeaderValue,
+    host_bytes: usize,
+    /// The field that names the tenant.
+    pub tenant: TenantField,
     has_length: bool,
+}
+
+/// What a head says of its tenant.
+pub enum TenantField {
+    /// Nothing.
+    Missing,
+    /// This.
+    One(HeaderValue),
+    /// More than one thing.
+    Many,
+}
+
+impl Survey {
+    /// The host in lower case, without its port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        // the field was found to be ASCII
+        std::str::from_utf8(&self.authority.as_bytes()[..self.host_bytes]).unwrap_or_default()
+    }
 }
 
 /// Checks a head and mends what may be mended: the target becomes origin form, names with an underscore leave.
@@ -52,14 +75,24 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
         expectation(&parts.headers)?;
     }
     check_target(parts.uri.path())?;
-    let host = host(parts, walk.hosts)?;
-    if walk.underscores {
+    let (has_length, underscores, hosts) = (walk.lengths == 1, walk.underscores, walk.hosts);
+    let tenant = match (walk.tenant, walk.tenant_fields) {
+        (Some(value), 1) => TenantField::One(value.clone()),
+        (None, _) => TenantField::Missing,
+        (Some(_), _) => TenantField::Many,
+    };
+    let authority = walk.host.cloned();
+    let authority = authority_of(parts, authority, hosts)?;
+    let host_bytes = bare_host(authority.as_bytes()).ok_or(LocalReply::HostInvalid)?;
+    let authority = lower(authority)?;
+    if underscores {
         drop_underscores(&mut parts.headers);
     }
-    Ok(Survey { host, tenant_fields: walk.tenant_fields, has_length: walk.lengths == 1 })
+    Ok(Survey { authority, host_bytes, tenant, has_length })
 }
 
 /// Dresses a checked head for its way up: framing from the body, our own fields, nothing of the client's connection.
+/// The app and other stamps get the same.
 ///
 /// # Errors
 /// [`LocalReply::ConnectionFieldForbidden`].
@@ -67,8 +100,8 @@ pub fn dress(
     parts: &mut Parts,
     survey: &Survey,
     upload: &Upload,
-    tenant: &TenantId,
-    name: &HeaderName,
+    (name, tenant): (&HeaderName, &TenantId),
+    client: &HeaderValue,
 ) -> Result<(), LocalReply> {
     let length = match upload.exact() {
         Some(0) if !survey.has_length => Length::None,
@@ -76,39 +109,48 @@ pub fn dress(
         None => Length::Unknown,
     };
     framing::egress(&mut parts.headers, length, name)?;
-    let unchanged = parts.headers.get(name).is_some_and(|value| value.as_bytes() == tenant.as_bytes());
+    let unchanged = matches!(&survey.tenant, TenantField::One(value) if value.as_bytes() == tenant.as_bytes());
     if !unchanged && let Ok(value) = HeaderValue::from_str(tenant.as_str()) {
         parts.headers.insert(name, value);
     }
+    parts.headers.insert(FORWARDED_FOR, client.clone());
+    parts.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    parts.headers.append(VIA, HeaderValue::from_static("1.1 synaxis"));
     Ok(())
 }
 
 #[derive(Default)]
-struct Walk {
+struct Walk<'a> {
     bytes: usize,
+    host: Option<&'a HeaderValue>,
     hosts: usize,
     lengths: usize,
+    tenant: Option<&'a HeaderValue>,
     tenant_fields: usize,
     codings: bool,
     expects: bool,
     underscores: bool,
 }
 
-impl Walk {
-    fn over(headers: &HeaderMap, tenant: &HeaderName) -> Self {
+impl<'a> Walk<'a> {
+    fn over(headers: &'a HeaderMap, tenant: &HeaderName) -> Self {
         let mut walk = Self::default();
         for (name, value) in headers {
             let text = name.as_str();
             walk.bytes += text.len() + value.len() + 4;
             match text {
-                "host" => walk.hosts += 1,
+                "host" => {
+                    walk.hosts += 1;
+                    walk.host = Some(value);
+                }
                 "content-length" => walk.lengths += 1,
                 "transfer-encoding" => walk.codings = true,
                 "expect" => walk.expects = true,
-                _ => {
-                    walk.tenant_fields += usize::from(name == tenant);
-                    walk.underscores |= text.as_bytes().contains(&b'_');
+                _ if name == tenant => {
+                    walk.tenant_fields += 1;
+                    walk.tenant = Some(value);
                 }
+                _ => walk.underscores |= text.as_bytes().contains(&b'_'),
             }
         }
         walk
@@ -153,42 +195,44 @@ fn check_target(path: &str) -> Result<(), LocalReply> {
     Ok(())
 }
 
-/// Exactly one valid Host; the target's own authority wins over it (RFC 9112 §3.2.2).
-fn host(parts: &mut Parts, hosts: usize) -> Result<String, LocalReply> {
+/// Exactly one Host; the target's own authority wins over it (RFC 9112 §3.2.2).
+fn authority_of(parts: &mut Parts, host: Option<HeaderValue>, hosts: usize) -> Result<HeaderValue, LocalReply> {
     let absolute = parts.uri.authority().map(|authority| authority.as_str().to_owned());
     if hosts > 1 || (hosts == 0 && (absolute.is_none() || parts.version >= Version::HTTP_11)) {
         return Err(LocalReply::HostInvalid);
     }
-    if let Some(authority) = absolute {
-        let value = HeaderValue::from_str(&authority).map_err(|_| LocalReply::HostInvalid)?;
-        parts.headers.insert(HOST, value);
-        let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        parts.uri = Uri::try_from(target).map_err(|_| LocalReply::TargetInvalid("no path"))?;
-    }
-    let value = parts.headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
-    bare_host(value).ok_or(LocalReply::HostInvalid)
+    let Some(authority) = absolute else { return host.ok_or(LocalReply::HostInvalid) };
+    let value = HeaderValue::from_str(&authority).map_err(|_| LocalReply::HostInvalid)?;
+    parts.headers.insert(HOST, value.clone());
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    parts.uri = Uri::try_from(target).map_err(|_| LocalReply::TargetInvalid("no path"))?;
+    Ok(value)
 }
 
-/// `Host = uri-host [":" port]` (RFC 9110 §7.2), as the host in lower case.
-fn bare_host(value: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(value).ok()?;
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, rest) = rest.split_once(']')?;
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (&text[..address.len() + 2], rest.strip_prefix(':').or_else(|| rest.is_empty().then_some(""))?)
+/// `Host = uri-host [":" port]` (RFC 9110 §7.2): the length of its host, if it is valid.
+fn bare_host(value: &[u8]) -> Option<usize> {
+    let (length, port) = if value.first() == Some(&b'[') {
+        let end = value.iter().position(|byte| *byte == b']')?;
+        std::str::from_utf8(&value[1..end]).ok()?.parse::<std::net::Ipv6Addr>().ok()?;
+        let rest = &value[end + 1..];
+        (end + 1, rest.strip_prefix(b":").or_else(|| rest.is_empty().then_some(b""))?)
+    } else {
+        let length = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
+        let valid = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if length == 0 || length > 253 || !value[..length].iter().all(valid) {
+            return None;
         }
-        None => {
-            let (host, port) = text.split_once(':').unwrap_or((text, ""));
-            let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-            if host.is_empty() || host.len() > 253 || !host.bytes().all(valid) {
-                return None;
-            }
-            (host, port)
-        }
+        (length, value.get(length + 1..).unwrap_or_default())
     };
-    let port_valid = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
-    port_valid.then(|| host.to_ascii_lowercase())
+    (port.len() <= 5 && port.iter().all(u8::is_ascii_digit)).then_some(length)
+}
+
+/// The same in lower case; almost every client sends it so.
+fn lower(value: HeaderValue) -> Result<HeaderValue, LocalReply> {
+    if !value.as_bytes().iter().any(u8::is_ascii_uppercase) {
+        return Ok(value);
+    }
+    HeaderValue::from_bytes(&value.as_bytes().to_ascii_lowercase()).map_err(|_| LocalReply::HostInvalid)
 }
 
 /// `x_tenant_id` and `x-tenant-id` are one field to many apps: the one with the underscore never passes.

@@ -13,7 +13,7 @@ use synaxis_routing::{
     version::Version,
 };
 
-use super::local_reply::LocalReply;
+use super::{Downstream, local_reply::LocalReply};
 use crate::{
     dataplane::{Fleet, Snapshot},
     upstream::framing,
@@ -90,6 +90,12 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderVal
 pub fn deadline(started: Instant, limit: Duration, hop: Option<&Hop>) -> Instant {
     let remaining = hop.and_then(|hop| hop.remaining).unwrap_or(limit);
     started + remaining.min(limit)
+}
+
+/// The client's address: what the entry says, or who is at the other end.
+#[must_use]
+pub fn client<'a>(downstream: &'a Downstream, hop: Option<&'a Hop>) -> &'a HeaderValue {
+    hop.and_then(|hop| hop.client.as_ref()).unwrap_or(&downstream.client_value)
 }
 
 /// Adds the fields of a forward.

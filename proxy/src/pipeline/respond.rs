@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{self, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body::Body as _;
 use serde::Serialize;
@@ -42,37 +42,19 @@ pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool
 
 fn forwarded(response: Response<UpstreamBody>, record: Record, head_only: bool) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
-    // an upstream may nominate what it likes: its connection ends here, and nothing of it is protected from it
-    if let Some(nominated) = parts.headers.get(CONNECTION).cloned() {
-        for name in nominated.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if let Ok(name) = http::HeaderName::from_bytes(name)
-                && !matches!(name, header::CONTENT_LENGTH | header::CONTENT_TYPE | header::SET_COOKIE)
-            {
-                parts.headers.remove(name);
-            }
-        }
-    }
-    for name in &framing::HOP_BY_HOP {
-        parts.headers.remove(name);
-    }
-    framing::strip_internal_answer(&mut parts.headers);
-    parts.headers.remove(header::TRANSFER_ENCODING);
+    let told = framing::answer(&mut parts.headers);
     // HEAD and 304 describe a body that is not there (RFC 9110 §8.6); everywhere else the body itself is the truth
     let describes = head_only || parts.status == StatusCode::NOT_MODIFIED;
     if !describes {
-        match body.size_hint().exact() {
-            Some(_) if parts.status == StatusCode::NO_CONTENT => {
-                parts.headers.remove(CONTENT_LENGTH);
-            }
+        match body.size_hint().exact().filter(|_| parts.status != StatusCode::NO_CONTENT) {
+            Some(bytes) if told && bytes > 0 => {}
             Some(bytes) => {
-                let told = parts.headers.get(CONTENT_LENGTH).is_some();
-                if !told || bytes == 0 {
-                    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-                }
+                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
             }
-            None => {
+            None if told => {
                 parts.headers.remove(CONTENT_LENGTH);
             }
+            None => {}
         }
     }
     parts.version = http::Version::HTTP_11;

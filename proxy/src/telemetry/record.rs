@@ -1,6 +1,7 @@
 //! The facts of one request. Stages write, telemetry reads; it closes when the answer's body ends or is dropped.
 
 use std::{
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,15 +20,20 @@ pub struct Sink {
     pub metrics: Arc<Metrics>,
     /// The access log, when it is on.
     pub access_log: Option<AccessLog>,
-    /// Requests in flight on this worker; the acceptor reads it.
+    /// Requests in flight on this worker, which alone writes it; the acceptor reads it.
     pub in_flight: Arc<AtomicUsize>,
-    /// Requests answered by this worker so far.
+    /// Requests answered by this worker so far, which alone writes it.
     pub answered: Arc<AtomicUsize>,
+}
+
+/// Changes a number that only one thread writes: no locked instruction.
+fn change(number: &AtomicUsize, change: impl FnOnce(usize) -> usize) {
+    number.store(change(number.load(Ordering::Relaxed)), Ordering::Relaxed);
 }
 
 /// The facts of one request.
 pub struct Record {
-    sink: Arc<Sink>,
+    sink: Rc<Sink>,
     started: Instant,
     /// Status of the answer.
     pub status: u16,
@@ -89,9 +95,15 @@ impl Line {
 
 impl Record {
     /// Opens the record of a request that began at `started`.
-    pub fn open(sink: &Arc<Sink>, started: Instant) -> Self {
-        sink.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { sink: Arc::clone(sink), started, status: 0, bytes: 0, attempts: 0, line: None }
+    pub fn open(sink: &Rc<Sink>, started: Instant) -> Self {
+        change(&sink.in_flight, |count| count.wrapping_add(1));
+        Self { sink: Rc::clone(sink), started, status: 0, bytes: 0, attempts: 0, line: None }
+    }
+
+    /// When the request's head was there.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// Time since the start, in milliseconds, at `now`.
@@ -105,8 +117,8 @@ impl Drop for Record {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
         let sink = &self.sink;
-        sink.in_flight.fetch_sub(1, Ordering::Relaxed);
-        sink.answered.fetch_add(1, Ordering::Relaxed);
+        change(&sink.in_flight, |count| count.wrapping_sub(1));
+        change(&sink.answered, |count| count.wrapping_add(1));
         sink.metrics.answered(self.status);
         sink.metrics.server_duration.record(elapsed.as_secs_f64());
         let (Some(mut line), Some(log)) = (self.line.take(), &sink.access_log) else { return };

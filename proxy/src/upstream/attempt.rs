@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{Response, StatusCode};
 use synaxis_routing::endpoint::EndpointPolicy;
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     telemetry::metrics::Metrics,
     upstream::{
         connect::{ConnectError, connect},
+        head::Head,
         link::Link,
         pool::Pools,
         target::Target,
@@ -62,17 +63,6 @@ pub struct Failed {
     pub cause: Cause,
 }
 
-/// The clonable head of a request, ready for egress.
-#[derive(Clone)]
-pub struct Head {
-    /// Method.
-    pub method: Method,
-    /// Origin form.
-    pub uri: Uri,
-    /// Fields with their framing set.
-    pub headers: HeaderMap,
-}
-
 /// What an attempt uses of its worker.
 pub struct Means<'a> {
     /// The worker's idle connections.
@@ -93,23 +83,23 @@ pub struct Means<'a> {
 /// of its own.
 ///
 /// # Errors
-/// [`Failed`], with what is known of the request's fate.
+/// [`Failed`], with what is known of the request's fate. Unless it is [`Sent::Maybe`], the head is whole again.
 pub async fn send(
     means: &Means<'_>,
     target: &Arc<Target>,
-    head: &Head,
+    head: &mut Head,
     upload: &Upload,
     deadline: &Deadline,
 ) -> Result<Response<UpstreamBody>, Failed> {
-    let mut now = Instant::now();
-    while let Some(link) = means.pools.checkout(target.pool, now) {
+    while let Some(link) = means.pools.checkout(target.pool) {
         means.metrics.pool_reused.increment(1);
         match exchange(means, link, head, upload, deadline).await {
             // a connection that died in the pool says nothing about the endpoint
-            Err(Failed { sent: Sent::No, cause: Cause::Reset(_) }) if !upload.is_polled() => now = Instant::now(),
+            Err(Failed { sent: Sent::No, cause: Cause::Reset(_) }) if !upload.is_polled() => {}
             outcome => return outcome,
         }
     }
+    let now = Instant::now();
     let limit = means.connect.min(deadline.at().saturating_duration_since(now));
     let stream =
         connect(target, means.policy, limit).await.map_err(|error| Failed { sent: Sent::No, cause: error.into() })?;
@@ -123,15 +113,11 @@ pub async fn send(
 async fn exchange(
     means: &Means<'_>,
     mut link: Box<Link>,
-    head: &Head,
+    head: &mut Head,
     upload: &Upload,
     deadline: &Deadline,
 ) -> Result<Response<UpstreamBody>, Failed> {
-    let mut request = Request::new(upload.body());
-    request.method_mut().clone_from(&head.method);
-    request.uri_mut().clone_from(&head.uri);
-    request.headers_mut().clone_from(&head.headers);
-
+    let request = head.take(upload.body());
     let written_before = link.traffic.written();
     let outcome = {
         let mut answer = pin!(link.sender.try_send_request(request));
@@ -146,12 +132,18 @@ async fn exchange(
         })
         .await
     };
-    let sent = || if link.traffic.written() == written_before { Sent::No } else { Sent::Maybe };
     match outcome {
         Some(Ok(answer)) => accept(means, link, answer, upload),
-        None => Err(Failed { sent: sent(), cause: Cause::Timeout }),
+        None => Err(Failed { sent: Sent::Maybe, cause: Cause::Timeout }),
         Some(Err(mut error)) => {
-            let sent = if error.take_message().is_some() { Sent::No } else { sent() };
+            let unsent = match error.take_message() {
+                Some(request) => {
+                    head.give_back(request);
+                    true
+                }
+                None => link.traffic.written() == written_before && head.read_back(&link.traffic.take_refused()),
+            };
+            let sent = if unsent { Sent::No } else { Sent::Maybe };
             Err(Failed { sent, cause: cause(error.error()) })
         }
     }

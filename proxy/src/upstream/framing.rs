@@ -8,18 +8,6 @@ use http::{
     header::{self, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 
-/// Fields that belong to one connection, never to the next.
-pub const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-    header::EXPECT,
-];
-
 /// Prefix of the fields that only stamps exchange.
 pub const INTERNAL: &str = "x-synaxis-";
 
@@ -39,35 +27,119 @@ pub enum Length {
 #[error("the Connection field names {0}, which is not the client's to remove")]
 pub struct ForbiddenNomination(pub String);
 
-/// Rewrites a head for its next hop: hop-by-hop fields, the fields that `Connection` names and all framing fields leave;
-/// one framing comes.
+/// Which fields a head has that one connection must not hand to the next; from one walk over the names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    connection: bool,
+    hop_by_hop: bool,
+    coding: bool,
+    /// `Content-Length`.
+    pub length: bool,
+    internal: bool,
+}
+
+impl Marks {
+    /// Walks over the names.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut marks = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "connection" => marks.connection = true,
+                "content-length" => marks.length = true,
+                "transfer-encoding" => marks.coding = true,
+                text if is_hop_by_hop(text) => marks.hop_by_hop = true,
+                text => marks.internal |= text.starts_with(INTERNAL),
+            }
+        }
+        marks
+    }
+}
+
+/// Rewrites a request's head for its next hop: hop-by-hop fields, the fields that `Connection` names and all framing
+/// fields leave; one framing comes.
 ///
 /// # Errors
 /// [`ForbiddenNomination`] when `Connection` names a protected field; the head must not be forwarded then.
 pub fn egress(headers: &mut HeaderMap, length: Length, protected: &HeaderName) -> Result<(), ForbiddenNomination> {
-    strip_nominated(headers, protected)?;
-    strip_hop_by_hop(headers);
-    set(headers, length);
+    let marks = Marks::of(headers);
+    if marks.connection {
+        strip_nominated(headers, protected)?;
+        headers.remove(header::CONNECTION);
+    }
+    if marks.hop_by_hop {
+        strip_hop_by_hop(headers);
+    }
+    if marks.coding {
+        headers.remove(TRANSFER_ENCODING);
+    }
+    match length {
+        Length::None if marks.length => {
+            headers.remove(CONTENT_LENGTH);
+        }
+        Length::None => {}
+        Length::Exact(bytes) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        }
+        Length::Unknown => {
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
     Ok(())
+}
+
+/// Rewrites an answer's head for its way down; its framing is the server's work, from the body. Returns whether it has
+/// a `Content-Length`.
+pub fn answer(headers: &mut HeaderMap) -> bool {
+    let mut marks = Marks::of(headers);
+    if marks.connection {
+        // an upstream may nominate what it likes: its connection ends here, and nothing of it is protected from it
+        let nominated: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+        for name in nominated.iter().flat_map(names).flatten() {
+            if !matches!(name, CONTENT_LENGTH | header::CONTENT_TYPE | header::SET_COOKIE) {
+                headers.remove(name);
+            }
+        }
+        headers.remove(header::CONNECTION);
+        marks = Marks::of(headers);
+    }
+    if marks.hop_by_hop {
+        strip_hop_by_hop(headers);
+    }
+    if marks.coding {
+        headers.remove(TRANSFER_ENCODING);
+    }
+    if marks.internal {
+        // except the reason token, which is the client's to know
+        let reason = headers.remove("x-synaxis-reason");
+        strip_internal(headers);
+        reason.map(|reason| headers.insert("x-synaxis-reason", reason));
+    }
+    marks.length
+}
+
+/// What a `Connection` field names; an error for something that is no field name.
+fn names(field: &HeaderValue) -> impl Iterator<Item = Result<HeaderName, ()>> {
+    field
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty())
+        .map(|name| HeaderName::from_bytes(name).map_err(|_| ()))
 }
 
 /// Removes what `Connection` names.
 fn strip_nominated(headers: &mut HeaderMap, protected: &HeaderName) -> Result<(), ForbiddenNomination> {
-    if !headers.contains_key(header::CONNECTION) {
-        return Ok(());
-    }
     let fields: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-    for field in &fields {
-        for name in field.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty())
-        {
-            let Ok(name) = HeaderName::from_bytes(name) else {
-                return Err(ForbiddenNomination("something that is no field name".into()));
-            };
-            if is_protected(&name, protected) {
-                return Err(ForbiddenNomination(name.to_string()));
-            }
-            headers.remove(&name);
+    for name in fields.iter().flat_map(names) {
+        let Ok(name) = name else {
+            return Err(ForbiddenNomination("something that is no field name".into()));
+        };
+        if is_protected(&name, protected) {
+            return Err(ForbiddenNomination(name.to_string()));
         }
+        headers.remove(&name);
     }
     Ok(())
 }
@@ -90,59 +162,24 @@ fn is_protected(name: &HeaderName, tenant: &HeaderName) -> bool {
         || ["x-forwarded-", "x-azure-", "x-tenant-", INTERNAL].iter().any(|prefix| text.starts_with(prefix))
 }
 
+/// Removes the fields that belong to one connection, never to the next.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // one cheap pass decides whether the removals, a hash lookup each, are needed at all
-    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
-        return;
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-    let proxy: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned().collect();
-    for name in &proxy {
-        headers.remove(name);
-    }
+    remove_where(headers, is_hop_by_hop);
 }
 
 fn is_hop_by_hop(name: &str) -> bool {
-    matches!(name, "connection" | "keep-alive" | "te" | "trailer" | "upgrade" | "http2-settings" | "expect")
+    matches!(name, "keep-alive" | "te" | "trailer" | "upgrade" | "http2-settings" | "expect")
         || name.starts_with("proxy-")
 }
 
-/// Sets exactly one framing.
-fn set(headers: &mut HeaderMap, length: Length) {
-    headers.remove(TRANSFER_ENCODING);
-    match length {
-        Length::None => {
-            headers.remove(CONTENT_LENGTH);
-        }
-        Length::Exact(bytes) => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-        }
-        Length::Unknown => {
-            headers.remove(CONTENT_LENGTH);
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
+fn remove_where(headers: &mut HeaderMap, leaves: impl Fn(&str) -> bool) {
+    let leaving: Vec<HeaderName> = headers.keys().filter(|name| leaves(name.as_str())).cloned().collect();
+    for name in &leaving {
+        headers.remove(name);
     }
 }
 
 /// Removes every field that only stamps exchange.
 pub fn strip_internal(headers: &mut HeaderMap) {
-    let internal: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(INTERNAL)).cloned().collect();
-    for name in &internal {
-        headers.remove(name);
-    }
-}
-
-/// Removes from an answer what only stamps exchange, except the reason token, which is the client's to know.
-pub fn strip_internal_answer(headers: &mut HeaderMap) {
-    if !headers.keys().any(|name| name.as_str().starts_with(INTERNAL)) {
-        return;
-    }
-    let reason = headers.remove("x-synaxis-reason");
-    strip_internal(headers);
-    if let Some(reason) = reason {
-        headers.insert("x-synaxis-reason", reason);
-    }
+    remove_where(headers, |name| name.starts_with(INTERNAL));
 }

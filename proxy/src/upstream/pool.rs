@@ -9,21 +9,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::upstream::link::Link;
+use crate::upstream::{link::Link, timer::CoarseClock};
 
 /// Idle longer than this, a link is looked at before it is trusted with a request.
 const TRUSTED: Duration = Duration::from_millis(100);
 
 /// The pools of one worker. Cloning shares.
-#[derive(Clone, Default)]
-pub struct Pools(Rc<RefCell<Vec<VecDeque<Box<Link>>>>>);
+#[derive(Clone)]
+pub struct Pools(Rc<Inner>);
+
+struct Inner {
+    idle: RefCell<Vec<VecDeque<Box<Link>>>>,
+    clock: CoarseClock,
+}
 
 impl Pools {
+    /// Empty pools that read the worker's clock.
+    #[must_use]
+    pub fn new(clock: CoarseClock) -> Self {
+        Self(Rc::new(Inner { idle: RefCell::default(), clock }))
+    }
+
     /// The most recently used idle link of a pool.
     #[must_use]
-    pub fn checkout(&self, pool: usize, now: Instant) -> Option<Box<Link>> {
-        let link = self.0.borrow_mut().get_mut(pool)?.pop_back()?;
-        if now.duration_since(link.idle_since) > TRUSTED {
+    pub fn checkout(&self, pool: usize) -> Option<Box<Link>> {
+        let link = self.0.idle.borrow_mut().get_mut(pool)?.pop_back()?;
+        if self.0.clock.now().duration_since(link.idle_since) > TRUSTED {
             link.traffic.peek_once();
         }
         Some(link)
@@ -34,8 +45,8 @@ impl Pools {
         if !link.is_reusable() {
             return;
         }
-        link.idle_since = Instant::now();
-        let mut pools = self.0.borrow_mut();
+        link.idle_since = self.0.clock.now();
+        let mut pools = self.0.idle.borrow_mut();
         let pool = link.target.pool;
         if pools.len() <= pool {
             pools.resize_with(pool + 1, VecDeque::new);
@@ -47,7 +58,7 @@ impl Pools {
 
     /// Closes links idle for longer than `idle` and all links of pools for which `is_live` is false.
     pub fn sweep(&self, now: Instant, idle: Duration, is_live: impl Fn(usize) -> bool) {
-        for (index, pool) in self.0.borrow_mut().iter_mut().enumerate() {
+        for (index, pool) in self.0.idle.borrow_mut().iter_mut().enumerate() {
             if !is_live(index) {
                 pool.clear();
             }
@@ -61,7 +72,7 @@ impl Pools {
     /// Idle links in all.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.borrow().iter().map(VecDeque::len).sum()
+        self.0.idle.borrow().iter().map(VecDeque::len).sum()
     }
 
     /// Whether no link is idle.

@@ -3,13 +3,36 @@
 //! Resolution is one tick of the sweeper. Registering costs no allocation once the slab has grown.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use slab::Slab;
+
+/// The time of a worker's last tick: for everything that may be wrong by a tick. Cloning shares.
+#[derive(Clone)]
+pub struct CoarseClock(Rc<Cell<Instant>>);
+
+impl CoarseClock {
+    /// A clock that shows `now` until it is set.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self(Rc::new(Cell::new(now)))
+    }
+
+    /// The last tick.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.get()
+    }
+
+    /// A tick.
+    pub fn set(&self, now: Instant) {
+        self.0.set(now);
+    }
+}
 
 struct Entry {
     at: Instant,

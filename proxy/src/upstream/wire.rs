@@ -1,4 +1,5 @@
-//! The IO wrapper around a socket: counts what went over it, so that "not a byte was sent" is a fact.
+//! The IO wrapper around a socket: counts what went over it, so that "not a byte was sent" is a fact, and keeps what the
+//! kernel refused, so that it can be sent elsewhere.
 //!
 //! Counters are written by the connection's own worker only; relaxed loads and stores suffice. `Send`, because
 //! upgrades will demand it.
@@ -7,7 +8,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -25,6 +26,8 @@ pub struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
     peek: AtomicBool,
+    /// Touched only when a write fails.
+    refused: Mutex<Vec<u8>>,
 }
 
 impl Traffic {
@@ -38,6 +41,17 @@ impl Traffic {
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// The bytes of the last write that failed.
+    #[must_use]
+    pub fn take_refused(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn refuse(&self, slices: &[io::IoSlice<'_>]) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
+            slices.iter().flat_map(|slice| slice.iter().copied()).collect();
     }
 
     /// Makes the next read ask the kernel whether the peer has closed, even if no event said so yet.
@@ -76,9 +90,12 @@ impl Wire {
         }
     }
 
-    fn count(counter: &AtomicU64, poll: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = poll {
-            counter.store(counter.load(Relaxed).wrapping_add(*bytes as u64), Relaxed);
+    fn note(&self, slices: &[io::IoSlice<'_>], poll: &Poll<io::Result<usize>>) {
+        let written = &self.traffic.written;
+        match poll {
+            Poll::Ready(Ok(bytes)) => written.store(written.load(Relaxed).wrapping_add(*bytes as u64), Relaxed),
+            Poll::Ready(Err(_)) => self.traffic.refuse(slices),
+            Poll::Pending => {}
         }
     }
 }
@@ -100,7 +117,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        Self::count(&self.traffic.written, &poll);
+        self.note(&[io::IoSlice::new(bytes)], &poll);
         poll
     }
 
@@ -122,7 +139,7 @@ impl AsyncWrite for Wire {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        Self::count(&self.traffic.written, &poll);
+        self.note(slices, &poll);
         poll
     }
 }
