@@ -67,7 +67,9 @@ fn send(port: u16, requests: u64) -> anyhow::Result<()> {
     for (number, turn) in (0..requests).zip((0..CONNECTIONS).cycle()) {
         let stream = &mut connections[turn];
         let tenant = number % 1_000;
-        write!(stream, "GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Tenant-Id: tenant-{tenant:04}\r\n\r\n")?;
+        let head = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Tenant-Id: tenant-{tenant:04}\r\n\r\n");
+        // in one piece, or the proxy would parse it in several
+        stream.write_all(head.as_bytes())?;
         let mut got = 0;
         while !is_whole(&buffer[..got])? {
             let count = stream.read(&mut buffer[got..])?;

@@ -151,6 +151,7 @@ impl http_body::Body for UpstreamBody {
         let this = &mut *self;
         let Some(driven) = &mut this.driven else { return Pin::new(&mut this.incoming).poll_frame(cx) };
         // take what has already come before asking the socket for more, or a fast upstream would outrun the client
+        driven.link.attend();
         let mut noop = Context::from_waker(Waker::noop());
         let mut poll = Pin::new(&mut this.incoming).poll_frame(&mut noop);
         if poll.is_pending() {

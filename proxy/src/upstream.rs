@@ -9,6 +9,7 @@ pub mod framing;
 pub mod head;
 pub mod link;
 pub mod pool;
+pub mod relay;
 pub mod target;
 pub mod timer;
 pub mod wire;

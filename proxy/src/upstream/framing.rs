@@ -44,12 +44,17 @@ impl Marks {
     pub fn of(headers: &HeaderMap) -> Self {
         let mut marks = Self::default();
         for name in headers.keys() {
-            match name.as_str() {
-                "connection" => marks.connection = true,
-                "content-length" => marks.length = true,
-                "transfer-encoding" => marks.coding = true,
-                text if is_hop_by_hop(text) => marks.hop_by_hop = true,
-                text => marks.internal |= text.starts_with(INTERNAL),
+            match *name {
+                header::CONNECTION => marks.connection = true,
+                CONTENT_LENGTH => marks.length = true,
+                TRANSFER_ENCODING => marks.coding = true,
+                header::TE | header::TRAILER | header::UPGRADE | header::EXPECT => marks.hop_by_hop = true,
+                _ => match name.as_str() {
+                    // the other names of interest begin with one of these; almost no field does
+                    text if !matches!(text.as_bytes()[0], b'h' | b'k' | b'p' | b'x') => {}
+                    text if text.starts_with(INTERNAL) => marks.internal = true,
+                    text => marks.hop_by_hop |= is_hop_by_hop(text),
+                },
             }
         }
         marks

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use crate::{
     body::RequestBody,
     upstream::{
+        relay::Relay,
         target::Target,
         wire::{Traffic, Wire},
     },
@@ -34,6 +35,8 @@ pub struct Link {
     pub traffic: Arc<Traffic>,
     /// When it was last put into the pool.
     pub idle_since: Instant,
+    relay: Arc<Relay>,
+    waker: Waker,
     closed: bool,
 }
 
@@ -46,15 +49,37 @@ impl Link {
         let traffic = wire.traffic();
         let (sender, connection) =
             hyper::client::conn::http1::Builder::new().max_header_size(64 << 10).handshake(TokioIo::new(wire)).await?;
-        Ok(Box::new(Self { target, sender, connection, traffic, idle_since: now, closed: false }))
+        let relay = Arc::new(Relay::default());
+        let waker = Waker::from(Arc::clone(&relay));
+        Ok(Box::new(Self { target, sender, connection, traffic, idle_since: now, relay, waker, closed: false }))
     }
 
     /// Moves bytes both ways as far as they go. Ready when the connection is over.
     pub fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.closed && Pin::new(&mut self.connection).poll(cx).is_ready() {
-            self.closed = true;
+        if self.poll() {
+            return Poll::Ready(());
         }
-        if self.closed { Poll::Ready(()) } else { Poll::Pending }
+        self.relay.wait(cx.waker());
+        Poll::Pending
+    }
+
+    /// Whether the connection is over, after moving bytes as far as they go.
+    fn poll(&mut self) -> bool {
+        self.relay.begin();
+        if !self.closed {
+            self.closed = Pin::new(&mut self.connection).poll(&mut Context::from_waker(&self.waker)).is_ready();
+        }
+        self.closed
+    }
+
+    /// Its user is awake: until the next [`Self::drive`] nothing that happens here needs to wake it.
+    pub fn attend(&self) {
+        self.relay.attend();
+    }
+
+    /// Its user has no more use for it.
+    pub fn leave(&self) {
+        self.relay.leave();
     }
 
     /// Whether the connection can carry another request. An exchange that has just ended may need one more poll.
@@ -63,7 +88,7 @@ impl Link {
             return false;
         }
         if !self.sender.is_ready() {
-            let _ = self.drive(&mut Context::from_waker(Waker::noop()));
+            self.poll();
         }
         !self.closed && self.sender.is_ready()
     }

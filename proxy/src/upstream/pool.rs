@@ -42,6 +42,7 @@ impl Pools {
 
     /// Puts a link back, if it can be used again and the pool has room for it.
     pub fn checkin(&self, mut link: Box<Link>, idle_max: usize) {
+        link.leave();
         if !link.is_reusable() {
             return;
         }
