@@ -7,6 +7,10 @@ use synaxis_proxy::{demo, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt};
 
+// measured against glibc: a twentieth less CPU time a request for some more memory
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The address of a listener is in use (sysexits EX_UNAVAILABLE).
 const UNAVAILABLE: u8 = 69;
 /// The configuration is invalid (sysexits EX_CONFIG).

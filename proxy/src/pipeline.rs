@@ -93,7 +93,7 @@ async fn answer(
     if let Some(own) = health::own_answer(snapshot, downstream, &parts, now) {
         return Ok(own);
     }
-    let hop = peer::arrival(&downstream.listener, snapshot, &mut parts.headers)?;
+    let hop = peer::arrival(&downstream.listener, snapshot, &survey, &mut parts.headers)?;
     let tenant = tenant::identify(&survey.tenant, hop.as_ref())?;
     let route = route::choose(&settings.routes, survey.host(), parts.uri.path())?;
     note(record, &tenant, &route.name, snapshot, hop.is_some());

@@ -21,14 +21,24 @@ pub struct TenantId(ArrayString<TENANT_BYTES_MAX>);
 #[error("a tenant id is 1 to 128 bytes of A-Z a-z 0-9 . _ -")]
 pub struct InvalidTenant;
 
+/// The bytes of a tenant id.
+const ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        byte += 1;
+    }
+    allowed
+};
+
 impl TenantId {
     /// Validates and folds.
     ///
     /// # Errors
     /// [`InvalidTenant`] when the value is empty, longer than 128 bytes or holds any other byte.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidTenant> {
-        let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        if bytes.is_empty() || !bytes.iter().all(allowed) {
+        if bytes.is_empty() || bytes.len() > TENANT_BYTES_MAX || !bytes.iter().all(|b| ALLOWED[usize::from(*b)]) {
             return Err(InvalidTenant);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| InvalidTenant)?;

@@ -27,6 +27,8 @@ pub struct Survey {
     host_bytes: usize,
     /// The field that names the tenant.
     pub tenant: TenantField,
+    /// Whether it has fields that only stamps exchange.
+    pub internal: bool,
     has_length: bool,
 }
 
@@ -75,7 +77,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
         expectation(&parts.headers)?;
     }
     check_target(parts.uri.path())?;
-    let (has_length, underscores, hosts) = (walk.lengths == 1, walk.underscores, walk.hosts);
+    let (has_length, internal, underscores, hosts) = (walk.lengths == 1, walk.internal, walk.underscores, walk.hosts);
     let tenant = match (walk.tenant, walk.tenant_fields) {
         (Some(value), 1) => TenantField::One(value.clone()),
         (None, _) => TenantField::Missing,
@@ -88,7 +90,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     if underscores {
         drop_underscores(&mut parts.headers);
     }
-    Ok(Survey { authority, host_bytes, tenant, has_length })
+    Ok(Survey { authority, host_bytes, tenant, internal, has_length })
 }
 
 /// Dresses a checked head for its way up: framing from the body, our own fields, nothing of the client's connection.
@@ -129,6 +131,7 @@ struct Walk<'a> {
     tenant_fields: usize,
     codings: bool,
     expects: bool,
+    internal: bool,
     underscores: bool,
 }
 
@@ -150,7 +153,10 @@ impl<'a> Walk<'a> {
                     walk.tenant_fields += 1;
                     walk.tenant = Some(value);
                 }
-                _ => walk.underscores |= text.as_bytes().contains(&b'_'),
+                _ => {
+                    walk.internal |= text.starts_with(INTERNAL);
+                    walk.underscores |= text.as_bytes().contains(&b'_');
+                }
             }
         }
         walk
@@ -217,9 +223,8 @@ fn bare_host(value: &[u8]) -> Option<usize> {
         let rest = &value[end + 1..];
         (end + 1, rest.strip_prefix(b":").or_else(|| rest.is_empty().then_some(b""))?)
     } else {
-        let length = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
-        let valid = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if length == 0 || length > 253 || !value[..length].iter().all(valid) {
+        let length = value.iter().position(|byte| !NAME_BYTE[usize::from(*byte)]).unwrap_or(value.len());
+        if length == 0 || length > 253 || value.get(length).is_some_and(|byte| *byte != b':') {
             return None;
         }
         (length, value.get(length + 1..).unwrap_or_default())
@@ -227,9 +232,20 @@ fn bare_host(value: &[u8]) -> Option<usize> {
     (port.len() <= 5 && port.iter().all(u8::is_ascii_digit)).then_some(length)
 }
 
+/// Bytes of a host that is a name or an IPv4 address.
+const NAME_BYTE: [bool; 256] = {
+    let mut valid = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        valid[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        byte += 1;
+    }
+    valid
+};
+
 /// The same in lower case; almost every client sends it so.
 fn lower(value: HeaderValue) -> Result<HeaderValue, LocalReply> {
-    if !value.as_bytes().iter().any(u8::is_ascii_uppercase) {
+    if !value.as_bytes().iter().fold(false, |found, byte| found | byte.is_ascii_uppercase()) {
         return Ok(value);
     }
     HeaderValue::from_bytes(&value.as_bytes().to_ascii_lowercase()).map_err(|_| LocalReply::HostInvalid)
@@ -241,10 +257,4 @@ fn drop_underscores(headers: &mut HeaderMap) {
     for name in &names {
         headers.remove(name);
     }
-}
-
-/// Whether a field is one that only stamps exchange.
-#[must_use]
-pub fn is_internal(name: &HeaderName) -> bool {
-    name.as_str().starts_with(INTERNAL)
 }

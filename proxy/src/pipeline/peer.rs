@@ -13,7 +13,7 @@ use synaxis_routing::{
     version::Version,
 };
 
-use super::{Downstream, local_reply::LocalReply};
+use super::{Downstream, local_reply::LocalReply, normalize::Survey};
 use crate::{
     dataplane::{Fleet, Snapshot},
     upstream::framing,
@@ -53,14 +53,21 @@ pub struct Hop {
 ///
 /// # Errors
 /// `framing_invalid` when a request on the peer listener is no well-formed forward: only stamps speak here.
-pub fn arrival(listener: &Listener, snapshot: &Snapshot, headers: &mut HeaderMap) -> Result<Option<Hop>, LocalReply> {
+pub fn arrival(
+    listener: &Listener,
+    snapshot: &Snapshot,
+    survey: &Survey,
+    headers: &mut HeaderMap,
+) -> Result<Option<Hop>, LocalReply> {
     let hop = match listener.kind {
         ListenerKind::Edge => None,
         ListenerKind::Peer => {
             Some(read(snapshot, headers).ok_or(LocalReply::FramingInvalid("a peer's forward lacks its fields"))?)
         }
     };
-    framing::strip_internal(headers);
+    if survey.internal {
+        framing::strip_internal(headers);
+    }
     Ok(hop)
 }
 

@@ -69,7 +69,9 @@ impl Marks {
 pub fn egress(headers: &mut HeaderMap, length: Length, protected: &HeaderName) -> Result<(), ForbiddenNomination> {
     let marks = Marks::of(headers);
     if marks.connection {
-        strip_nominated(headers, protected)?;
+        if headers.get_all(header::CONNECTION).iter().any(nominates) {
+            strip_nominated(headers, protected)?;
+        }
         headers.remove(header::CONNECTION);
     }
     if marks.hop_by_hop {
@@ -99,15 +101,12 @@ pub fn egress(headers: &mut HeaderMap, length: Length, protected: &HeaderName) -
 pub fn answer(headers: &mut HeaderMap) -> bool {
     let mut marks = Marks::of(headers);
     if marks.connection {
-        // an upstream may nominate what it likes: its connection ends here, and nothing of it is protected from it
-        let nominated: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-        for name in nominated.iter().flat_map(names).flatten() {
-            if !matches!(name, CONTENT_LENGTH | header::CONTENT_TYPE | header::SET_COOKIE) {
-                headers.remove(name);
-            }
+        let nominates = headers.get_all(header::CONNECTION).iter().any(nominates);
+        if nominates {
+            strip_freely(headers);
+            marks = Marks::of(headers);
         }
         headers.remove(header::CONNECTION);
-        marks = Marks::of(headers);
     }
     if marks.hop_by_hop {
         strip_hop_by_hop(headers);
@@ -122,6 +121,23 @@ pub fn answer(headers: &mut HeaderMap) -> bool {
         reason.map(|reason| headers.insert("x-synaxis-reason", reason));
     }
     marks.length
+}
+
+/// Whether a `Connection` field names fields; almost all say `keep-alive` or `close` and nothing else.
+fn nominates(field: &HeaderValue) -> bool {
+    let options = field.as_bytes();
+    !options.eq_ignore_ascii_case(b"keep-alive") && !options.eq_ignore_ascii_case(b"close")
+}
+
+/// Removes what an upstream's `Connection` names. It may nominate what it likes: its connection ends here, and nothing
+/// of it is protected from it.
+fn strip_freely(headers: &mut HeaderMap) {
+    let fields: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+    for name in fields.iter().flat_map(names).flatten() {
+        if !matches!(name, CONTENT_LENGTH | header::CONTENT_TYPE | header::SET_COOKIE) {
+            headers.remove(name);
+        }
+    }
 }
 
 /// What a `Connection` field names; an error for something that is no field name.

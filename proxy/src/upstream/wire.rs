@@ -14,11 +14,15 @@ use std::{
     task::{Context, Poll},
 };
 
+use arrayvec::ArrayVec;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+
+/// Up to here, copying slices into one and calling `send` is cheaper than `writev`, which goes through the file layer.
+const GATHERED_MAX: usize = 4 << 10;
 
 /// What is known of the traffic on one socket.
 #[derive(Debug, Default)]
@@ -138,7 +142,14 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let mut gathered = ArrayVec::<u8, GATHERED_MAX>::new();
+        let poll = match slices {
+            [only] => Pin::new(&mut self.stream).poll_write(cx, only),
+            _ if slices.iter().all(|slice| gathered.try_extend_from_slice(slice).is_ok()) => {
+                Pin::new(&mut self.stream).poll_write(cx, &gathered)
+            }
+            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+        };
         self.note(slices, &poll);
         poll
     }
