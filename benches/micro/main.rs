@@ -1,0 +1,21 @@
+//! What the parts cost on their own: a lookup, a rebuild of the table, the stages of the request path.
+//!
+//! Absolute times depend on the machine; compare two commits on the same one (`--save-baseline`, `--baseline`).
+
+#![expect(clippy::unwrap_used, reason = "every input is made here")]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+
+mod fleet;
+mod lookup;
+mod rebuild;
+mod stages;
+
+fn all(criterion: &mut Criterion) {
+    lookup::measure(criterion);
+    rebuild::measure(criterion);
+    stages::measure(criterion);
+}
+
+criterion_group!(micro, all);
+criterion_main!(micro);
