@@ -6,6 +6,8 @@
 mod answers;
 mod explain;
 mod probes;
+#[cfg(test)]
+mod tests;
 
 use std::{
     convert::Infallible,
@@ -85,7 +87,7 @@ async fn run(listener: TcpListener, view: View) {
         let (view, pulse) = (view.clone(), Rc::clone(&pulse));
         tasks::spawn_local(async move {
             let _slot = slot;
-            let handler = service_fn(|request| {
+            let handler = service_fn(|request: Request<Incoming>| {
                 let answer = answer(&view, &pulse, peer, &request);
                 async move { Ok::<_, Infallible>(answer) }
             });
@@ -114,7 +116,7 @@ async fn upkeep(plane: Arc<DataPlane>, pulse: Rc<Pulse>) {
     }
 }
 
-fn answer(view: &View, pulse: &Pulse, peer: SocketAddr, request: &Request<Incoming>) -> Response<Reply> {
+fn answer<B>(view: &View, pulse: &Pulse, peer: SocketAddr, request: &Request<B>) -> Response<Reply> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this listener is read-only");
     }

@@ -73,6 +73,21 @@ fn a_client_that_goes_away_takes_its_upstream_connection_with_it() {
 }
 
 #[test]
+fn a_client_that_goes_away_while_the_app_works_frees_its_request_at_once() {
+    let origin = Origin::start("app");
+    let proxy = proxy(&alone(origin.address, ""));
+    let mut client = Client::connect(proxy.edges[0]);
+    // the app takes three seconds
+    client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n\r\n");
+    eventually("the app works on it", || origin.count() == 1);
+    let left = std::time::Instant::now();
+    drop(client);
+    eventually("nothing is in flight", || proxy.plane().in_flight() == 0 && proxy.plane().connections() == 0);
+    assert!(left.elapsed() < std::time::Duration::from_secs(2), "it waited for the app");
+    stop(proxy);
+}
+
+#[test]
 fn a_client_that_reads_slowly_holds_the_app_back() {
     let origin = Origin::start("app");
     let proxy = proxy(&alone(origin.address, ""));

@@ -21,7 +21,7 @@ use synaxis_routing::{
     table::{Millis, Scope, Seed},
 };
 
-use crate::world::{Client, Origin, Redis, eventually, free_port, proxy, stop};
+use crate::world::{Answer, Client, Origin, Redis, eventually, free_port, proxy, stop};
 
 const TENANTS: usize = 1_000;
 
@@ -219,17 +219,37 @@ drain = "2s"
         (0..TENANTS)
             .map(|index| {
                 let id = TenantId::parse(tenant(index).as_bytes()).unwrap();
-                let explained = synaxis_routing::explain::explain(placement, &id, RegionIndex(0), now);
                 let owner = placement.owner(&id, RegionIndex(0), now).unwrap();
-                let owner = placement.stamp(owner).id.to_string();
-                assert!(explained.to_string().contains(&owner), "{explained}");
-                (tenant(index), owner)
+                (tenant(index), placement.stamp(owner).id.to_string())
             })
             .collect()
     }
 
-    fn refused(&self, index: usize) -> Option<&'static str> {
-        self.proxies[index].as_ref().unwrap().status().routing().refused.map(|refused| refused.reason)
+    /// What one proxy's admin listener answers.
+    fn ask(&self, index: usize, target: &str) -> Answer {
+        let mut client = Client::connect(self.proxies[index].as_ref().unwrap().admin);
+        client.exchange(format!("GET {target} HTTP/1.1\r\nHost: admin\r\n\r\n").as_bytes()).unwrap()
+    }
+
+    /// The reason for which `/readyz?verbose` says that a table was refused. Refusing one makes nobody unready.
+    fn refused(&self, index: usize) -> Option<String> {
+        let answer = self.ask(index, "/readyz?verbose");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let text = answer.text();
+        let reason = text.lines().find_map(|line| line.strip_prefix("[-] table refused: "));
+        reason.and_then(|rest| rest.split(' ').next()).map(str::to_owned)
+    }
+
+    /// Whom `/routing/explain` names for every tenant.
+    fn explained(&self, index: usize) -> HashMap<String, String> {
+        let mut client = Client::connect(self.proxies[index].as_ref().unwrap().admin);
+        let mut ask = |tenant: String| {
+            let target = format!("/routing/explain?tenant={tenant}&format=json");
+            let answer = client.exchange(format!("GET {target} HTTP/1.1\r\nHost: admin\r\n\r\n").as_bytes()).unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            (tenant, answer.json()["choice"].as_str().unwrap().to_owned())
+        };
+        (0..TENANTS).map(|index| ask(tenant(index))).collect()
     }
 
     fn stop(mut self) {
@@ -249,8 +269,9 @@ struct Load {
 
 #[derive(Default)]
 struct Outcome {
-    sent: usize,
-    failed: Vec<String>,
+    /// Ids of the requests that were answered 200, and of the others with what became of them.
+    answered: Vec<String>,
+    failed: Vec<(String, String)>,
     /// By tenant, the stamps that answered, in order, repetitions left out.
     path: HashMap<String, Vec<String>>,
 }
@@ -260,29 +281,30 @@ impl Load {
         let ended = Arc::new(AtomicBool::new(false));
         let threads = entries
             .iter()
-            .map(|entry| {
-                let address = world.proxies[*entry].as_ref().unwrap().edges[0];
+            .map(|&entry| {
+                let address = world.proxies[entry].as_ref().unwrap().edges[0];
                 let ended = Arc::clone(&ended);
                 thread::spawn(move || {
                     let mut outcome = Outcome::default();
                     let mut client = Client::connect(address);
-                    for index in (0..TENANTS).cycle() {
+                    for (turn, index) in (0..TENANTS).cycle().enumerate() {
                         if ended.load(Ordering::SeqCst) {
                             return outcome;
                         }
-                        let tenant = tenant(index);
-                        outcome.sent += 1;
-                        match client.try_get(&tenant, "/load") {
+                        let (tenant, id) = (tenant(index), format!("/load?id={entry}-{turn}"));
+                        match client.try_get(&tenant, &id) {
                             Ok(answer) if answer.status == 200 => {
+                                assert_eq!(answer.json()["path"], id.as_str(), "another request's answer");
+                                outcome.answered.push(id);
                                 let stamp = answer.json()["stamp"].as_str().unwrap().to_owned();
                                 let path = outcome.path.entry(tenant).or_default();
                                 if path.last() != Some(&stamp) {
                                     path.push(stamp);
                                 }
                             }
-                            Ok(answer) => outcome.failed.push(format!("{tenant}: {} {}", answer.status, answer.text())),
+                            Ok(answer) => outcome.failed.push((id, format!("{} {}", answer.status, answer.text()))),
                             Err(error) => {
-                                outcome.failed.push(format!("{tenant}: {error}"));
+                                outcome.failed.push((id, error.to_string()));
                                 client = Client::connect(address);
                             }
                         }
@@ -294,9 +316,26 @@ impl Load {
         Self { ended, threads }
     }
 
-    fn end(self) -> Vec<Outcome> {
+    /// Ends the load and compares both ends: what was answered reached exactly one app exactly once, what failed none or
+    /// one once, and no app saw anything else.
+    fn end(self, world: &World) -> Vec<Outcome> {
         self.ended.store(true, Ordering::SeqCst);
-        self.threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        let outcomes: Vec<Outcome> = self.threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let mut arrived: HashMap<String, usize> = HashMap::new();
+        for seen in world.origins.iter().flat_map(Origin::seen) {
+            let target = seen.line.split(' ').nth(1).unwrap().to_owned();
+            if target.starts_with("/load") {
+                *arrived.entry(target).or_default() += 1;
+            }
+        }
+        for id in outcomes.iter().flat_map(|outcome| &outcome.answered) {
+            assert_eq!(arrived.remove(id), Some(1), "{id} was answered");
+        }
+        for (id, how) in outcomes.iter().flat_map(|outcome| &outcome.failed) {
+            assert!(arrived.remove(id).unwrap_or(1) == 1, "{id} failed ({how}) and ran more than once");
+        }
+        assert!(arrived.is_empty(), "nobody sent {arrived:?}");
+        outcomes
     }
 }
 
@@ -313,7 +352,7 @@ fn each_tenant_has_one_stamp_whatever_the_entry_and_explain_agrees() {
         assert_eq!(world.owners(entry), first, "entry {entry}");
     }
     for entry in 0..3 {
-        assert_eq!(world.placed(entry), first, "explain at entry {entry}");
+        assert_eq!(world.explained(entry), first, "explain at entry {entry}");
     }
     for index in 0..3 {
         let share = first.values().filter(|owner| owner.as_str() == stamp(index).as_str()).count();
@@ -339,14 +378,8 @@ fn a_drain_moves_only_its_own_tenants_once_and_a_cancel_gives_them_back() {
         world.placed(0).values().all(|owner| owner.as_str() != stamp(2).as_str())
     });
     thread::sleep(Duration::from_millis(300));
-    for outcome in load.end() {
-        assert!(
-            outcome.failed.is_empty(),
-            "{} of {} failed: {:?}",
-            outcome.failed.len(),
-            outcome.sent,
-            outcome.failed.first()
-        );
+    for outcome in load.end(&world) {
+        assert!(!outcome.answered.is_empty() && outcome.failed.is_empty(), "{:?}", outcome.failed);
         for (tenant, path) in outcome.path {
             if before[&tenant] == stamp(2).as_str() {
                 // out, back, out: at most three moves
@@ -385,13 +418,15 @@ fn redis_may_die_and_lie_and_requests_go_on() {
 
     // back, but empty
     world.redis.restart();
-    eventually("the empty store is noticed", || (0..3).all(|index| world.refused(index) == Some("store_empty")));
+    eventually("the empty store is noticed", || {
+        (0..3).all(|index| world.refused(index).as_deref() == Some("store_empty"))
+    });
     assert_eq!(world.owners(2), before);
     // a new fleet in it is no newer than what was applied
     let older = Fleet::blank(vec![Region::parse("weu").unwrap()], Scope::Region, Seed(9), 16).unwrap();
     let raw = |world: &World, fleet: &Fleet| overwrite(world, fleet);
     raw(&world, &older.init(1).unwrap().fleet);
-    eventually("the older table is refused", || (0..3).all(|index| world.refused(index) == Some("stale")));
+    eventually("the older table is refused", || (0..3).all(|index| world.refused(index).as_deref() == Some("stale")));
     assert_eq!(world.owners(0), before);
 
     // hostile endpoints, as a newer epoch
@@ -401,7 +436,7 @@ fn redis_may_die_and_lie_and_requests_go_on() {
         hostile.table.epoch = epoch;
         hostile.table.stamps[1].endpoint = endpoint.replace("ADMIN", &admin);
         raw(&world, &hostile);
-        eventually("the hostile endpoint is refused", || world.refused(0) == Some("endpoint_forbidden"));
+        eventually("the hostile endpoint is refused", || world.refused(0).as_deref() == Some("endpoint_forbidden"));
     }
     assert_eq!(world.owners(0), before);
     // a document that is not what its head says
@@ -411,7 +446,7 @@ fn redis_may_die_and_lie_and_requests_go_on() {
         let _: () =
             redis::cmd("SET").arg("{synaxis:rt}:table:51").arg("{}").query_async(&mut connection).await.unwrap();
     });
-    eventually("the broken document is refused", || world.refused(0) == Some("hash_mismatch"));
+    eventually("the broken document is refused", || world.refused(0).as_deref() == Some("hash_mismatch"));
     assert_eq!(world.owners(1), before);
 
     // put back, as a new term
@@ -449,8 +484,7 @@ fn a_dead_stamps_tenants_are_served_by_their_next_candidate() {
     thread::sleep(Duration::from_millis(200));
     world.halt(2);
     thread::sleep(Duration::from_millis(500));
-    let outcomes = load.end();
-    for outcome in &outcomes {
+    for outcome in load.end(&world) {
         // a request that had reached the stamp when it died may fail; one that had not may not
         assert!(outcome.failed.len() <= 1, "{:?}", outcome.failed);
     }
@@ -494,5 +528,72 @@ fn the_peer_listener_serves_stamps_only_and_never_sends_on() {
     );
     let answer = Client::connect(peer).exchange(forward.as_bytes()).unwrap();
     assert_eq!(answer.json()["stamp"], stamp(0).as_str());
+    world.stop();
+}
+
+#[test]
+fn a_forward_carries_the_client_and_every_hop_signs_itself() {
+    let world = World::start();
+    let owners = world.owners(0);
+    let elsewhere = owners.iter().find(|(_, owner)| owner.as_str() == stamp(1).as_str()).unwrap().0;
+    let request = format!(
+        "GET /forwarded HTTP/1.1\r\nHost: app.example\r\nX-Tenant-Id: {elsewhere}\r\nX-Forwarded-For: 6.6.6.6\r\n\
+         X-Forwarded-Proto: https\r\nX-Synaxis-Client: 6.6.6.6\r\nVia: 1.0 there\r\n\
+         traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
+    );
+    assert_eq!(world.edge(0).exchange(request.as_bytes()).unwrap().json()["stamp"], stamp(1).as_str());
+    let seen = world.origins[1].seen().into_iter().find(|seen| seen.line.contains("/forwarded")).unwrap();
+    assert_eq!(seen.all("x-forwarded-for"), ["127.0.0.1"], "the client's word is not believed");
+    assert_eq!(seen.all("x-forwarded-proto"), ["http"]);
+    assert_eq!(seen.all("via"), ["1.0 there", "1.1 synaxis", "1.1 synaxis"]);
+    assert_eq!(seen.all("traceparent"), ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]);
+    assert_eq!(seen.all("host"), ["app.example"]);
+    assert_eq!(seen.all("x-tenant-id"), [elsewhere.as_str()]);
+    assert!(!seen.headers.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("x-synaxis-")), "{seen:?}");
+    world.stop();
+}
+
+#[test]
+fn an_answer_cut_at_the_owner_is_cut_at_the_entry_and_nothing_else_is() {
+    let world = World::start();
+    let owners = world.owners(0);
+    let elsewhere = owners.iter().find(|(_, owner)| owner.as_str() == stamp(2).as_str()).unwrap().0;
+    let before = world.origins[2].count();
+    let error = world.edge(0).try_get(elsewhere, "/cut").unwrap_err();
+    assert!(matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset), "{error}");
+    let reset = world.edge(0).get(elsewhere, "/reset");
+    // its app may have executed it: nobody else gets it
+    assert_eq!((reset.status, reset.reason().as_str()), (502, "upstream_reset"));
+    assert_eq!(world.origins[2].count() - before, 2);
+    assert_eq!(world.owners(0), owners, "the connections between the stamps are clean");
+    world.stop();
+}
+
+#[test]
+fn the_admin_listener_says_how_things_stand() {
+    let world = World::start();
+    for (target, status, words) in [
+        ("/livez", 200, "ok"),
+        ("/readyz", 200, "ok"),
+        ("/readyz?verbose", 200, "[+] table 1."),
+        ("/version", 200, "synaxis-proxy"),
+        ("/metrics", 200, "routing_epoch"),
+        ("/stamps", 200, "synaxis-weu-003"),
+        ("/routing", 200, "hrw-xxh3-v1"),
+        ("/routing/explain?tenant=acme", 200, "acme"),
+        ("/routing/explain?tenant=a%2Fb", 400, "tenant_invalid"),
+        ("/routing/explain", 400, "tenant_invalid"),
+        ("/routing/explain?tenant=acme&entry=nowhere", 400, "region_unknown"),
+        ("/nothing", 404, "unknown"),
+    ] {
+        let answer = world.ask(0, target);
+        assert_eq!(answer.status, status, "{target}");
+        assert!(answer.text().contains(words), "{target}: {}", answer.text());
+        assert!(!answer.text().contains(&format!("{:016x}", 7)), "{target} shows the seed");
+    }
+    let write = Client::connect(world.proxies[0].as_ref().unwrap().admin)
+        .exchange(b"POST /stamps HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    assert_eq!(write.status, 405);
     world.stop();
 }

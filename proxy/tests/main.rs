@@ -7,5 +7,7 @@
 mod bad_input;
 mod bodies;
 mod fleet;
+mod layers;
+mod log;
 mod single;
 mod world;

@@ -12,7 +12,7 @@ use std::{
 
 use synaxis_proxy::server::{self, Running};
 
-pub use client::Client;
+pub use client::{Answer, Client};
 pub use origin::Origin;
 pub use redis::Redis;
 

@@ -63,3 +63,62 @@ fn write_lines(receiver: &Receiver<String>, output: Box<dyn Write + Send>) {
         let _ = output.flush();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_full_queue_drops_and_counts_and_nobody_waits() {
+        let (lines, receiver) = sync_channel(2);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let log = AccessLog { lines, dropped: Counter::from_arc(Arc::clone(&dropped)), sample: 1.0 };
+        let started = Instant::now();
+        for number in 0..1_000 {
+            log.write(number.to_string());
+        }
+        assert!(started.elapsed() < Duration::from_secs(1));
+        assert_eq!(dropped.load(Ordering::Relaxed), 998);
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["0", "1"]);
+        // the writer is gone: lines are still dropped and counted, not waited for
+        drop(receiver);
+        log.write("late".into());
+        assert_eq!(dropped.load(Ordering::Relaxed), 999);
+    }
+
+    #[test]
+    fn a_writer_whose_output_fails_goes_on() {
+        struct Flaky(Arc<AtomicU64>);
+        impl Write for Flaky {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (lines, receiver) = sync_channel(8);
+        let writes = Arc::new(AtomicU64::new(0));
+        let output = Box::new(Flaky(Arc::clone(&writes)));
+        let writer = thread::spawn(move || write_lines(&receiver, output));
+        lines.send("lost".into()).unwrap();
+        while writes.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
+        lines.send("kept".into()).unwrap();
+        drop(lines);
+        writer.join().unwrap();
+        assert!(writes.load(Ordering::Relaxed) > 1);
+    }
+}

@@ -25,6 +25,9 @@ use crate::{
     },
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What is known of a failed request's fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {

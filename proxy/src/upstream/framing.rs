@@ -8,6 +8,9 @@ use http::{
     header::{self, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Prefix of the fields that only stamps exchange.
 pub const INTERNAL: &str = "x-synaxis-";
 

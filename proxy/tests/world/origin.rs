@@ -97,6 +97,8 @@ fn serve(mut stream: TcpStream, name: &str, log: &Mutex<Vec<Seen>>, stopped: &At
             "/slow" => thread::sleep(Duration::from_secs(3)),
             "/cut" => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789").ok()?;
+                // long enough for the head to be on its way down
+                thread::sleep(Duration::from_millis(100));
                 return None;
             }
             "/reset" => return None,

@@ -1,0 +1,48 @@
+//! Who is answered what. The rest of the admin listener is tested over HTTP.
+
+use std::path::Path;
+
+use super::*;
+use crate::server;
+
+const SETTINGS: &str = r#"
+[stamp]
+id = "synaxis-weu-001"
+[[listeners]]
+kind = "edge"
+address = "127.0.0.1:0"
+trust_header = true
+[admin]
+address = "127.0.0.1:0"
+[upstreams.app]
+endpoints = ["http://127.0.0.1:1"]
+[access_log]
+output = "off"
+"#;
+
+#[test]
+fn off_loopback_only_probes_metrics_and_the_version_are_answered() {
+    let (settings, _) = synaxis_config::load(SETTINGS, Path::new("test.toml")).unwrap();
+    let running = server::run(settings).unwrap();
+    let view =
+        View { plane: Arc::clone(running.plane()), status: Arc::clone(running.status()), started: Instant::now() };
+    let pulse = Pulse::new(&view.plane);
+    let ask = |peer: &str, target: &str| {
+        let request = Request::get(target).body(()).unwrap();
+        answer(&view, &pulse, peer.parse().unwrap(), &request).status().as_u16()
+    };
+    for target in ["/livez", "/readyz", "/healthz", "/metrics", "/version"] {
+        assert_eq!(ask("203.0.113.9:5000", target), 200, "{target}");
+    }
+    let rest = ["/", "/routing", "/routing/table", "/routing/explain?tenant=acme", "/stamps", "/nothing"];
+    for target in rest {
+        for stranger in ["203.0.113.9:5000", "[2001:db8::1]:5000", "[::ffff:203.0.113.9]:5000", "0.0.0.0:1"] {
+            assert_eq!(ask(stranger, target), 403, "{target} from {stranger}");
+        }
+        for local in ["127.0.0.1:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+            assert_ne!(ask(local, target), 403, "{target} from {local}");
+        }
+    }
+    running.cut();
+    running.wait();
+}

@@ -1,0 +1,159 @@
+//! What is known of a request that failed: sockets of the test's own, broken where it hurts.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    thread,
+};
+
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use synaxis_config::settings::HttpEndpoint;
+
+use super::*;
+use crate::upstream::{
+    target::Targets,
+    timer::{CoarseClock, Timer},
+};
+
+struct Bench {
+    listener: TcpListener,
+    target: Arc<Target>,
+    pools: Pools,
+    metrics: Metrics,
+    policy: EndpointPolicy,
+    timer: Timer,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = HttpEndpoint::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        Self {
+            target: Targets::default().app("app", &endpoint),
+            listener,
+            pools: Pools::new(CoarseClock::new(Instant::now())),
+            metrics: Metrics::new().unwrap(),
+            policy: EndpointPolicy::default(),
+            timer: Timer::default(),
+        }
+    }
+
+    /// Puts a connection into the pool; both of its ends.
+    async fn pooled(&self) -> (TcpStream, TcpStream) {
+        let ours = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        let (theirs, _) = self.listener.accept().unwrap();
+        let kept = ours.try_clone().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let wire = Wire::new(tokio::net::TcpStream::from_std(ours).unwrap());
+        let mut link = Link::handshake(Arc::clone(&self.target), wire, Instant::now()).await.unwrap();
+        // a dispatcher is ready for its first request once it has been polled
+        poll_fn(|cx| {
+            let _ = link.drive(cx);
+            link.sender.poll_ready(cx)
+        })
+        .await
+        .unwrap();
+        self.pools.checkin(link, 8);
+        assert_eq!(self.pools.len(), 1);
+        (kept, theirs)
+    }
+
+    /// Answers the next connection's request and returns its head.
+    fn answer_next(&self) -> thread::JoinHandle<Vec<String>> {
+        let listener = self.listener.try_clone().unwrap();
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let lines = (&mut reader).lines().map(|line| line.unwrap()).take_while(|line| !line.is_empty()).collect();
+            reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+            lines
+        })
+    }
+
+    async fn send(&self, head: &mut Head) -> Result<Response<UpstreamBody>, Failed> {
+        let means = Means {
+            pools: &self.pools,
+            metrics: &self.metrics,
+            policy: &self.policy,
+            connect: Duration::from_secs(1),
+            idle_max: 8,
+        };
+        let deadline = self.timer.deadline(Instant::now() + Duration::from_secs(10));
+        send(&means, &self.target, head, &Upload::default(), &deadline).await
+    }
+}
+
+fn head() -> Head {
+    let mut headers = HeaderMap::new();
+    headers.insert("host", HeaderValue::from_static("a"));
+    headers.insert("x-request", HeaderValue::from_static("42"));
+    Head { method: Method::POST, uri: Uri::from_static("/pay?once"), headers, announced: false }
+}
+
+fn on_a_worker<F: Future>(future: F) -> F::Output {
+    let options = tokio::runtime::LocalOptions::default();
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(options).unwrap().block_on(future)
+}
+
+#[test]
+fn a_request_whose_first_write_the_kernel_refused_goes_out_whole_on_a_new_connection() {
+    on_a_worker(async {
+        let bench = Bench::new();
+        let (ours, _theirs) = bench.pooled().await;
+        ours.shutdown(Shutdown::Write).unwrap();
+        let app = bench.answer_next();
+        let mut head = head();
+        let answer = bench.send(&mut head).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let mut lines = app.join().unwrap();
+        lines.sort();
+        assert_eq!(lines, ["POST /pay?once HTTP/1.1", "host: a", "x-request: 42"]);
+    });
+}
+
+#[test]
+fn a_pooled_connection_that_the_app_has_closed_is_replaced() {
+    on_a_worker(async {
+        let bench = Bench::new();
+        let (_ours, theirs) = bench.pooled().await;
+        drop(theirs);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let app = bench.answer_next();
+        assert_eq!(bench.send(&mut head()).await.unwrap().status(), 200);
+        assert_eq!(app.join().unwrap()[0], "POST /pay?once HTTP/1.1");
+    });
+}
+
+#[test]
+fn a_request_of_which_a_byte_went_out_is_never_sent_again() {
+    on_a_worker(async {
+        let bench = Bench::new();
+        let (_ours, theirs) = bench.pooled().await;
+        let reset = thread::spawn(move || {
+            let mut reader = BufReader::new(theirs);
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            line
+        });
+        let failed = bench.send(&mut head()).await.map(|answer| answer.status()).unwrap_err();
+        assert_eq!(failed.sent, Sent::Maybe, "{failed:?}");
+        assert!(matches!(failed.cause, Cause::Reset(_)), "{failed:?}");
+        assert_eq!(reset.join().unwrap(), "POST /pay?once HTTP/1.1\r\n");
+        bench.listener.set_nonblocking(true).unwrap();
+        assert!(bench.listener.accept().is_err(), "no second connection came");
+    });
+}
+
+#[test]
+fn nobody_listening_means_nothing_was_sent_and_the_head_is_whole() {
+    on_a_worker(async {
+        let mut bench = Bench::new();
+        let gone = bench.listener.local_addr().unwrap();
+        bench.listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut head = head();
+        let failed = bench.send(&mut head).await.map(|answer| answer.status()).unwrap_err();
+        assert_eq!(failed.sent, Sent::No);
+        assert!(failed.cause.to_string().contains(&gone.to_string()), "{failed:?}");
+        assert_eq!((head.headers.len(), head.uri.path()), (2, "/pay"));
+    });
+}
