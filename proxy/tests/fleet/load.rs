@@ -1,0 +1,91 @@
+//! Requests with ids, counted at both ends.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use super::world::{TENANTS, World, tenant};
+use crate::world::{Client, Origin};
+
+/// Sends tenants round and round through every entry until told to stop; what did not succeed is returned.
+pub(super) struct Load {
+    ended: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<Outcome>>,
+}
+
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Ids of the requests that were answered 200, and of the others with what became of them.
+    pub(super) answered: Vec<String>,
+    pub(super) failed: Vec<(String, String)>,
+    /// By tenant, the stamps that answered, in order, repetitions left out.
+    pub(super) path: HashMap<String, Vec<String>>,
+}
+
+impl Load {
+    pub(super) fn start(world: &World, entries: &[usize]) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let threads = entries
+            .iter()
+            .map(|&entry| {
+                let address = world.proxies[entry].as_ref().unwrap().edges[0];
+                let ended = Arc::clone(&ended);
+                thread::spawn(move || {
+                    let mut outcome = Outcome::default();
+                    let mut client = Client::connect(address);
+                    for (turn, index) in (0..TENANTS).cycle().enumerate() {
+                        if ended.load(Ordering::SeqCst) {
+                            return outcome;
+                        }
+                        let (tenant, id) = (tenant(index), format!("/load?id={entry}-{turn}"));
+                        match client.try_get(&tenant, &id) {
+                            Ok(answer) if answer.status == 200 => {
+                                assert_eq!(answer.json()["path"], id.as_str(), "another request's answer");
+                                outcome.answered.push(id);
+                                let stamp = answer.json()["stamp"].as_str().unwrap().to_owned();
+                                let path = outcome.path.entry(tenant).or_default();
+                                if path.last() != Some(&stamp) {
+                                    path.push(stamp);
+                                }
+                            }
+                            Ok(answer) => outcome.failed.push((id, format!("{} {}", answer.status, answer.text()))),
+                            Err(error) => {
+                                outcome.failed.push((id, error.to_string()));
+                                client = Client::connect(address);
+                            }
+                        }
+                    }
+                    outcome
+                })
+            })
+            .collect();
+        Self { ended, threads }
+    }
+
+    /// Ends the load and compares both ends: what was answered reached exactly one app exactly once, what failed none or
+    /// one once, and no app saw anything else.
+    pub(super) fn end(self, world: &World) -> Vec<Outcome> {
+        self.ended.store(true, Ordering::SeqCst);
+        let outcomes: Vec<Outcome> = self.threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let mut arrived: HashMap<String, usize> = HashMap::new();
+        for seen in world.origins.iter().flat_map(Origin::seen) {
+            let target = seen.line.split(' ').nth(1).unwrap().to_owned();
+            if target.starts_with("/load") {
+                *arrived.entry(target).or_default() += 1;
+            }
+        }
+        for id in outcomes.iter().flat_map(|outcome| &outcome.answered) {
+            assert_eq!(arrived.remove(id), Some(1), "{id} was answered");
+        }
+        for (id, how) in outcomes.iter().flat_map(|outcome| &outcome.failed) {
+            assert!(arrived.remove(id).unwrap_or(1) == 1, "{id} failed ({how}) and ran more than once");
+        }
+        assert!(arrived.is_empty(), "nobody sent {arrived:?}");
+        outcomes
+    }
+}
