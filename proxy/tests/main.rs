@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod bodies;
+mod docs;
 mod fleet;
 mod layers;
 mod log;
