@@ -27,17 +27,18 @@ struct Slot {
     body: RefCell<Incoming>,
     polled: Cell<bool>,
     ended: Cell<bool>,
+    _watcher: Watcher,
 }
 
 impl Upload {
-    /// Takes a request's body. An empty one costs nothing.
+    /// Takes a request's body and keeps `watch`'s watcher until nobody has it any more. An empty one costs nothing.
     #[must_use]
-    pub fn new(body: Incoming) -> Self {
+    pub fn new(body: Incoming, watch: impl FnOnce() -> Watcher) -> Self {
         if body.is_end_stream() {
             return Self(None);
         }
-        let slot = Slot { body: RefCell::new(body), polled: Cell::new(false), ended: Cell::new(false) };
-        Self(Some(Rc::new(slot)))
+        let (polled, ended) = (Cell::new(false), Cell::new(false));
+        Self(Some(Rc::new(Slot { body: RefCell::new(body), polled, ended, _watcher: watch() })))
     }
 
     /// The body to hand to one attempt.
@@ -56,6 +57,12 @@ impl Upload {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.0.as_ref().is_none_or(|slot| slot.ended.get())
+    }
+
+    /// Whether some of it may still be on its way from the client.
+    #[must_use]
+    pub fn is_coming(&self) -> bool {
+        self.0.as_ref().is_some_and(|slot| !slot.ended.get() && !slot.body.borrow().is_end_stream())
     }
 
     /// Its exact length in bytes, if that is known; 0 when there is none.
@@ -107,6 +114,7 @@ impl http_body::Body for RequestBody {
 pub struct UpstreamBody {
     incoming: Incoming,
     driven: Option<Driven>,
+    racing: Option<Box<Link>>,
 }
 
 struct Driven {
@@ -119,15 +127,26 @@ impl UpstreamBody {
     /// A body that drives its connection and returns it to the pool when it has ended.
     #[must_use]
     pub fn driving(incoming: Incoming, link: Box<Link>, pools: Pools, idle_max: usize) -> Self {
-        let mut body = Self { incoming, driven: Some(Driven { link, pools, idle_max }) };
+        let mut body = Self { incoming, driven: Some(Driven { link, pools, idle_max }), racing: None };
         body.release_if_ended();
         body
     }
 
-    /// A body whose connection is driven elsewhere.
+    /// A body that came before its request was sent. Unless it is used ([`Self::used`]) it takes the connection with it,
+    /// and the rest of the upload stays where it is, for somebody else.
     #[must_use]
-    pub fn detached(incoming: Incoming) -> Self {
-        Self { incoming, driven: None }
+    pub fn racing(incoming: Incoming, link: Box<Link>) -> Self {
+        Self { incoming, driven: None, racing: Some(link) }
+    }
+
+    /// The client gets this answer: if it came first, both directions go on independently from here on, and the
+    /// connection is never used again.
+    #[must_use]
+    pub fn used(mut self) -> Self {
+        if let Some(link) = self.racing.take() {
+            crate::tasks::spawn_local(link.run());
+        }
+        self
     }
 
     fn release_if_ended(&mut self) {

@@ -72,7 +72,12 @@ pub struct DataPlane {
     pub clock: Clock,
     /// What each worker is doing.
     pub workers: Vec<Load>,
+    /// Asks control to look at the store soon: somebody has shown that tables differ.
+    pub refresh: tokio::sync::Notify,
 }
+
+/// Ticks of a worker that has ended because nothing was left to do.
+pub const ENDED: usize = usize::MAX;
 
 /// What one worker is doing; the acceptor deals by it, `/livez` judges by it.
 #[derive(Clone, Default)]
@@ -83,7 +88,7 @@ pub struct Load {
     pub connections: Arc<AtomicUsize>,
     /// Requests answered so far.
     pub answered: Arc<AtomicUsize>,
-    /// Ticks of its sweeper so far.
+    /// Ticks of its sweeper so far; [`ENDED`] when it has ended.
     pub ticks: Arc<AtomicUsize>,
 }
 

@@ -15,7 +15,6 @@ pub mod tenant;
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
 use synaxis_config::settings::{Listener, ListenerKind};
 
 use crate::{
@@ -61,19 +60,21 @@ pub enum Answer {
 pub async fn serve(
     service: &Service,
     downstream: &Downstream,
-    request: Request<Incoming>,
+    request: Request<Upload>,
 ) -> Result<Response<Body>, Infallible> {
     let started = Instant::now();
     let worker = &service.worker;
     let snapshot = worker.snapshot();
     let mut record = open_record(worker, downstream, &request, started);
     let head_only = request.method() == http::Method::HEAD;
+    let upload = request.body().clone();
     let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
     drop(snapshot);
     let closing = worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
     Ok(match outcome {
         Ok(answer) => respond::answer(answer, record, head_only, closing),
-        Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing),
+        // what is left of the upload will not be read, so nothing can come after it
+        Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing || upload.is_coming()),
     })
 }
 
@@ -81,16 +82,16 @@ async fn answer(
     worker: &Worker,
     snapshot: &Arc<Snapshot>,
     downstream: &Downstream,
-    request: Request<Incoming>,
+    request: Request<Upload>,
     started: Instant,
     record: &mut Record,
 ) -> Result<Answer, LocalReply> {
     let settings = &snapshot.settings;
     let now = worker.plane.clock.at(started);
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, upload) = request.into_parts();
 
     let survey = normalize::check(&mut parts, &settings.limits, &settings.tenant.header)?;
-    if let Some(own) = health::own_answer(snapshot, downstream, &parts, now) {
+    if let Some(own) = health::own_answer(snapshot, downstream, &parts, &survey, now) {
         return Ok(own);
     }
     let hop = peer::arrival(&downstream.listener, snapshot, &survey, &mut parts.headers)?;
@@ -99,7 +100,6 @@ async fn answer(
     note(record, &tenant, &route.name, snapshot, hop.is_some());
 
     let deadline = worker.timer.deadline(peer::deadline(started, route.timeout, hop.as_ref()));
-    let upload = Upload::new(body);
     let client = peer::client(downstream, hop.as_ref());
     normalize::dress(&mut parts, &survey, &upload, (&settings.tenant.header, &tenant), client)?;
     let mut head = Head { method: parts.method, uri: parts.uri, headers: parts.headers, announced: false };
@@ -111,7 +111,7 @@ async fn answer(
     Ok(Answer::Upstream(answer))
 }
 
-fn open_record(worker: &Worker, downstream: &Downstream, request: &Request<Incoming>, started: Instant) -> Record {
+fn open_record(worker: &Worker, downstream: &Downstream, request: &Request<Upload>, started: Instant) -> Record {
     let mut record = Record::open(&worker.sink, started);
     let logged = worker.sink.access_log.as_ref().is_some_and(|log| log.takes(worker.chance()));
     if logged {
@@ -121,7 +121,7 @@ fn open_record(worker: &Worker, downstream: &Downstream, request: &Request<Incom
 }
 
 /// The part of the log line that the request itself tells. Text is cut to what a line may hold.
-fn line(downstream: &Downstream, request: &Request<Incoming>) -> Line {
+fn line(downstream: &Downstream, request: &Request<Upload>) -> Line {
     let text = |value: Option<&HeaderValue>| {
         value.map(|value| String::from_utf8_lossy(value.as_bytes()).chars().take(256).collect())
     };

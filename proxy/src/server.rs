@@ -99,8 +99,8 @@ pub fn run(settings: Settings) -> Result<Running, StartError> {
     let endpoints = settings.routing.as_ref().map(|routing| routing.endpoints.clone()).unwrap_or_default();
 
     let metrics = Arc::new(Metrics::new()?);
-    let access_log =
-        AccessLog::open(&settings.access_log, metrics.log_dropped.clone()).map_err(StartError::AccessLog)?;
+    let (access_log, log_writer) =
+        AccessLog::open(&settings.access_log, metrics.log_dropped.clone()).map_err(StartError::AccessLog)?.unzip();
     let targets = Targets::default();
     let settings = Arc::new(settings);
     let plane = Arc::new(DataPlane {
@@ -111,26 +111,32 @@ pub fn run(settings: Settings) -> Result<Running, StartError> {
         policy: endpoints.policy(own, peers.clone()),
         clock: Clock::default(),
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
+        refresh: tokio::sync::Notify::new(),
     });
     let status = Arc::new(Status::default());
     let here = control::Here { admin, peer: peers.first().copied() };
     let control = control::prepare(Arc::clone(&plane), Arc::clone(&status), here)?;
 
-    let mut threads = Vec::new();
-    let mut senders = Vec::new();
-    for index in 0..plane.workers.len() {
-        let (sender, receiver) = unbounded_channel();
-        threads
-            .push(worker::start(index, Arc::clone(&plane), access_log.clone(), receiver).map_err(StartError::Thread)?);
-        senders.push(sender);
-    }
-    threads.push(control.start().map_err(StartError::Thread)?);
     let view = admin::View { plane: Arc::clone(&plane), status: Arc::clone(&status), started: Instant::now() };
-    threads.push(admin::start(admin_socket, view).map_err(StartError::Thread)?);
-    threads.push(
-        acceptor::start(Arc::clone(&plane), bound, senders, settings.server.connections_max)
-            .map_err(StartError::Thread)?,
-    );
+    let start = || -> io::Result<Vec<JoinHandle<()>>> {
+        let mut threads = Vec::new();
+        let mut senders = Vec::new();
+        for index in 0..plane.workers.len() {
+            let (sender, receiver) = unbounded_channel();
+            threads.push(worker::start(index, Arc::clone(&plane), access_log.clone(), receiver)?);
+            senders.push(sender);
+        }
+        threads.push(control.start()?);
+        threads.push(admin::start(admin_socket, view)?);
+        threads.push(acceptor::start(Arc::clone(&plane), bound, senders, settings.server.connections_max)?);
+        // last: it ends when nobody is left who could write
+        threads.extend(log_writer);
+        Ok(threads)
+    };
+    let threads = start().map_err(|error| {
+        plane.shutdown.advance(Phase::Cut);
+        StartError::Thread(error)
+    })?;
     Ok(Running { edges, peers, admin, plane, status, threads })
 }
 

@@ -1,8 +1,15 @@
 //! Bodies stream both ways, whole or not at all, and connections are used again only when they are clean.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use crate::world::{Client, Origin, alone, eventually, proxy, stop};
+use crate::world::{BIG, Client, Origin, alone, eventually, proxy, stop};
 
 #[test]
 fn uploads_arrive_whole_with_either_framing() {
@@ -80,11 +87,24 @@ fn a_client_that_goes_away_while_the_app_works_frees_its_request_at_once() {
     // the app takes three seconds
     client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n\r\n");
     eventually("the app works on it", || origin.count() == 1);
-    let left = std::time::Instant::now();
+    let left = Instant::now();
     drop(client);
     eventually("nothing is in flight", || proxy.plane().in_flight() == 0 && proxy.plane().connections() == 0);
-    assert!(left.elapsed() < std::time::Duration::from_secs(2), "it waited for the app");
+    assert!(left.elapsed() < Duration::from_secs(2), "it waited for the app");
     stop(proxy);
+}
+
+/// The number once it has stood still for a while.
+fn settled(number: &AtomicUsize) -> usize {
+    let mut last = (number.load(Ordering::SeqCst), Instant::now());
+    eventually("it stands still", || {
+        let now = number.load(Ordering::SeqCst);
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        now > 0 && last.1.elapsed() > Duration::from_millis(300)
+    });
+    last.0
 }
 
 #[test]
@@ -93,11 +113,113 @@ fn a_client_that_reads_slowly_holds_the_app_back() {
     let proxy = proxy(&alone(origin.address, ""));
     let mut client = Client::connect(proxy.edges[0]);
     client.send(b"GET /big HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n\r\n");
-    // 32 MiB: more than every socket buffer between here and there; it can only pass if back-pressure lets it
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let taken = settled(&origin.written);
+    assert!(taken < BIG / 2, "{taken} of {BIG} bytes went somewhere although nobody reads");
     let answer = client.answer(false).unwrap();
-    assert_eq!(answer.body.len(), 32 << 20);
+    assert_eq!(answer.body.len(), BIG);
     assert_eq!(client.get("t", "/after").status, 200);
+    stop(proxy);
+}
+
+#[test]
+fn an_app_that_reads_slowly_holds_the_client_back() {
+    let origin = Origin::start("app");
+    let proxy = proxy(&alone(origin.address, ""));
+    let mut client = Client::connect(proxy.edges[0]);
+    client
+        .send(format!("POST /stall HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: {BIG}\r\n\r\n").as_bytes());
+    let mut upload = client.stream().try_clone().unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let sender = std::thread::spawn(move || {
+        for _ in 0..BIG >> 16 {
+            upload.write_all(&[b'u'; 64 << 10]).unwrap();
+            count.fetch_add(64 << 10, Ordering::SeqCst);
+        }
+    });
+    // the app begins to read after 700 ms
+    let taken = settled(&sent);
+    assert!(taken < BIG / 2, "{taken} of {BIG} bytes went somewhere although the app does not read");
+    assert_eq!(client.answer(false).unwrap().json()["size"], BIG);
+    sender.join().unwrap();
+    stop(proxy);
+}
+
+#[test]
+fn an_answer_that_stands_still_is_given_up() {
+    let origin = Origin::start("app");
+    let proxy = proxy(&alone(origin.address, "[timeouts]\nbody_idle = \"300ms\"\n"));
+    let started = Instant::now();
+    let error = Client::connect(proxy.edges[0]).try_get("t", "/hang").unwrap_err();
+    assert!(matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset), "{error}");
+    assert!((300..3_000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    // the same when it is the client who does not read
+    let client = Client::connect(proxy.edges[0]);
+    client.stream().write_all(b"GET /big HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n\r\n").unwrap();
+    eventually("the answer is on its way", || proxy.plane().in_flight() == 1);
+    eventually("both are given up", || proxy.plane().in_flight() == 0 && proxy.plane().connections() == 0);
+    // an app that is slow to answer at all is the route's limit's business, not this one's
+    let slow = Client::connect(proxy.edges[0]).get("t", "/slow");
+    assert_eq!(slow.status, 200);
+    stop(proxy);
+}
+
+#[test]
+fn an_upload_goes_on_after_its_answer_for_longer_than_a_head_may_take() {
+    let origin = Origin::start("app");
+    let limits = "[timeouts]\nhead = \"200ms\"\nidle = \"96s\"\nbody_idle = \"2s\"\n";
+    let proxy = proxy(&alone(origin.address, limits));
+    let mut client = Client::connect(proxy.edges[0]);
+    client.send(b"POST /early HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: 6\r\n\r\n");
+    assert_eq!(client.answer(false).unwrap().text(), "early");
+    for piece in [b"a", b"b", b"c", b"d", b"e", b"f"] {
+        std::thread::sleep(Duration::from_millis(100));
+        client.send(piece);
+    }
+    eventually("the app has it all", || origin.seen().first().is_some_and(|seen| seen.body == b"abcdef"));
+    stop(proxy);
+}
+
+#[test]
+fn a_body_that_is_no_body_is_the_clients_fault() {
+    let origin = Origin::start("app");
+    let proxy = proxy(&alone(origin.address, ""));
+    let mut client = Client::connect(proxy.edges[0]);
+    client.send(
+        b"POST /up HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+    );
+    let answer = client.answer(false).unwrap();
+    assert_eq!((answer.status, answer.reason().as_str()), (400, "body_invalid"));
+    assert!(client.is_closed());
+    assert_eq!(origin.count(), 0, "the app never saw a whole request");
+    stop(proxy);
+}
+
+#[test]
+fn an_early_refusal_says_that_it_closes_when_the_upload_is_not_read() {
+    let origin = Origin::start("app");
+    let proxy = proxy(&alone(origin.address, ""));
+    let mut client = Client::connect(proxy.edges[0]);
+    client.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nbegin");
+    let answer = client.answer(false).unwrap();
+    assert_eq!((answer.reason().as_str(), answer.header("connection")), ("tenant_missing", Some("close")));
+    let mut client = Client::connect(proxy.edges[0]);
+    let answer = client.exchange(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").unwrap();
+    assert_eq!((answer.reason().as_str(), answer.header("connection")), ("tenant_missing", None));
+    stop(proxy);
+}
+
+#[test]
+fn a_length_that_the_app_says_twice_is_said_once() {
+    let origin = Origin::start("app");
+    let proxy = proxy(&alone(origin.address, ""));
+    let mut client = Client::connect(proxy.edges[0]);
+    client.send(b"HEAD /twice HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n\r\n");
+    for answer in [client.answer(true).unwrap(), client.get("t", "/twice")] {
+        let lengths: Vec<_> =
+            answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).collect();
+        assert!(answer.status == 200 && lengths.len() == 1 && lengths[0].1 == "5", "{answer:?}");
+    }
     stop(proxy);
 }
 
@@ -108,7 +230,7 @@ fn an_upload_that_breaks_off_is_not_completed_upstream() {
     let mut client = Client::connect(proxy.edges[0]);
     client.send(b"POST /up HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: 1000\r\n\r\nhalf");
     client.stream().flush().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(100));
     drop(client);
     eventually("nothing is in flight", || proxy.plane().in_flight() == 0);
     assert_eq!(origin.count(), 0, "the app never saw a whole request");

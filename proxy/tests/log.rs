@@ -54,5 +54,9 @@ fn every_request_is_one_line_and_no_client_can_write_another() {
         assert_eq!((&line["tenant"], &line["trace_id"]), (&Value::Null, &Value::Null), "{line}");
     }
     assert!(lines[4]["path"].as_str().unwrap().len() <= 1_024);
+    for _ in 0..200 {
+        assert_eq!(client.get("acme", "/tail").status, 200);
+    }
     stop(proxy);
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 205, "the last lines are written before the end");
 }

@@ -13,7 +13,7 @@ use std::{
 use synaxis_proxy::server::{self, Running};
 
 pub use client::{Answer, Client};
-pub use origin::Origin;
+pub use origin::{BIG, Origin};
 pub use redis::Redis;
 
 /// A proxy from the text of its configuration.

@@ -19,6 +19,8 @@ pub use stamp::{Drain, GRACE_MAX, LABEL_NAME_BYTES_MAX, LABELS_MAX, RAMP_SECONDS
 use crate::{
     id::{Region, StampId, TenantId},
     lifecycle::{self, Blocked, Illegal},
+    placement::EDGE,
+    ramp,
     table::{ALGORITHM, FORMAT, Millis, Previous, STAMPS_MAX, Scope, Seed, Stamp, State, TENANTS_MAX, Table, Tenants},
     version::Version,
 };
@@ -241,6 +243,7 @@ impl Fleet {
     ) -> Result<Changed, Refused> {
         self.table.forced = None;
         self.forget_tombstones(now);
+        self.forget_ramps(now);
         self.table.stamps.sort_by(|a, b| a.id.cmp(&b.id));
         if self.table.stamps.len() > STAMPS_MAX {
             return Err(Refused::Full(format!("{STAMPS_MAX} stamps, deleted ones of the last 30 days included")));
@@ -250,6 +253,23 @@ impl Fleet {
         }
         let (differences, more) = diff::between(before.filter(|before| before.table.epoch != 0), &self);
         Ok(Changed { fleet: self, summary, differences, more, warnings })
+    }
+
+    /// Drops ramps of Active stamps that have ended long enough ago for everybody's clock: they mean what no ramp means,
+    /// and without them a lookup need not ask for the time. A stamp that took its slots back keeps its ramp while it
+    /// shares its key, because the ramp decides who of the two comes first.
+    fn forget_ramps(&mut self, now: Millis) {
+        let keys: Vec<StampId> = self.table.stamps.iter().map(|stamp| stamp.placement_key.clone()).collect();
+        for stamp in &mut self.table.stamps {
+            let Some(ramp) = stamp.ramp else { continue };
+            let over = ramp.held_at.is_none() && ramp.to == ramp::WHOLE;
+            let long_ago = now > ramp.started_at.saturating_add(u64::from(ramp.seconds) * 1_000 + 2 * EDGE);
+            let decides =
+                ramp::is_coming_back(stamp) && keys.iter().filter(|key| **key == stamp.placement_key).count() > 1;
+            if stamp.state == State::Active && over && long_ago && !decides {
+                stamp.ramp = None;
+            }
+        }
     }
 
     /// Moves tombstones whose time is over to the retired list.

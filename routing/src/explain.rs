@@ -235,7 +235,10 @@ impl Explanation {
             Some(pin) if !pin.in_service => {
                 format!(" Its pin {} is {:?} and cannot serve it.", pin.stamp, pin.state)
             }
-            Some(pin) if pin.stamp != first.stamp => format!(" Its pin {} has released it.", pin.stamp),
+            Some(pin) if pin.stamp != first.stamp && pin.state == State::Draining => {
+                format!(" Its pin {} has released it.", pin.stamp)
+            }
+            Some(pin) if pin.stamp != first.stamp => format!(" Its pin {} does not hold it yet.", pin.stamp),
             _ => String::new(),
         };
         let next: Vec<&str> = self.hand.iter().skip(1).map(|candidate| candidate.stamp.as_str()).collect();

@@ -329,6 +329,9 @@ pub(crate) struct Recover {
     /// addresses that proxies left in the store
     #[arg(long, value_name = "URL", value_parser = url)]
     pub(crate) from: Vec<url::Url>,
+    /// Also put it over a newer table in the store that no proxy has applied, because they refuse it
+    #[arg(long)]
+    pub(crate) over_newer: bool,
 }
 
 #[derive(Debug, Group)]

@@ -56,9 +56,10 @@ pub(super) fn metrics(view: &View) -> Response<Reply> {
     let metrics = &view.plane.metrics;
     metrics.in_flight.set(view.plane.in_flight() as f64);
     metrics.connections.set(view.plane.connections() as f64);
-    if let Some(confirmed) = view.status.routing().confirmed_at {
-        metrics.routing_table_age.set(Instant::now().duration_since(confirmed).as_secs_f64());
-    }
+    // never confirmed: as old as this process, at least
+    let confirmed = view.status.routing().confirmed_at.unwrap_or(view.started);
+    let alone = view.plane.snapshot.load().settings.routing.is_none();
+    metrics.routing_table_age.set(if alone { 0.0 } else { confirmed.elapsed().as_secs_f64() });
     reply(StatusCode::OK, "text/plain; version=0.0.4", metrics.render())
 }
 

@@ -13,7 +13,10 @@ use super::{
     View,
     answers::{Reply, text},
 };
-use crate::{dataplane::DataPlane, shutdown::Phase};
+use crate::{
+    dataplane::{DataPlane, ENDED},
+    shutdown::Phase,
+};
 
 /// A worker that has not ticked for this long is stuck.
 const STUCK: Duration = Duration::from_secs(5);
@@ -36,7 +39,8 @@ impl Pulse {
     }
 
     fn stuck(&self, now: Instant) -> Option<usize> {
-        self.0.borrow().iter().position(|(_, since)| now.duration_since(*since) > STUCK)
+        let stuck = |(ticks, since): &(usize, Instant)| *ticks != ENDED && now.duration_since(*since) > STUCK;
+        self.0.borrow().iter().position(stuck)
     }
 }
 

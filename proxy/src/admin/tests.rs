@@ -46,3 +46,21 @@ fn off_loopback_only_probes_metrics_and_the_version_are_answered() {
     running.cut();
     running.wait();
 }
+
+#[test]
+fn a_worker_that_stands_still_is_stuck_and_one_that_has_ended_is_not() {
+    let (settings, _) = synaxis_config::load(SETTINGS, Path::new("test.toml")).unwrap();
+    let running = server::run(settings).unwrap();
+    let plane = Arc::clone(running.plane());
+    running.cut();
+    running.wait();
+    let pulse = Pulse::new(&plane);
+    let then = Instant::now() + Duration::from_secs(60);
+    let sampled = |ticks: usize| {
+        plane.workers.iter().for_each(|load| load.ticks.store(ticks, std::sync::atomic::Ordering::Relaxed));
+        pulse.sample(&plane, Instant::now());
+        probes::livez(&pulse, then).status().as_u16()
+    };
+    assert_eq!(sampled(5), 503);
+    assert_eq!(sampled(crate::dataplane::ENDED), 200);
+}

@@ -4,6 +4,7 @@
 //! stale table is never an outage.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -48,6 +49,8 @@ pub struct RoutingTable {
     clock: StoreClock,
     applied: Option<Applied>,
     had_taker: bool,
+    /// The last head of the store whose table was refused, and when.
+    refused: Option<(Bytes, Instant)>,
     answered: (Instant, usize),
 }
 
@@ -64,7 +67,9 @@ impl RoutingTable {
     pub fn open(plane: Arc<DataPlane>, status: Arc<Status>, routing: &Routing, here: Here) -> Result<Self, StoreError> {
         let store = Store::open(routing.store.expose(), &routing.key_prefix)?;
         let settings = Arc::clone(&plane.snapshot.load().settings);
-        let proxy = format!("{}-{}-{}", settings.stamp.id, std::process::id(), here.admin.port());
+        // pids and ports repeat in containers: two proxies of one stamp must not overwrite each other's reports
+        let chance = RandomState::new().hash_one(std::process::id());
+        let proxy = format!("{}-{}-{chance:016x}", settings.stamp.id, here.admin.port());
         Ok(Self {
             routing: routing.clone(),
             plane,
@@ -76,6 +81,7 @@ impl RoutingTable {
             clock: StoreClock::default(),
             applied: None,
             had_taker: false,
+            refused: None,
             answered: (Instant::now(), 0),
         })
     }
@@ -95,6 +101,8 @@ impl RoutingTable {
                 hint = hints.next() => match hint {
                     Hint::Changed | Hint::Reconnected => {}
                 },
+                // requests may ask at any rate
+                () = self.plane.refresh.notified() => tokio::time::sleep(REFRESH_PAUSE).await,
                 () = tokio::time::sleep(pause) => {}
             }
             self.poll_store().await;
@@ -187,8 +195,13 @@ impl RoutingTable {
             .map(|applied| (applied.fleet.placement.table().tenants_hash.clone(), applied.bundle.tenants.clone()));
         let known = known.as_ref().map(|(hash, bytes)| (hash.as_str(), bytes));
         if head.version() >= applied {
+            // fetching, checking and building costs every proxy; a refusal stands until the head changes, or for a while
+            if self.refused.as_ref().is_some_and(|(head, at)| *head == bytes && at.elapsed() < REFUSED_PAUSE) {
+                return Ok(());
+            }
             let bundle = self.store.fetch(head, &bytes, known).await?;
             self.offer(bundle, Source::Store).await;
+            self.refused = (self.version() < head.version()).then(|| (bytes, Instant::now()));
         } else {
             let detail = format!("the store shows {}, older than the applied {applied}", head.version());
             self.refuse("stale", &detail, Source::Store);
@@ -206,7 +219,7 @@ impl RoutingTable {
             .filter_map(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
         let known = self.applied.iter().flat_map(|applied| {
             let peers = applied.fleet.peers.iter().flatten();
-            peers.map(|target| (target.host.clone(), target.port))
+            peers.filter(|target| !target.tls).map(|target| (target.host.clone(), target.port))
         });
         let mut peers: Vec<(String, u16)> = named.chain(known).collect();
         peers.retain(|(host, port)| {
@@ -218,12 +231,25 @@ impl RoutingTable {
                     .as_ref()
                     .map(|(host, port)| (host.as_str(), *port))
         });
+        // not always the same ones first, and all at the same time: the poll must go on
+        let turn = jitter() % peers.len().max(1);
+        peers.rotate_left(turn);
         peers.truncate(PEERS_ASKED);
-        for (host, port) in peers {
-            match peer_table::fetch(&host, port, &self.plane.policy).await {
-                Ok(bundle) => self.offer(bundle, Source::Peer).await,
-                Err(FetchError::Refused(refusal)) => self.refuse(refusal.reason(), &refusal.to_string(), Source::Peer),
-                Err(error) => tracing::debug!(host, port, %error, "a peer has no table for us"),
+        let asked: Vec<_> = peers
+            .into_iter()
+            .map(|(host, port)| {
+                let policy = self.plane.policy.clone();
+                tasks::spawn_local(async move { (peer_table::fetch(&host, port, &policy).await, host, port) })
+            })
+            .collect();
+        for answer in asked {
+            match answer.await {
+                Ok((Ok(bundle), ..)) => self.offer(bundle, Source::Peer).await,
+                Ok((Err(FetchError::Refused(refusal)), ..)) => {
+                    self.refuse(refusal.reason(), &refusal.to_string(), Source::Peer);
+                }
+                Ok((Err(error), host, port)) => tracing::debug!(host, port, %error, "a peer has no table for us"),
+                Err(error) => tracing::warn!(%error, "asking a peer failed"),
             }
         }
     }
@@ -343,11 +369,21 @@ impl RoutingTable {
     }
 }
 
+/// Between two looks at the store that requests have asked for.
+const REFRESH_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a refused head is not asked for again.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+
 /// Most peers asked for a table in one round.
 const PEERS_ASKED: usize = 8;
 
 /// `interval` ± 20 %, so that a fleet does not ask in step.
 fn jittered(interval: Duration) -> Duration {
-    let nanos = std::time::UNIX_EPOCH.elapsed().map(|since| since.subsec_nanos()).unwrap_or_default();
-    interval.mul_f64(0.8 + 0.4 * f64::from(nanos % 1_000) / 1_000.0)
+    interval.mul_f64(0.8 + 0.4 * (jitter() % 1_000) as f64 / 1_000.0)
+}
+
+/// A number that differs between proxies and moments.
+fn jitter() -> usize {
+    std::time::UNIX_EPOCH.elapsed().map(|since| since.subsec_nanos() as usize / 64).unwrap_or_default()
 }

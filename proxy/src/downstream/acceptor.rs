@@ -101,11 +101,18 @@ impl Dealer {
             let load = &self.plane.workers[index];
             (load.in_flight.load(Ordering::Relaxed), load.connections.load(Ordering::Relaxed))
         };
-        let Some(index) = (0..self.workers.len()).min_by_key(|index| busy(*index)) else { return };
-        self.plane.workers[index].connections.fetch_add(1, Ordering::Relaxed);
-        let handover = Handover { stream, peer, listener: listener.clone() };
-        if self.workers[index].send(handover).is_err() {
+        let mut handover = Handover { stream, peer, listener: listener.clone() };
+        let mut order: Vec<usize> = (0..self.workers.len()).collect();
+        while let Some(at) = (0..order.len()).min_by_key(|at| busy(order[*at])) {
+            let index = order.swap_remove(at);
+            self.plane.workers[index].connections.fetch_add(1, Ordering::Relaxed);
+            // a worker that is gone takes nothing; another one does
+            match self.workers[index].send(handover) {
+                Ok(()) => return,
+                Err(refused) => handover = refused.0,
+            }
             self.plane.workers[index].connections.fetch_sub(1, Ordering::Relaxed);
         }
+        tracing::error!("no worker takes connections");
     }
 }

@@ -2,15 +2,15 @@
 
 use std::{net::SocketAddr, rc::Rc};
 
-use http::HeaderValue;
-use hyper::{server::conn::http1, service::service_fn};
+use http::{HeaderValue, Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use synaxis_config::settings::Listener;
 use tokio::net::TcpStream;
 
 use super::phase::Phase;
 use crate::{
-    body::{Ends, Watcher},
+    body::{Ends, Upload, Watcher},
     pipeline::{self, Downstream, Service},
     upstream::wire::Wire,
 };
@@ -35,12 +35,17 @@ pub async fn serve(
     register(Rc::clone(&phase));
 
     let metrics = std::sync::Arc::clone(&service.worker.sink.metrics);
-    let handler = service_fn(|request| {
+    let watch = || {
         phase.begin();
-        let watcher = Watcher::new(Rc::clone(&phase) as Rc<dyn Ends>);
-        let (service, downstream) = (Rc::clone(&service), Rc::clone(&downstream));
+        Watcher::new(Rc::clone(&phase) as Rc<dyn Ends>)
+    };
+    let handler = service_fn(|request: Request<Incoming>| {
+        let watcher = watch();
+        let request = request.map(|body| Upload::new(body, watch));
+        let (service, downstream, phase) = (Rc::clone(&service), Rc::clone(&downstream), Rc::clone(&phase));
         async move {
             let answer = pipeline::serve(&service, &downstream, request).await;
+            phase.stream();
             answer.map(|answer| answer.map(|body| body.watched(watcher)))
         }
     });

@@ -21,11 +21,11 @@ use tokio::{
 
 use super::{connection, phase::Phase};
 use crate::{
-    dataplane::{DataPlane, Load, worker::Worker},
+    dataplane::{DataPlane, ENDED, Load, worker::Worker},
     pipeline::{Service, local_reply::Counters},
     shutdown::Phase as Stopping,
     tasks,
-    telemetry::{access_log::AccessLog, record::Sink},
+    telemetry::{access_log::AccessLog, metrics::Metrics, record::Sink},
 };
 
 /// How often deadlines and phases are looked at: the resolution of every time limit.
@@ -101,6 +101,7 @@ async fn run(
         }
         let ended = !open && connections.borrow().is_empty();
         if plane.shutdown.phase() == Stopping::Cut || (ended && plane.shutdown.phase() == Stopping::Draining) {
+            load.ticks.store(ENDED, Ordering::Relaxed);
             return;
         }
     }
@@ -110,7 +111,8 @@ fn accept(service: &Rc<Service>, connections: &Connections, load: &Load, handove
     let Handover { stream, peer, listener } = handover;
     let key = connections.borrow_mut().insert(Tracked { phase: None, task: None });
     let (service, registry, counter) = (Rc::clone(service), Rc::clone(connections), Arc::clone(&load.connections));
-    let ended = Ended { registry: Rc::clone(connections), counter, key };
+    let metrics = Arc::clone(&service.worker.sink.metrics);
+    let ended = Ended { registry: Rc::clone(connections), counter, metrics, key };
     let task = tasks::spawn_local(async move {
         let _ended = ended;
         let stream = match TcpStream::from_std(stream) {
@@ -133,6 +135,7 @@ fn accept(service: &Rc<Service>, connections: &Connections, load: &Load, handove
 struct Ended {
     registry: Connections,
     counter: Arc<std::sync::atomic::AtomicUsize>,
+    metrics: Arc<Metrics>,
     key: usize,
 }
 
@@ -140,6 +143,9 @@ impl Drop for Ended {
     fn drop(&mut self) {
         self.registry.borrow_mut().try_remove(self.key);
         self.counter.fetch_sub(1, Ordering::Relaxed);
+        if thread::panicking() {
+            self.metrics.panics.increment(1);
+        }
     }
 }
 

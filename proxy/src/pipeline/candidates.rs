@@ -114,9 +114,13 @@ impl Errand<'_> {
             let acceptance = fleet.me.map_or(Acceptance::NotCandidate, |me| {
                 fleet.placement.accepts(&self.tenant, hop.entry.unwrap_or(fleet.entry), me, self.now)
             });
+            let version = fleet.placement.version();
+            if version < hop.version {
+                self.worker.plane.refresh.notify_one();
+            }
             // a sender with a newer table knows better than we do
-            if acceptance != Acceptance::Candidate && fleet.placement.version() >= hop.version {
-                return Err(LocalReply::Misdirected);
+            if acceptance != Acceptance::Candidate && version >= hop.version {
+                return Err(LocalReply::Misdirected(fleet.version.clone()));
             }
         }
         match self.try_app(head, upload, record).await? {
@@ -187,7 +191,8 @@ impl Errand<'_> {
                 *head = kept;
                 let misdirected = answer.status() == http::StatusCode::MISDIRECTED_REQUEST;
                 let reply = if misdirected {
-                    LocalReply::Misdirected
+                    self.worker.plane.refresh.notify_one();
+                    LocalReply::Misdirected(fleet.version.clone())
                 } else {
                     LocalReply::UpstreamConnect(Cause::Reset(format!("{owner} could not reach its app")))
                 };
@@ -232,6 +237,7 @@ impl Errand<'_> {
         tracing::debug!(?target, ?sent, %cause, "attempt failed");
         match (sent, cause) {
             (_, Cause::Timeout) => Err(LocalReply::UpstreamTimeout),
+            (_, Cause::Client) => Err(LocalReply::BodyInvalid),
             (Sent::No, cause) => Ok(Outcome::Untouched(LocalReply::UpstreamConnect(cause))),
             (Sent::Maybe, cause @ Cause::Invalid(_)) => Err(LocalReply::UpstreamInvalid(cause)),
             (Sent::Maybe, cause) => Err(LocalReply::UpstreamReset(cause)),

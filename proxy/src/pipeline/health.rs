@@ -6,7 +6,7 @@ use http::{Method, StatusCode, request::Parts};
 use synaxis_config::settings::ListenerKind;
 use synaxis_routing::table::{Millis, State};
 
-use super::{Answer, Downstream};
+use super::{Answer, Downstream, normalize::Survey};
 use crate::dataplane::Snapshot;
 
 /// Where a peer listener serves the table's exact bytes.
@@ -21,10 +21,18 @@ pub struct Health {
     pub state: &'static str,
 }
 
-/// The proxy's own answer, if the request asks for one: probes need no tenant.
+/// The proxy's own answer, if the request asks for one: probes need no tenant. What a stamp forwards is always the
+/// client's request for the app, whatever its path: the table holds secrets.
 #[must_use]
-pub fn own_answer(snapshot: &Snapshot, downstream: &Downstream, parts: &Parts, now: Millis) -> Option<Answer> {
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
+pub fn own_answer(
+    snapshot: &Snapshot,
+    downstream: &Downstream,
+    parts: &Parts,
+    survey: &Survey,
+    now: Millis,
+) -> Option<Answer> {
+    let forwarded = downstream.listener.kind == ListenerKind::Peer && survey.internal;
+    if forwarded || !matches!(parts.method, Method::GET | Method::HEAD) {
         return None;
     }
     let path = parts.uri.path();

@@ -2,7 +2,7 @@
 //!
 //! The reason token is public: the same word stands in the answer, the log, the metric and the documentation.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use metrics::Counter;
 
 use crate::{
@@ -34,7 +34,10 @@ pub enum LocalReply {
     /// `Connection` names a protected field.
     #[error("{0}")]
     ConnectionFieldForbidden(#[from] ForbiddenNomination),
-    /// The path or query holds bytes that it must not hold.
+    /// The body broke off, or its chunks are not what they say.
+    #[error("the request's body broke off or is not valid")]
+    BodyInvalid,
+    /// The path holds bytes that it must not hold.
     #[error("the request target is not acceptable: {0}")]
     TargetInvalid(&'static str),
     /// The request target is too long.
@@ -52,9 +55,9 @@ pub enum LocalReply {
     /// No route matches.
     #[error("no route matches this host and path")]
     RouteUnknown,
-    /// A forward that this stamp must not serve.
+    /// A forward that this stamp must not serve at this version of its table.
     #[error("this stamp is no candidate of the tenant at the current table")]
-    Misdirected,
+    Misdirected(HeaderValue),
     /// No table is loaded, or nobody takes the tenant.
     #[error("no stamp takes this tenant at present")]
     NoStamp,
@@ -97,7 +100,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 22] = [
+pub const REASONS: [&str; 23] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",
@@ -105,6 +108,7 @@ pub const REASONS: [&str; 22] = [
     "framing_invalid",
     "coding_unknown",
     "connection_field_forbidden",
+    "body_invalid",
     "target_invalid",
     "uri_too_long",
     "head_too_large",
@@ -137,13 +141,16 @@ impl LocalReply {
             Self::FramingInvalid(_) => closing(StatusCode::BAD_REQUEST, "framing_invalid"),
             Self::CodingUnknown => closing(StatusCode::NOT_IMPLEMENTED, "coding_unknown"),
             Self::ConnectionFieldForbidden(_) => closing(StatusCode::BAD_REQUEST, "connection_field_forbidden"),
+            Self::BodyInvalid => closing(StatusCode::BAD_REQUEST, "body_invalid"),
             Self::TargetInvalid(_) => closing(StatusCode::BAD_REQUEST, "target_invalid"),
             Self::UriTooLong(_) => closing(StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge(_) => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
             Self::MethodNotAllowed => closing(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::ExpectationFailed => closing(StatusCode::EXPECTATION_FAILED, "expectation_failed"),
             Self::RouteUnknown => plain(StatusCode::NOT_FOUND, "route_unknown"),
-            Self::Misdirected => Shape { unprocessed: true, ..plain(StatusCode::MISDIRECTED_REQUEST, "misdirected") },
+            Self::Misdirected(_) => {
+                Shape { unprocessed: true, ..plain(StatusCode::MISDIRECTED_REQUEST, "misdirected") }
+            }
             Self::NoStamp => unavailable("no_stamp"),
             Self::NoStampInRegion => unavailable("no_stamp_in_region"),
             Self::PinnedStampDown => unavailable("pinned_stamp_down"),

@@ -17,6 +17,7 @@ use crate::{
     upstream::framing::{self, INTERNAL, Length},
 };
 
+const FORWARDED: &str = "x-forwarded-";
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -29,6 +30,8 @@ pub struct Survey {
     pub tenant: TenantField,
     /// Whether it has fields that only stamps exchange.
     pub internal: bool,
+    /// Whether it says where it came from.
+    forwarded: bool,
     has_length: bool,
 }
 
@@ -77,7 +80,8 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
         expectation(&parts.headers)?;
     }
     check_target(parts.uri.path())?;
-    let (has_length, internal, underscores, hosts) = (walk.lengths == 1, walk.internal, walk.underscores, walk.hosts);
+    let (has_length, internal, forwarded) = (walk.lengths == 1, walk.internal, walk.forwarded);
+    let (underscores, hosts) = (walk.underscores, walk.hosts);
     let tenant = match (walk.tenant, walk.tenant_fields) {
         (Some(value), 1) => TenantField::One(value.clone()),
         (None, _) => TenantField::Missing,
@@ -90,7 +94,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     if underscores {
         drop_underscores(&mut parts.headers);
     }
-    Ok(Survey { authority, host_bytes, tenant, internal, has_length })
+    Ok(Survey { authority, host_bytes, tenant, internal, forwarded, has_length })
 }
 
 /// Dresses a checked head for its way up: framing from the body, our own fields, nothing of the client's connection.
@@ -115,6 +119,10 @@ pub fn dress(
     if !unchanged && let Ok(value) = HeaderValue::from_str(tenant.as_str()) {
         parts.headers.insert(name, value);
     }
+    if survey.forwarded {
+        // a client's word on where it comes from; one field of it is no more to be believed than another
+        framing::remove_where(&mut parts.headers, |name| name == "forwarded" || name.starts_with(FORWARDED));
+    }
     parts.headers.insert(FORWARDED_FOR, client.clone());
     parts.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     parts.headers.append(VIA, HeaderValue::from_static("1.1 synaxis"));
@@ -132,6 +140,7 @@ struct Walk<'a> {
     codings: bool,
     expects: bool,
     internal: bool,
+    forwarded: bool,
     underscores: bool,
 }
 
@@ -149,12 +158,14 @@ impl<'a> Walk<'a> {
                 "content-length" => walk.lengths += 1,
                 "transfer-encoding" => walk.codings = true,
                 "expect" => walk.expects = true,
+                "forwarded" => walk.forwarded = true,
                 _ if name == tenant => {
                     walk.tenant_fields += 1;
                     walk.tenant = Some(value);
                 }
                 _ => {
                     walk.internal |= text.starts_with(INTERNAL);
+                    walk.forwarded |= text.starts_with(FORWARDED);
                     walk.underscores |= text.as_bytes().contains(&b'_');
                 }
             }

@@ -20,7 +20,8 @@ use crate::{
 };
 
 const HOP: HeaderName = HeaderName::from_static("x-synaxis-hop");
-const EPOCH: HeaderName = HeaderName::from_static("x-synaxis-epoch");
+/// The version of the table by which a stamp decided.
+pub const EPOCH: HeaderName = HeaderName::from_static("x-synaxis-epoch");
 const ENTRY: HeaderName = HeaderName::from_static("x-synaxis-entry");
 const OWNER: HeaderName = HeaderName::from_static("x-synaxis-owner");
 const TENANT: HeaderName = HeaderName::from_static("x-synaxis-tenant");

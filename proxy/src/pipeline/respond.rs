@@ -42,20 +42,21 @@ pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool
 
 fn forwarded(response: Response<UpstreamBody>, record: Record, head_only: bool) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
+    let body = body.used();
     let told = framing::answer(&mut parts.headers);
     // HEAD and 304 describe a body that is not there (RFC 9110 §8.6); everywhere else the body itself is the truth
     let describes = head_only || parts.status == StatusCode::NOT_MODIFIED;
-    if !describes {
-        match body.size_hint().exact().filter(|_| parts.status != StatusCode::NO_CONTENT) {
-            Some(bytes) if told && bytes > 0 => {}
-            Some(bytes) => {
-                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-            }
-            None if told => {
-                parts.headers.remove(CONTENT_LENGTH);
-            }
-            None => {}
+    let exact = body.size_hint().exact().filter(|_| parts.status != StatusCode::NO_CONTENT);
+    match (describes, exact) {
+        (true, _) if told => framing::one_length(&mut parts.headers),
+        (true, _) => {}
+        (false, Some(bytes)) => {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
         }
+        (false, None) if told => {
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        (false, None) => {}
     }
     parts.version = http::Version::HTTP_11;
     Response::from_parts(parts, Body::new(Content::Upstream(body), record))
@@ -122,6 +123,9 @@ pub fn local(
     }
     if shape.unprocessed {
         headers.insert(peer::PROCESSED, HeaderValue::from_static("no"));
+    }
+    if let LocalReply::Misdirected(version) = reply {
+        headers.insert(peer::EPOCH, version.clone());
     }
     close_if(closing || shape.close, &mut response);
     response

@@ -4,13 +4,16 @@
 
 use std::{
     fs::OpenOptions,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use metrics::Counter;
 use synaxis_config::settings::{AccessLog as Settings, Output};
+
+/// Bytes that are written at a time, give or take a line.
+const BLOCK: usize = 64 << 10;
 
 /// Where lines go; cheap to clone.
 #[derive(Clone)]
@@ -21,19 +24,22 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Opens the output and starts the writer; `None` when the log is off.
+    /// Opens the output and starts the writer; `None` when the log is off. The writer ends, everything written, when the
+    /// last clone is gone.
     ///
     /// # Errors
     /// When the file cannot be opened for appending or the thread cannot start.
-    pub fn open(settings: &Settings, dropped: Counter) -> io::Result<Option<Self>> {
+    pub fn open(settings: &Settings, dropped: Counter) -> io::Result<Option<(Self, JoinHandle<()>)>> {
         let output: Box<dyn Write + Send> = match &settings.output {
             Output::Off => return Ok(None),
             Output::Stdout => Box::new(io::stdout()),
             Output::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
         };
         let (lines, receiver) = sync_channel(settings.queue.max(1));
-        thread::Builder::new().name("access-log".into()).spawn(move || write_lines(&receiver, output))?;
-        Ok(Some(Self { lines, dropped, sample: settings.sample }))
+        let lost = dropped.clone();
+        let writer =
+            thread::Builder::new().name("access-log".into()).spawn(move || write_lines(&receiver, output, &lost))?;
+        Ok(Some((Self { lines, dropped, sample: settings.sample }, writer)))
     }
 
     /// Whether the request with this random number in `0..1` is logged.
@@ -51,16 +57,25 @@ impl AccessLog {
     }
 }
 
-/// Writes what has come, flushes when nothing waits. A failed write loses its lines but never the thread: a full disk
-/// may have room again later.
-fn write_lines(receiver: &Receiver<String>, output: Box<dyn Write + Send>) {
-    let mut output = BufWriter::with_capacity(64 << 10, output);
+/// Writes what has come. A failed write loses its lines, which are counted, but never the thread: a full disk may have
+/// room again later.
+fn write_lines(receiver: &Receiver<String>, mut output: Box<dyn Write + Send>, lost: &Counter) {
+    let mut block = Vec::with_capacity(BLOCK);
     while let Ok(first) = receiver.recv() {
-        let _ = writeln!(output, "{first}");
-        while let Ok(line) = receiver.try_recv() {
-            let _ = writeln!(output, "{line}");
+        let mut lines = 1;
+        block.extend_from_slice(first.as_bytes());
+        block.push(b'\n');
+        while block.len() < BLOCK
+            && let Ok(line) = receiver.try_recv()
+        {
+            lines += 1;
+            block.extend_from_slice(line.as_bytes());
+            block.push(b'\n');
         }
-        let _ = output.flush();
+        if output.write_all(&block).and_then(|()| output.flush()).is_err() {
+            lost.increment(lines);
+        }
+        block.clear();
     }
 }
 
@@ -111,7 +126,9 @@ mod tests {
         let (lines, receiver) = sync_channel(8);
         let writes = Arc::new(AtomicU64::new(0));
         let output = Box::new(Flaky(Arc::clone(&writes)));
-        let writer = thread::spawn(move || write_lines(&receiver, output));
+        let lost = Arc::new(AtomicU64::new(0));
+        let counter = Counter::from_arc(Arc::clone(&lost));
+        let writer = thread::spawn(move || write_lines(&receiver, output, &counter));
         lines.send("lost".into()).unwrap();
         while writes.load(Ordering::Relaxed) == 0 {
             thread::yield_now();
@@ -119,6 +136,6 @@ mod tests {
         lines.send("kept".into()).unwrap();
         drop(lines);
         writer.join().unwrap();
-        assert!(writes.load(Ordering::Relaxed) > 1);
+        assert_eq!((writes.load(Ordering::Relaxed), lost.load(Ordering::Relaxed)), (2, 1));
     }
 }

@@ -18,6 +18,8 @@ pub struct Metrics {
     handle: PrometheusHandle,
     /// Requests answered, by status class.
     pub requests: [Counter; 5],
+    /// Requests whose client was gone before the head of an answer.
+    pub abandoned: Counter,
     /// Start of a request to the end of its answer's body, in seconds.
     pub server_duration: Histogram,
     /// Start of an attempt to its answer's head, in seconds.
@@ -74,6 +76,7 @@ impl Metrics {
             requests: CLASSES.map(|class| {
                 make.counter_with("http_server_requests_total", "Requests answered", &[("status_class", class)])
             }),
+            abandoned: make.counter("http_server_requests_abandoned_total", "Client gone before the answer's head"),
             server_duration: make.duration("http_server_request_duration_seconds", "Start to end of the answer's body"),
             client_duration: make.duration("http_client_request_duration_seconds", "Attempt to the answer's head"),
             in_flight: make.gauge("request_queue_length", "Requests in flight"),
@@ -136,8 +139,11 @@ impl Metrics {
         self.handle.run_upkeep();
     }
 
-    /// Counts one answered request.
-    pub fn answered(&self, status: u16) {
+    /// Counts one request that has ended; 0 when its client was gone before the head of an answer.
+    pub fn ended(&self, status: u16) {
+        if status == 0 {
+            return self.abandoned.increment(1);
+        }
         let class = usize::from(status / 100).saturating_sub(1).min(CLASSES.len() - 1);
         self.requests[class].increment(1);
     }

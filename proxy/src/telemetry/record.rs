@@ -119,7 +119,7 @@ impl Drop for Record {
         let sink = &self.sink;
         change(&sink.in_flight, |count| count.wrapping_sub(1));
         change(&sink.answered, |count| count.wrapping_add(1));
-        sink.metrics.answered(self.status);
+        sink.metrics.ended(self.status);
         sink.metrics.server_duration.record(elapsed.as_secs_f64());
         let (Some(mut line), Some(log)) = (self.line.take(), &sink.access_log) else { return };
         line.ts = std::time::UNIX_EPOCH

@@ -8,11 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
+use hyper::client::conn::TrySendError;
 use synaxis_routing::endpoint::EndpointPolicy;
+use tokio::task::coop::unconstrained;
 
 use crate::{
-    body::{Upload, UpstreamBody},
+    body::{RequestBody, Upload, UpstreamBody},
     telemetry::metrics::Metrics,
     upstream::{
         connect::{ConnectError, connect},
@@ -21,7 +23,7 @@ use crate::{
         pool::Pools,
         target::Target,
         timer::Deadline,
-        wire::Wire,
+        wire::{Traffic, Wire},
     },
 };
 
@@ -94,6 +96,9 @@ pub async fn send(
     upload: &Upload,
     deadline: &Deadline,
 ) -> Result<Response<UpstreamBody>, Failed> {
+    if deadline.is_over() {
+        return Err(Failed { sent: Sent::No, cause: Cause::Timeout });
+    }
     while let Some(link) = means.pools.checkout(target.pool) {
         means.metrics.pool_reused.increment(1);
         match exchange(means, link, head, upload, deadline).await {
@@ -122,34 +127,62 @@ async fn exchange(
 ) -> Result<Response<UpstreamBody>, Failed> {
     let request = head.take(upload.body());
     let written_before = link.traffic.written();
-    let outcome = {
-        let mut answer = pin!(link.sender.try_send_request(request));
-        // split borrow: the answer's future borrows nothing of the link once it is made
-        poll_fn(|cx| {
-            let over = link.drive(cx).is_ready();
-            if let Poll::Ready(outcome) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return Poll::Ready(Some(outcome));
-            }
-            // an ended connection has resolved the answer above; a passed deadline has not
-            if over || deadline.poll_expired(cx).is_ready() { Poll::Ready(None) } else { Poll::Pending }
-        })
-        .await
-    };
-    match outcome {
-        Some(Ok(answer)) => accept(means, link, answer, upload),
-        None => Err(Failed { sent: Sent::Maybe, cause: Cause::Timeout }),
-        Some(Err(mut error)) => {
-            let unsent = match error.take_message() {
-                Some(request) => {
-                    head.give_back(request);
-                    true
-                }
-                None => link.traffic.written() == written_before && head.read_back(&link.traffic.take_refused()),
-            };
-            let sent = if unsent { Sent::No } else { Sent::Maybe };
-            Err(Failed { sent, cause: cause(error.error()) })
+    // the link's wakes are enough to poll the answer by, so it must not be held back by tokio's own budget
+    let mut answer = pin!(unconstrained(link.sender.try_send_request(request)));
+    // split borrow: the answer's future borrows nothing of the link once it is made
+    let ending = poll_fn(|cx| {
+        let over = link.drive(cx).is_ready();
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Poll::Ready(Ending::Answer(outcome)),
+            Poll::Pending if over => Poll::Ready(Ending::Over),
+            Poll::Pending => deadline.poll_expired(cx).map(|()| Ending::Late),
         }
-    }
+    })
+    .await;
+    let error = match ending {
+        Ending::Answer(Ok(answer)) => return accept(means, link, answer, upload),
+        Ending::Answer(Err(error)) => error,
+        Ending::Late => return Err(Failed { sent: Sent::Maybe, cause: Cause::Timeout }),
+        Ending::Over => {
+            // a connection that ended in peace takes nothing more from its queue: what is still there comes back when
+            // it goes
+            let traffic = Arc::clone(&link.traffic);
+            drop(link);
+            let Err(error) = answer.await else {
+                return Err(Failed { sent: Sent::Maybe, cause: Cause::Reset("the connection ended".into()) });
+            };
+            return Err(failed(error, head, &traffic, written_before));
+        }
+    };
+    Err(failed(error, head, &link.traffic, written_before))
+}
+
+/// How waiting for an answer ends.
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is made")]
+enum Ending {
+    /// With one, or with an error.
+    Answer(Result<Response<hyper::body::Incoming>, TrySendError<Request<RequestBody>>>),
+    /// The connection is over and has not said so.
+    Over,
+    /// The deadline has passed.
+    Late,
+}
+
+/// What is known of a request that hyper reports as failed. Not sent: its head is whole again.
+fn failed(
+    mut error: TrySendError<Request<RequestBody>>,
+    head: &mut Head,
+    traffic: &Traffic,
+    written_before: u64,
+) -> Failed {
+    let unsent = match error.take_message() {
+        Some(request) => {
+            head.give_back(request);
+            true
+        }
+        None => traffic.written() == written_before && head.read_back(&traffic.take_refused()),
+    };
+    Failed { sent: if unsent { Sent::No } else { Sent::Maybe }, cause: cause(error.error()) }
 }
 
 fn cause(error: &hyper::Error) -> Cause {
@@ -177,9 +210,7 @@ fn accept(
     let body = if upload.is_ended() {
         UpstreamBody::driving(incoming, link, means.pools.clone(), means.idle_max)
     } else {
-        // the answer came first: both directions must go on independently, and the connection is never used again
-        crate::tasks::spawn_local(link.run());
-        UpstreamBody::detached(incoming)
+        UpstreamBody::racing(incoming, link)
     };
     Ok(Response::from_parts(parts, body))
 }

@@ -16,6 +16,9 @@ pub enum ConnectError {
     /// The table's endpoint leads where no request may go.
     #[error("{0}: {1}")]
     Forbidden(SocketAddr, String),
+    /// TLS must be spoken there and cannot be: nothing goes out in the clear instead.
+    #[error("{0}:{1} demands TLS, which this version does not speak")]
+    NoTls(String, u16),
     /// Refused, unreachable, or another error of the socket.
     #[error("{0}: {1}")]
     Io(SocketAddr, io::Error),
@@ -46,6 +49,9 @@ pub async fn connect(
 }
 
 async fn dial(target: &Arc<Target>, policy: &EndpointPolicy) -> Result<TcpStream, ConnectError> {
+    if target.tls {
+        return Err(ConnectError::NoTls(target.host.clone(), target.port));
+    }
     if let Some(address) = target.address() {
         return open(target, policy, address).await;
     }

@@ -126,6 +126,22 @@ pub fn answer(headers: &mut HeaderMap) -> bool {
     marks.length
 }
 
+/// Leaves one `Content-Length` that describes a body which is not there, or none: several must be equal, and a number.
+pub fn one_length(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let first = lengths.next().cloned();
+    let number = |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+    let kept = first.filter(|first| number(first) && lengths.all(|other| other == first));
+    match kept {
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, length);
+        }
+        None => {
+            headers.remove(CONTENT_LENGTH);
+        }
+    }
+}
+
 /// Whether a `Connection` field names fields; almost all say `keep-alive` or `close` and nothing else.
 fn nominates(field: &HeaderValue) -> bool {
     let options = field.as_bytes();
@@ -196,7 +212,8 @@ fn is_hop_by_hop(name: &str) -> bool {
         || name.starts_with("proxy-")
 }
 
-fn remove_where(headers: &mut HeaderMap, leaves: impl Fn(&str) -> bool) {
+/// Removes every field whose name `leaves`.
+pub fn remove_where(headers: &mut HeaderMap, leaves: impl Fn(&str) -> bool) {
     let leaving: Vec<HeaderName> = headers.keys().filter(|name| leaves(name.as_str())).cloned().collect();
     for name in &leaving {
         headers.remove(name);

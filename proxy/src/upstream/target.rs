@@ -7,7 +7,10 @@ use std::{
 };
 
 use synaxis_config::settings::HttpEndpoint;
-use synaxis_routing::{endpoint::Endpoint, id::StampId};
+use synaxis_routing::{
+    endpoint::{Endpoint, Scheme},
+    id::StampId,
+};
 
 /// Who is meant, as opposed to where it is dialled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +32,8 @@ pub struct Target {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// Whether TLS must be spoken there.
+    pub tls: bool,
     address: Option<SocketAddr>,
 }
 
@@ -46,29 +51,33 @@ impl Target {
     }
 }
 
-/// Gives every (identity, host, port) one [`Target`], and the same one whenever a snapshot is built again, so that pools
+/// Gives every (identity, host, port, TLS or not) one [`Target`], and the same one whenever a snapshot is built again, so that pools
 /// outlive snapshots. Used by control only.
 #[derive(Debug, Default)]
-pub struct Targets(Mutex<HashMap<(Identity, String, u16), Arc<Target>>>);
+pub struct Targets(Mutex<HashMap<Key, Arc<Target>>>);
+
+/// Identity, host, port, TLS or not.
+type Key = (Identity, String, u16, bool);
 
 impl Targets {
     /// The target of an app endpoint.
     #[must_use]
     pub fn app(&self, upstream: &str, endpoint: &HttpEndpoint) -> Arc<Target> {
-        self.intern(Identity::App(upstream.to_owned()), endpoint.host.clone(), endpoint.port, endpoint.ip())
+        self.intern(Identity::App(upstream.to_owned()), endpoint.host.clone(), endpoint.port, false, endpoint.ip())
     }
 
     /// The target of a stamp's peer listener.
     #[must_use]
     pub fn peer(&self, stamp: &StampId, endpoint: &Endpoint) -> Arc<Target> {
-        self.intern(Identity::Peer(stamp.clone()), endpoint.host.clone(), endpoint.port, endpoint.ip())
+        let tls = endpoint.scheme == Scheme::Https;
+        self.intern(Identity::Peer(stamp.clone()), endpoint.host.clone(), endpoint.port, tls, endpoint.ip())
     }
 
-    fn intern(&self, identity: Identity, host: String, port: u16, ip: Option<IpAddr>) -> Arc<Target> {
+    fn intern(&self, identity: Identity, host: String, port: u16, tls: bool, ip: Option<IpAddr>) -> Arc<Target> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = known.len();
-        let target = known.entry((identity.clone(), host.clone(), port)).or_insert_with(|| {
-            Arc::new(Target { pool, identity, host, port, address: ip.map(|ip| SocketAddr::new(ip, port)) })
+        let target = known.entry((identity.clone(), host.clone(), port, tls)).or_insert_with(|| {
+            Arc::new(Target { pool, identity, host, port, tls, address: ip.map(|ip| SocketAddr::new(ip, port)) })
         });
         Arc::clone(target)
     }

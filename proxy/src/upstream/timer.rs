@@ -92,6 +92,12 @@ impl Deadline {
         self.at
     }
 
+    /// Whether it had passed at the last tick.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.timer.0.borrow().get(self.key).is_none_or(|entry| entry.expired)
+    }
+
     /// Ready once the deadline has passed; otherwise wakes the task when it does.
     pub fn poll_expired(&self, cx: &Context<'_>) -> Poll<()> {
         let mut slab = self.timer.0.borrow_mut();

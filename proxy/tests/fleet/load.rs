@@ -4,17 +4,19 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
 
 use super::world::{TENANTS, World, tenant};
-use crate::world::{Client, Origin};
+use crate::world::{Client, Origin, eventually};
 
 /// Sends tenants round and round through every entry until told to stop; what did not succeed is returned.
 pub(super) struct Load {
     ended: Arc<AtomicBool>,
+    /// Times that each thread has been through all tenants.
+    rounds: Vec<Arc<AtomicUsize>>,
     threads: Vec<thread::JoinHandle<Outcome>>,
 }
 
@@ -30,9 +32,12 @@ pub(super) struct Outcome {
 impl Load {
     pub(super) fn start(world: &World, entries: &[usize]) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
+        let rounds: Vec<Arc<AtomicUsize>> = entries.iter().map(|_| Arc::default()).collect();
         let threads = entries
             .iter()
-            .map(|&entry| {
+            .zip(&rounds)
+            .map(|(&entry, rounds)| {
+                let rounds = Arc::clone(rounds);
                 let address = world.proxies[entry].as_ref().unwrap().edges[0];
                 let ended = Arc::clone(&ended);
                 thread::spawn(move || {
@@ -42,6 +47,7 @@ impl Load {
                         if ended.load(Ordering::SeqCst) {
                             return outcome;
                         }
+                        rounds.store(turn / TENANTS, Ordering::SeqCst);
                         let (tenant, id) = (tenant(index), format!("/load?id={entry}-{turn}"));
                         match client.try_get(&tenant, &id) {
                             Ok(answer) if answer.status == 200 => {
@@ -64,7 +70,15 @@ impl Load {
                 })
             })
             .collect();
-        Self { ended, threads }
+        Self { ended, rounds, threads }
+    }
+
+    /// Waits until every thread has been through all tenants once more, from the first to the last.
+    pub(super) fn round(&self) {
+        let now: Vec<usize> = self.rounds.iter().map(|round| round.load(Ordering::SeqCst)).collect();
+        eventually("a whole round", || {
+            self.rounds.iter().zip(&now).all(|(round, before)| round.load(Ordering::SeqCst) >= before + 2)
+        });
     }
 
     /// Ends the load and compares both ends: what was answered reached exactly one app exactly once, what failed none or

@@ -37,26 +37,27 @@ fn each_tenant_has_one_stamp_whatever_the_entry_and_explain_agrees() {
 fn a_drain_moves_only_its_own_tenants_once_and_a_cancel_gives_them_back() {
     let world = World::start();
     let before = world.owners(0);
+    let next = world.candidates(0);
     let load = Load::start(&world, &[0, 1, 2]);
-    world.edit(|fleet, now| fleet.drain(&stamp(2), below_minimum(3), &Guards::default(), now).unwrap());
-    eventually("the drain has moved some tenants", || {
-        world.placed(0).values().filter(|owner| owner.as_str() == stamp(2).as_str()).count() < 200
-    });
-    world.edit(|fleet, now| fleet.cancel_drain(&stamp(2), 1, now).unwrap());
-    eventually("the tenants are back", || world.placed(0) == before);
-    world.edit(|fleet, now| fleet.drain(&stamp(2), below_minimum(1), &Guards::default(), now).unwrap());
+    load.round();
+    world.edit(|fleet, now| fleet.drain(&stamp(2), below_minimum(2), &Guards::default(), now).unwrap());
     eventually("the stamp has nothing left", || {
         world.placed(0).values().all(|owner| owner.as_str() != stamp(2).as_str())
     });
-    thread::sleep(Duration::from_millis(300));
+    load.round();
+    world.edit(|fleet, now| fleet.cancel_drain(&stamp(2), 2, now).unwrap());
+    eventually("the tenants are back", || world.placed(0) == before);
+    load.round();
     for outcome in load.end(&world) {
         assert!(!outcome.answered.is_empty() && outcome.failed.is_empty(), "{:?}", outcome.failed);
+        assert_eq!(outcome.path.len(), TENANTS);
         for (tenant, path) in outcome.path {
-            if before[&tenant] == stamp(2).as_str() {
-                // out, back, out: at most three moves
-                assert!(path.len() <= 4, "{tenant} wandered: {path:?}");
+            let home = &before[&tenant];
+            if home == stamp(2).as_str() {
+                // out to its next candidate, the same at every entry, and back: nowhere else and never twice
+                assert_eq!(path, [home.clone(), next[&tenant][1].clone(), home.clone()], "{tenant}");
             } else {
-                assert_eq!(path, [before[&tenant].clone()], "{tenant} does not belong to the draining stamp");
+                assert_eq!(path, [home.clone()], "{tenant} does not belong to the draining stamp");
             }
         }
     }
@@ -67,21 +68,19 @@ fn a_drain_moves_only_its_own_tenants_once_and_a_cancel_gives_them_back() {
 fn a_dead_stamps_tenants_are_served_by_their_next_candidate() {
     let mut world = World::start();
     let before = world.owners(0);
+    let next = world.candidates(0);
     let load = Load::start(&world, &[0, 1]);
-    thread::sleep(Duration::from_millis(200));
+    load.round();
     world.halt(2);
-    thread::sleep(Duration::from_millis(500));
+    load.round();
     for outcome in load.end(&world) {
         // a request that had reached the stamp when it died may fail; one that had not may not
         assert!(outcome.failed.len() <= 1, "{:?}", outcome.failed);
     }
     for entry in 0..2 {
         for (tenant, owner) in world.owners(entry) {
-            if before[&tenant] == stamp(2).as_str() {
-                assert_ne!(owner, stamp(2).as_str());
-            } else {
-                assert_eq!(owner, before[&tenant]);
-            }
+            let expected = if before[&tenant] == stamp(2).as_str() { &next[&tenant][1] } else { &before[&tenant] };
+            assert_eq!(owner, *expected, "{tenant} at entry {entry}");
         }
     }
     world.stop();
@@ -90,11 +89,32 @@ fn a_dead_stamps_tenants_are_served_by_their_next_candidate() {
 #[test]
 fn an_app_that_is_down_sends_its_tenants_to_the_next_candidate() {
     let world = World::start();
+    let next = world.candidates(0);
     world.origins[2].stop();
-    thread::sleep(Duration::from_millis(100));
+    eventually("its app is gone", || std::net::TcpStream::connect(world.origins[2].address).is_err());
     for entry in 0..3 {
-        let owners = world.owners(entry);
-        assert!(owners.values().all(|owner| owner != stamp(2).as_str()), "entry {entry}");
+        for (tenant, owner) in world.owners(entry) {
+            let expected = next[&tenant].iter().find(|candidate| candidate.as_str() != stamp(2).as_str()).unwrap();
+            assert_eq!(owner, *expected, "{tenant} at entry {entry}");
+        }
+    }
+    // also with a body that has not come yet when the first stamp says that its app is gone
+    let of_the_dead = next.iter().find(|(_, hand)| hand[0] == stamp(2).as_str()).unwrap().0;
+    for entry in 0..3 {
+        let mut client = world.edge(entry);
+        let head =
+            format!("POST /up HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: {of_the_dead}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.send(head.as_bytes());
+        thread::sleep(Duration::from_millis(50));
+        client.send(b"5\r\nhello\r\n");
+        thread::sleep(Duration::from_millis(50));
+        client.send(b"6\r\n world\r\n0\r\n\r\n");
+        let answer = client.answer(false).unwrap().json();
+        assert_eq!(
+            (&answer["size"], &answer["stamp"]),
+            (&11.into(), &next[of_the_dead][1].as_str().into()),
+            "entry {entry}"
+        );
     }
     world.stop();
 }

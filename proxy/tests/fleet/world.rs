@@ -216,6 +216,20 @@ drain = "2s"
             .collect()
     }
 
+    /// Every tenant's candidates in order of choice, from one proxy's own table.
+    pub(super) fn candidates(&self, entry: usize) -> HashMap<String, Vec<String>> {
+        let proxy = self.proxies[entry].as_ref().unwrap();
+        let snapshot = proxy.plane().snapshot.load();
+        let placement = &snapshot.fleet.as_ref().unwrap().placement;
+        let now = proxy.plane().clock.at(std::time::Instant::now());
+        let hand = |index: usize| {
+            let id = TenantId::parse(tenant(index).as_bytes()).unwrap();
+            let hand = placement.hand(&id, RegionIndex(0), now).unwrap();
+            (tenant(index), hand.iter().map(|candidate| placement.stamp(candidate.stamp).id.to_string()).collect())
+        };
+        (0..TENANTS).map(hand).collect()
+    }
+
     /// What one proxy's admin listener answers.
     pub(super) fn ask(&self, index: usize, target: &str) -> Answer {
         let mut client = Client::connect(self.proxies[index].as_ref().unwrap().admin);

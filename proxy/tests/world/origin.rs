@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -29,10 +29,17 @@ impl Seen {
     }
 }
 
+/// Bytes of a `/big` answer: more than all socket buffers on its way.
+pub const BIG: usize = 128 << 20;
+
 /// An app. Paths: `/slow` waits 3 s, `/cut` promises 1000 bytes and sends 10, `/reset` closes without an answer,
-/// `/garbage` is no HTTP, `/chunked` streams, `/switch` answers 101, anything else answers a small JSON document.
+/// `/garbage` is no HTTP, `/chunked` streams, `/switch` answers 101, `/hang` sends 10 of
+/// 1000 bytes and no more, `/big` sends [`BIG`] bytes, `/early` answers before it reads the upload, `/stall` waits before
+/// that, `/twice` says its length twice, anything else answers a small JSON document.
 pub struct Origin {
     pub address: SocketAddr,
+    /// Bytes of `/big` answers that the kernel has taken.
+    pub written: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<Seen>>>,
     stopped: Arc<AtomicBool>,
 }
@@ -45,17 +52,20 @@ impl Origin {
     fn on(listener: TcpListener, name: &str) -> Self {
         let address = listener.local_addr().unwrap();
         let (seen, stopped) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let written = Arc::new(AtomicUsize::new(0));
         let (log, end, name) = (Arc::clone(&seen), Arc::clone(&stopped), name.to_owned());
+        let count = Arc::clone(&written);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if end.load(Ordering::SeqCst) {
                     return;
                 }
                 let (log, end, name) = (Arc::clone(&log), Arc::clone(&end), name.clone());
-                thread::spawn(move || stream.map(|stream| serve(stream, &name, &log, &end)));
+                let count = Arc::clone(&count);
+                thread::spawn(move || stream.map(|stream| serve(stream, &name, &log, &end, &count)));
             }
         });
-        Self { address, seen, stopped }
+        Self { address, written, seen, stopped }
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -79,13 +89,31 @@ impl Drop for Origin {
     }
 }
 
-fn serve(mut stream: TcpStream, name: &str, log: &Mutex<Vec<Seen>>, stopped: &AtomicBool) -> Option<()> {
+fn serve(
+    mut stream: TcpStream,
+    name: &str,
+    log: &Mutex<Vec<Seen>>,
+    stopped: &AtomicBool,
+    written: &AtomicUsize,
+) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     loop {
-        let seen = read(&mut reader)?;
+        let head = read_head(&mut reader)?;
+        let path = head.line.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
+        match path.as_str() {
+            // the answer first, then the upload
+            "/early" => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly").ok()?,
+            "/stall" => thread::sleep(Duration::from_millis(700)),
+            _ => {}
+        }
+        let seen = read_body(&mut reader, head)?;
         if stopped.load(Ordering::SeqCst) {
             return None;
+        }
+        if path == "/early" {
+            log.lock().unwrap().push(seen);
+            continue;
         }
         let path = seen.line.split(' ').nth(1).unwrap_or_default().to_owned();
         let tenant = seen.all("x-tenant-id").join(",");
@@ -117,10 +145,21 @@ fn serve(mut stream: TcpStream, name: &str, log: &Mutex<Vec<Seen>>, stopped: &At
                 continue;
             }
             "/big" => {
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n").ok()?;
-                for _ in 0..512 {
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {BIG}\r\n\r\n").ok()?;
+                for _ in 0..BIG >> 16 {
                     stream.write_all(&[b'x'; 64 << 10]).ok()?;
+                    written.fetch_add(64 << 10, Ordering::SeqCst);
                 }
+                continue;
+            }
+            "/hang" => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789").ok()?;
+                // silent until the proxy gives up
+                return reader.read_line(&mut String::new()).ok().map(|_| ());
+            }
+            "/twice" => {
+                let body = if head_only { "" } else { "hello" };
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n{body}").ok()?;
                 continue;
             }
             "/chunked" => {
@@ -139,7 +178,7 @@ fn serve(mut stream: TcpStream, name: &str, log: &Mutex<Vec<Seen>>, stopped: &At
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
+fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     if line.is_empty() {
@@ -156,7 +195,10 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
         let (name, value) = field.split_once(':')?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut seen = Seen { line: line.trim_end().to_owned(), headers, body: Vec::new() };
+    Some(Seen { line: line.trim_end().to_owned(), headers, body: Vec::new() })
+}
+
+fn read_body(reader: &mut BufReader<TcpStream>, mut seen: Seen) -> Option<Seen> {
     if seen.all("transfer-encoding") == ["chunked"] {
         loop {
             let mut size = String::new();

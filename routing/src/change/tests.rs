@@ -377,3 +377,53 @@ fn a_weight_is_configuration_and_blocked_while_draining() {
     let drained = fleet.drain(&id("weu-003"), drain(), &Guards::default(), NOW).unwrap().fleet;
     assert!(matches!(weigh(&drained, 250), Err(Refused::Blocked { .. })));
 }
+
+/// weu-003 comes in over 300 s from `NOW` on.
+fn coming_in() -> Fleet {
+    let registered = fleet(&["weu-001", "weu-002"]).register(new("weu-003"), NOW).unwrap().fleet;
+    registered.activate(&id("weu-003"), 300, NOW).unwrap().fleet
+}
+
+/// The same after an edit that has nothing to do with stamps.
+fn edited(fleet: &Fleet, now: Millis) -> Fleet {
+    fleet.pin(tenant("somebody"), &id("weu-001"), PinMode::Preferred, now).unwrap().fleet
+}
+
+#[test]
+fn a_ramp_that_ended_long_ago_leaves_and_one_that_may_still_matter_stays() {
+    let calm = fleet(&["weu-001", "weu-002", "weu-003"]);
+    let coming = coming_in();
+    let ramp_of = |fleet: &Fleet| fleet.find(&id("weu-003")).unwrap().ramp;
+    assert!(ramp_of(&coming).is_some());
+    // any later edit looks
+    let later = |fleet: &Fleet, after: Millis| edited(fleet, NOW + after);
+    let (end, clocks) = (300_000, 2 * EDGE);
+    assert!(ramp_of(&later(&coming, end)).is_some(), "somebody's clock may be behind");
+    assert!(ramp_of(&later(&coming, end + clocks)).is_some());
+    assert_eq!(ramp_of(&later(&coming, end + clocks + 1)), None);
+    let mut held = coming.clone();
+    held.table.stamps[2].ramp.as_mut().unwrap().held_at = Some(NOW + 1_000);
+    assert!(ramp_of(&later(&held, DAY)).is_some(), "a held ramp has not ended");
+    let draining = calm.drain(&id("weu-003"), below(), &Guards::default(), NOW).unwrap().fleet;
+    assert!(ramp_of(&later(&draining, DAY)).is_some(), "a drain is not over when its ramp is");
+    // took its slots back from the stamp that shares its key: its ramp says who comes first
+    let mut shared = draining.cancel_drain(&id("weu-003"), 300, NOW + 150_000).unwrap().fleet;
+    assert_eq!(ramp_of(&later(&shared, DAY)), None);
+    shared.table.stamps[1].placement_key = id("weu-003");
+    assert!(ramp_of(&later(&shared, DAY)).is_some());
+}
+
+#[test]
+fn dropping_a_ramp_that_has_ended_moves_nobody() {
+    let coming = coming_in();
+    let then = NOW + DAY;
+    let without = edited(&coming, then);
+    assert!(coming.table.stamps[2].ramp.is_some() && without.table.stamps[2].ramp.is_none());
+    let built = |fleet: &Fleet| crate::placement::Placement::build(fleet.table.clone(), fleet.tenants.clone()).unwrap();
+    let (before, after) = (built(&coming), built(&without));
+    for number in 0..5_000 {
+        let tenant = tenant(&format!("t{number}"));
+        let entry = crate::placement::RegionIndex(0);
+        assert_eq!(before.owner(&tenant, entry, then), after.owner(&tenant, entry, then));
+    }
+}

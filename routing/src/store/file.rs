@@ -1,9 +1,11 @@
 //! A store in a folder: for the demo and for one host. One state file, replaced whole, under an exclusive lock.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -21,6 +23,9 @@ use crate::{
 
 /// Largest state file that is read.
 const BYTES_MAX: u64 = 4 * (TABLE_BYTES_MAX + TENANTS_BYTES_MAX) as u64;
+
+/// Longest wait for another process that writes.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -111,11 +116,15 @@ impl Folder {
                 .write(true)
                 .open(folder.path.join("lock"))
                 .map_err(away)?;
-            File::lock(&lock).map_err(away)?;
+            lock_within(&lock, LOCK_WAIT).map_err(away)?;
             let mut content = load(&folder.state(), &folder.at())?;
             let before = content.head.clone();
             let outcome = edit(&mut content)?;
-            let bytes = serde_json::to_vec(&content).map_err(|error| folder.away(&error))?;
+            let mut bytes = serde_json::to_vec(&content).map_err(|error| folder.away(&error))?;
+            // what is written must be read again: history gives way to size
+            while bytes.len() as u64 > BYTES_MAX && content.forget_oldest() {
+                bytes = serde_json::to_vec(&content).map_err(|error| folder.away(&error))?;
+            }
             snapshot::write_bytes(&folder.state(), &bytes).map_err(away)?;
             if content.head != before {
                 snapshot::write_bytes(&folder.head_path(), content.head.as_deref().unwrap_or_default().as_bytes())
@@ -132,6 +141,21 @@ impl Folder {
 
     fn away(&self, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::Away { at: self.at(), why: why.to_string() }
+    }
+}
+
+/// Takes the lock, unless somebody holds it for longer than `wait`: a stopped process must not stop everybody.
+fn lock_within(file: &File, wait: Duration) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if started.elapsed() < wait => thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("its lock was held for {wait:?}")));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
 }
 

@@ -78,6 +78,16 @@ impl Content {
         self.tenants.insert(offer.head.tenants_hash.clone(), text(&offer.bundle.tenants)?);
         self.head = Some(text(&offer.bundle.head)?);
         self.tables.retain(|epoch, _| epoch + EPOCHS_KEPT > offer.head.epoch && *epoch <= offer.head.epoch);
+        self.forget_tenants();
+        self.acks.retain(|_, ack| now.saturating_sub(ack.at) < KEPT);
+        self.log.push(LogEntry { at: now, ..offer.entry.clone() });
+        let extra = self.log.len().saturating_sub(LOG_MAX);
+        self.log.drain(..extra);
+        Ok(())
+    }
+
+    /// Forgets tenants documents that no table needs any more.
+    fn forget_tenants(&mut self) {
         let needed: Vec<String> = self
             .tables
             .values()
@@ -85,11 +95,16 @@ impl Content {
             .map(|head| head.tenants_hash)
             .collect();
         self.tenants.retain(|hash, _| needed.contains(hash));
-        self.acks.retain(|_, ack| now.saturating_sub(ack.at) < KEPT);
-        self.log.push(LogEntry { at: now, ..offer.entry.clone() });
-        let extra = self.log.len().saturating_sub(LOG_MAX);
-        self.log.drain(..extra);
-        Ok(())
+    }
+
+    /// Forgets the oldest table. False when only the newest one is left.
+    pub(super) fn forget_oldest(&mut self) -> bool {
+        if self.tables.len() <= 1 {
+            return false;
+        }
+        self.tables.pop_first();
+        self.forget_tenants();
+        true
     }
 
     /// Takes an ack or says why not. `ack.lua` says the same for Redis.

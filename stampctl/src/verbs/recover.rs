@@ -46,8 +46,26 @@ pub(super) async fn recover(session: &Session, said: args::Recover) -> Result<()
                 .to_owned(),
         ));
     }
+    let applied = acks.iter().map(|ack| ack.applied).chain([seen.acked]).max().unwrap_or_default();
     let (newest, from) = newest(&sources, &mut shown).await?;
-    let current = seen.fleet().map(Fleet::version);
+    let applied = applied.max(newest.version());
+    // what the store shows is somebody's truth only if a proxy ever applied it: a newer one may be what all refuse
+    let stored = seen.fleet().filter(|stored| stored.version() <= applied);
+    if let Some(refused) = seen.fleet().filter(|stored| stored.version() > applied)
+        && !said.over_newer
+    {
+        return Err(Failure::Forbidden(format!(
+            "the store holds {}, which no proxy has applied; the newest that one has is {}. Publications take a moment; if \
+             the proxies refuse it (/readyz?verbose says why), repeat with --over-newer",
+            refused.version(),
+            newest.version()
+        )));
+    }
+    let (newest, from) = match stored {
+        Some(stored) if stored.version() > newest.version() => (stored.clone(), "the store".to_owned()),
+        _ => (newest, from),
+    };
+    let current = stored.map(Fleet::version);
     if current.is_some_and(|current| shown.iter().all(|other| *other <= current)) {
         let why = "the store holds the newest table that anybody knows; there is nothing to recover";
         session.nothing(&seen, why)?;

@@ -7,6 +7,10 @@ use std::{
 };
 
 use synaxis_proxy::server::{self, Running};
+use synaxis_routing::{
+    bundle::{Bundle, Head},
+    store::{LogEntry, Mode},
+};
 
 use crate::World;
 
@@ -131,4 +135,42 @@ fn a_store_that_was_lost_comes_back_from_the_proxies() {
     eventually("both proxies follow", || (0..2).all(|index| proxies.applied(index) == after.to_string()));
     assert_eq!(world.json("status weu-002")["weight"], 50, "nothing is lost");
     world.run("weight weu-002 60 --timeout 10s").code(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_table_that_every_proxy_refuses_is_recovered_from() {
+    let world = World::redis().with(&[]);
+    let proxies = Proxies::start(&world, &["weu-001", "weu-002"]);
+    everybody_has_reported(&world, 2);
+    let good = world.version();
+    let from: Vec<String> = proxies.0.iter().map(|proxy| format!("http://{}", proxy.admin)).collect();
+    let recover = |more: &[&str]| {
+        let common = ["recover", "--from", &from[0], "--from", &from[1], "--yes", "--timeout", "10s"];
+        world.args(&[&common[..], more].concat())
+    };
+    assert!(recover(&[]).code(0).out.contains("nothing to recover"));
+
+    // a broken writer leads a stamp to the metadata service
+    let store = world.store();
+    let head = store.glance().await.unwrap().head.unwrap();
+    let decoded = store.fetch(&Head::parse(&head).unwrap(), &head, None).await.unwrap().decode().unwrap();
+    let mut table = decoded.table;
+    table.epoch = 50;
+    table.stamps[1].endpoint = "https://169.254.169.254:8443".to_owned();
+    let hostile = Bundle::encode(&table, &decoded.tenants, "hostile").unwrap();
+    let entry = LogEntry { at: 0, who: "?".into(), what: "?".into(), why: String::new(), version: table.version() };
+    store.publish(Some(&head), &hostile, &entry, Mode::NoProxies).await.unwrap();
+    eventually("both proxies refuse it", || {
+        proxies
+            .0
+            .iter()
+            .all(|proxy| proxy.status().routing().refused.is_some_and(|refused| refused.reason == "endpoint_forbidden"))
+    });
+    recover(&[]).code(5).says(&["1.50, which no proxy has applied", "--over-newer"]);
+    assert_eq!(world.version().epoch, 50, "nothing was done without being told");
+    recover(&["--over-newer"]).code(0);
+    let after = world.version();
+    assert!(after > table.version() && after > good);
+    eventually("both proxies follow", || (0..2).all(|index| proxies.applied(index) == after.to_string()));
+    assert!(world.json("status weu-002")["endpoint"].as_str().unwrap().starts_with("http://127.0.0.1:"));
 }

@@ -3,10 +3,12 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    pin::Pin,
     thread,
 };
 
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use http_body::Body as _;
 use synaxis_config::settings::HttpEndpoint;
 
 use super::*;
@@ -40,6 +42,11 @@ impl Bench {
 
     /// Puts a connection into the pool; both of its ends.
     async fn pooled(&self) -> (TcpStream, TcpStream) {
+        self.pooled_beside(0).await
+    }
+
+    /// The same when so many are there already.
+    async fn pooled_beside(&self, others: usize) -> (TcpStream, TcpStream) {
         let ours = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = self.listener.accept().unwrap();
         let kept = ours.try_clone().unwrap();
@@ -53,8 +60,8 @@ impl Bench {
         })
         .await
         .unwrap();
-        self.pools.checkin(link, 8);
-        assert_eq!(self.pools.len(), 1);
+        self.pools.checkin(link, 256);
+        assert_eq!(self.pools.len(), others + 1);
         (kept, theirs)
     }
 
@@ -76,7 +83,7 @@ impl Bench {
             metrics: &self.metrics,
             policy: &self.policy,
             connect: Duration::from_secs(1),
-            idle_max: 8,
+            idle_max: 256,
         };
         let deadline = self.timer.deadline(Instant::now() + Duration::from_secs(10));
         send(&means, &self.target, head, &Upload::default(), &deadline).await
@@ -111,16 +118,71 @@ fn a_request_whose_first_write_the_kernel_refused_goes_out_whole_on_a_new_connec
     });
 }
 
+/// One exchange over a pooled connection, which goes back into the pool.
+async fn exchange_once(bench: &Bench, theirs: &TcpStream) {
+    let mut app = theirs.try_clone().unwrap();
+    let app = thread::spawn(move || {
+        let lines = BufReader::new(app.try_clone().unwrap()).lines().map(Result::unwrap);
+        assert_eq!(lines.take_while(|line| !line.is_empty()).count(), 3);
+        app.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+    });
+    let mut body = bench.send(&mut head()).await.unwrap().into_body();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        frame.unwrap();
+    }
+    app.join().unwrap();
+}
+
 #[test]
 fn a_pooled_connection_that_the_app_has_closed_is_replaced() {
     on_a_worker(async {
         let bench = Bench::new();
         let (_ours, theirs) = bench.pooled().await;
-        drop(theirs);
+        exchange_once(&bench, &theirs).await;
+        assert_eq!(bench.pools.len(), 1);
+        // in peace, as a server that restarts does; nobody looks at the connection meanwhile
+        theirs.shutdown(Shutdown::Both).unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
         let app = bench.answer_next();
         assert_eq!(bench.send(&mut head()).await.unwrap().status(), 200);
         assert_eq!(app.join().unwrap()[0], "POST /pay?once HTTP/1.1");
+    });
+}
+
+#[test]
+fn any_number_of_closed_connections_in_the_pool_costs_no_request() {
+    on_a_worker(async {
+        let bench = Bench::new();
+        let mut ends = Vec::new();
+        for _ in 0..200 {
+            let (ours, theirs) = bench.pooled_beside(ends.len()).await;
+            // the one put in last is taken first
+            exchange_once(&bench, &theirs).await;
+            ends.push((ours, theirs));
+        }
+        assert_eq!(bench.pools.len(), 200);
+        ends.iter().for_each(|(_, theirs)| theirs.shutdown(Shutdown::Both).unwrap());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let app = bench.answer_next();
+        assert_eq!(bench.send(&mut head()).await.unwrap().status(), 200);
+        app.join().unwrap();
+        assert!(bench.pools.is_empty());
+    });
+}
+
+#[test]
+fn a_peer_that_demands_tls_gets_nothing_in_the_clear() {
+    on_a_worker(async {
+        let mut bench = Bench::new();
+        let endpoint = format!("https://{}", bench.listener.local_addr().unwrap());
+        let endpoint = synaxis_routing::endpoint::Endpoint::parse(&endpoint).unwrap();
+        let stamp = synaxis_routing::id::StampId::parse("synaxis-weu-001").unwrap();
+        bench.target = Targets::default().peer(&stamp, &endpoint);
+        let failed = bench.send(&mut head()).await.map(|answer| answer.status()).unwrap_err();
+        assert!(matches!(failed.cause, Cause::Connect(ConnectError::NoTls(..))), "{failed:?}");
+        assert_eq!(failed.sent, Sent::No, "the next candidate may have it");
+        bench.listener.set_nonblocking(true).unwrap();
+        assert!(bench.listener.accept().is_err(), "nobody connected");
     });
 }
 
