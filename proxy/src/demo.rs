@@ -2,7 +2,13 @@
 
 mod app;
 
-use std::{collections::BTreeMap, net::TcpListener, path::Path, time::UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    path::Path,
+    thread,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
 
 use anyhow::Context;
 use synaxis_routing::{
@@ -39,12 +45,23 @@ pub fn run() -> anyhow::Result<()> {
             synaxis_config::load(&settings, Path::new("demo.toml")).map_err(|faults| anyhow::anyhow!("{faults}"))?;
         running.push(server::run(settings)?);
     }
+    ready(&running)?;
     print(&running, &store);
     runtime.block_on(tokio::signal::ctrl_c())?;
     for proxy in &running {
         proxy.cut();
     }
     running.into_iter().for_each(Running::wait);
+    Ok(())
+}
+
+/// Waits until every proxy has a table: what is printed must work.
+fn ready(running: &[Running]) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while !running.iter().all(|proxy| proxy.plane().snapshot.load().fleet.is_some()) {
+        anyhow::ensure!(started.elapsed() < Duration::from_secs(10), "a proxy has no routing table after 10 s");
+        thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod origin;
+pub mod process;
 pub mod redis;
 
 use std::{
@@ -14,6 +15,7 @@ use synaxis_proxy::server::{self, Running};
 
 pub use client::{Answer, Client};
 pub use origin::{BIG, Origin};
+pub use process::Process;
 pub use redis::Redis;
 
 /// A proxy from the text of its configuration.

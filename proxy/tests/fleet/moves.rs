@@ -1,6 +1,6 @@
 //! Who serves a tenant, and who serves it when stamps come and go.
 
-use std::{thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use synaxis_routing::change::{Drain, Guards, Overrides};
 
@@ -8,7 +8,7 @@ use super::{
     load::Load,
     world::{TENANTS, World, stamp},
 };
-use crate::world::eventually;
+use crate::world::{Process, eventually};
 
 fn below_minimum(ramp_seconds: u32) -> Drain {
     let overrides = Overrides { below_minimum: true, last: false };
@@ -115,6 +115,37 @@ fn an_app_that_is_down_sends_its_tenants_to_the_next_candidate() {
             (&11.into(), &next[of_the_dead][1].as_str().into()),
             "entry {entry}"
         );
+    }
+    world.stop();
+}
+
+#[test]
+fn a_stamps_proxy_that_is_killed_loses_no_request_that_was_not_at_its_app() {
+    let mut world = World::start();
+    let next = world.candidates(0);
+    world.halt(2);
+    let config = world.folder.path().join("2.toml");
+    fs::write(&config, world.config(2)).unwrap();
+    let (mut process, _) = Process::proxy(&config);
+    let of_the_third = |world: &World| {
+        let owners = world.owners(0);
+        owners.values().filter(|owner| owner.as_str() == stamp(2).as_str()).count()
+    };
+    eventually("the process serves its tenants", || of_the_third(&world) > 200);
+    let load = Load::start(&world, &[0, 1]);
+    load.round();
+    process.signal("KILL");
+    assert!(!process.wait().success());
+    load.round();
+    for outcome in load.end(&world) {
+        // one request a client at a time: only the one that was with the process may fail
+        assert!(outcome.failed.len() <= 1, "{:?}", outcome.failed);
+    }
+    for entry in 0..2 {
+        for (tenant, owner) in world.owners(entry) {
+            let alive = next[&tenant].iter().find(|candidate| candidate.as_str() != stamp(2).as_str()).unwrap();
+            assert_eq!(owner, *alive, "{tenant} at entry {entry}");
+        }
     }
     world.stop();
 }

@@ -22,7 +22,7 @@ pub(super) struct World {
     pub(super) origins: Vec<Origin>,
     pub(super) proxies: Vec<Option<Running>>,
     peers: Vec<u16>,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     pub(super) runtime: tokio::runtime::Runtime,
 }
 

@@ -401,7 +401,7 @@ fn a_ramp_that_ended_long_ago_leaves_and_one_that_may_still_matter_stays() {
     assert!(ramp_of(&later(&coming, end)).is_some(), "somebody's clock may be behind");
     assert!(ramp_of(&later(&coming, end + clocks)).is_some());
     assert_eq!(ramp_of(&later(&coming, end + clocks + 1)), None);
-    let mut held = coming.clone();
+    let mut held = coming;
     held.table.stamps[2].ramp.as_mut().unwrap().held_at = Some(NOW + 1_000);
     assert!(ramp_of(&later(&held, DAY)).is_some(), "a held ramp has not ended");
     let draining = calm.drain(&id("weu-003"), below(), &Guards::default(), NOW).unwrap().fleet;

@@ -1,0 +1,89 @@
+//! The real binary as a process of its own.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+/// Runs the binary to its end.
+pub fn run(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synaxis-proxy"));
+    command.args(args).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// A running binary; killed when dropped.
+pub struct Process {
+    child: Child,
+    /// Lines of its standard error and standard output, as they come.
+    lines: Receiver<String>,
+}
+
+impl Process {
+    pub fn start(args: &[&str]) -> Self {
+        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let outputs: [Box<dyn BufRead + Send>; 2] = [
+            Box::new(BufReader::new(child.stdout.take().unwrap())),
+            Box::new(BufReader::new(child.stderr.take().unwrap())),
+        ];
+        for output in outputs {
+            let sender = sender.clone();
+            thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        }
+        Self { child, lines }
+    }
+
+    /// A proxy with this configuration, once it listens.
+    pub fn proxy(config: &Path) -> (Self, SocketAddr) {
+        let process = Self::start(&["--log-format", "json", "run", "--config", config.to_str().unwrap()]);
+        let listening = process.line(|line| line.contains("\"listening\""));
+        let event: serde_json::Value = serde_json::from_str(&listening).unwrap();
+        let edges = event["fields"]["edges"].as_str().unwrap().trim_matches(['[', ']']).to_owned();
+        (process, edges.parse().unwrap())
+    }
+
+    /// The next line for which `wanted` holds.
+    pub fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let mut seen = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("only {seen:#?}"));
+            if wanted(&line) {
+                return line;
+            }
+            seen.push(line);
+        }
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        super::eventually("the process ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
