@@ -52,6 +52,12 @@ impl Share {
         self.numerator == 0
     }
 
+    /// The share in per mille, rounded down.
+    fn per_mille_down(self) -> u16 {
+        let floor = u128::from(self.numerator) * u128::from(WHOLE) / u128::from(self.denominator.max(1));
+        u16::try_from(floor.min(u128::from(WHOLE))).unwrap_or(WHOLE)
+    }
+
     /// The share in per mille, rounded up: more than nothing never reads as 0.
     #[must_use]
     pub fn per_mille(self) -> u16 {
@@ -92,7 +98,9 @@ pub fn share(stamp: &Stamp, now: Millis) -> Share {
 /// gave away is told from a stamp that comes in for the first time ([`is_coming_back`]).
 #[must_use]
 pub fn onward(stamp: &Stamp, to: u16, now: Millis, seconds: u32) -> Ramp {
-    let held = share(stamp, now).per_mille();
+    let share = share(stamp, now);
+    // a drain gives up a fraction of a per mille at once rather than take slots for a moment
+    let held = if to == 0 { share.per_mille_down() } else { share.per_mille() };
     let from = if stamp.state == State::Draining && to > 0 { held.max(1) } else { held };
     Ramp { from, to, started_at: now, seconds, held_at: None }
 }

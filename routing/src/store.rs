@@ -51,6 +51,9 @@ pub enum StoreError {
     /// The URL names no store.
     #[error("the routing store's URL is not understood: {0}; use redis://, rediss://, file:FOLDER or memory:")]
     Url(String),
+    /// The prefix of the keys is none that a proxy could be told to read.
+    #[error("a key prefix is 1 to 32 of a-z 0-9 -")]
+    KeyPrefix,
     /// No answer, or an error of the server.
     #[error("the routing store {at} failed: {why}")]
     Away {
@@ -67,6 +70,13 @@ pub enum StoreError {
         /// What was found.
         why: String,
     },
+}
+
+/// Whether keys may begin with this: it stands inside the braces that keep a fleet's keys in one hash slot.
+#[must_use]
+pub fn is_key_prefix(text: &str) -> bool {
+    let allowed = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    allowed && (1..=32).contains(&text.len())
 }
 
 /// What one look at a store shows.
@@ -168,8 +178,11 @@ impl Store {
     /// A store by URL. Fails only on the URL: a store that is away fails when it is used.
     ///
     /// # Errors
-    /// [`StoreError::Url`].
+    /// [`StoreError::Url`], [`StoreError::KeyPrefix`].
     pub fn open(url: &str, key_prefix: &str) -> Result<Self, StoreError> {
+        if !is_key_prefix(key_prefix) {
+            return Err(StoreError::KeyPrefix);
+        }
         if url == "memory:" {
             return Ok(Self::Memory(memory::Memory::default()));
         }

@@ -166,6 +166,9 @@ pub(crate) struct Register {
     /// Free label; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
     pub(crate) labels: Vec<(String, String)>,
+    /// Let its region join the table, as the last one in the order
+    #[arg(long)]
+    pub(crate) new_region: bool,
     /// Create the table first if the store has none (with --regions, or the stamp's own region)
     #[arg(long)]
     pub(crate) init: bool,

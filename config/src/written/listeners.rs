@@ -57,7 +57,7 @@ const NO_TENANT: &str = "an edge listener without `trust_header` cannot tell ten
 
 fn peer(s: &mut Section<'_>, address: Option<&Spanned<SocketAddr>>) {
     s.refuse("trust_header", "it belongs to edge listeners; on a peer listener other stamps name the tenant");
-    s.refuse("health_path", "it belongs to edge listeners; a peer listener answers no probes");
+    s.refuse("health_path", "it belongs to edge listeners; a peer listener answers /health");
     if let Some(address) = address.filter(|address| !address.get_ref().ip().is_loopback()) {
         s.fault(
             &address.span(),

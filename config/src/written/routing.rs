@@ -72,8 +72,7 @@ fn plain<T>(entries: Vec<Spanned<T>>) -> Vec<T> {
 }
 
 fn key_prefix(written: &str) -> Result<String, &'static str> {
-    let allowed = written.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    match allowed && (1..=32).contains(&written.len()) {
+    match synaxis_routing::store::is_key_prefix(written) {
         true => Ok(written.to_owned()),
         false => Err("a key prefix is 1 to 32 of a-z 0-9 -"),
     }

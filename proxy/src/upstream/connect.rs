@@ -34,7 +34,8 @@ pub enum ConnectError {
     },
 }
 
-/// Connects to a target. Every address of a name is tried in turn; a peer's address is checked again here, because a
+/// Connects to a target. Every address of a name is tried in turn, each for its
+/// share of the limit; a peer's address is checked again here, because a
 /// name in the table may resolve to anything.
 ///
 /// # Errors
@@ -44,11 +45,11 @@ pub async fn connect(
     policy: &EndpointPolicy,
     limit: Duration,
 ) -> Result<TcpStream, ConnectError> {
-    let timed = tokio::time::timeout(limit, dial(target, policy)).await;
+    let timed = tokio::time::timeout(limit, dial(target, policy, limit)).await;
     timed.unwrap_or_else(|_| Err(ConnectError::Timeout { host: target.host.clone(), port: target.port, limit }))
 }
 
-async fn dial(target: &Arc<Target>, policy: &EndpointPolicy) -> Result<TcpStream, ConnectError> {
+async fn dial(target: &Arc<Target>, policy: &EndpointPolicy, limit: Duration) -> Result<TcpStream, ConnectError> {
     if target.tls {
         return Err(ConnectError::NoTls(target.host.clone(), target.port));
     }
@@ -56,12 +57,16 @@ async fn dial(target: &Arc<Target>, policy: &EndpointPolicy) -> Result<TcpStream
         return open(target, policy, address).await;
     }
     let unresolved = || ConnectError::Resolve(target.host.clone());
-    let addresses = lookup_host((target.host.as_str(), target.port)).await.map_err(|_| unresolved())?;
+    let addresses: Vec<SocketAddr> =
+        lookup_host((target.host.as_str(), target.port)).await.map_err(|_| unresolved())?.collect();
+    // an address that swallows packets must leave time for the others
+    let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = unresolved();
     for address in addresses {
-        match open(target, policy, address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+        match tokio::time::timeout(share, open(target, policy, address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = ConnectError::Io(address, io::ErrorKind::TimedOut.into()),
         }
     }
     Err(last)

@@ -11,6 +11,7 @@ use crate::{
     id::{Region, StampId},
     lifecycle::{self, CONNECTIONS, DRAINED, Operation, STUCK, permit},
     ramp,
+    sanity::REGIONS_MAX,
     table::{Millis, Stamp, State},
 };
 
@@ -67,6 +68,26 @@ impl Fleet {
     /// a label or the weight is out of range, or the table is full. Whether proxies may dial the endpoint is for their
     /// own allow-lists to say.
     pub fn register(&self, new: Register, now: Millis) -> Result<Changed, Refused> {
+        let region = self.region(new.id.region());
+        self.add(new, region, now)
+    }
+
+    /// The same; if its region is not the table's yet, it becomes the last one in the order.
+    ///
+    /// # Errors
+    /// [`Fleet::register`]'s, and [`Refused::Full`] when the table has as many regions as it may have.
+    pub fn register_in_new_region(&self, new: Register, now: Millis) -> Result<Changed, Refused> {
+        if self.region(new.id.region()).is_ok() {
+            return self.register(new, now);
+        }
+        if self.table.regions.len() >= REGIONS_MAX {
+            return Err(Refused::Full(format!("{REGIONS_MAX} regions")));
+        }
+        let region = Region::parse(new.id.region()).map_err(|error| Refused::Invalid(error.to_string()))?;
+        self.add(new, Ok(region), now)
+    }
+
+    fn add(&self, new: Register, region: Result<Region, Refused>, now: Millis) -> Result<Changed, Refused> {
         if let Some(known) = self.table.stamp(new.id.as_str()) {
             return Err(match known.state {
                 State::Deleted => Refused::Retired(new.id),
@@ -76,7 +97,7 @@ impl Fleet {
         if self.table.retired.contains(&new.id) {
             return Err(Refused::Retired(new.id));
         }
-        let region = self.region(new.id.region())?;
+        let region = region?;
         check_weight(new.weight)?;
         check_labels(&new.labels)?;
         let endpoint = Endpoint::parse(&new.endpoint)
@@ -84,6 +105,9 @@ impl Fleet {
             .to_string();
         let mut after = self.clone();
         let summary = format!("register {} at {endpoint}", new.id);
+        if !after.table.regions.contains(&region) {
+            after.table.regions.push(region.clone());
+        }
         after.table.stamps.push(Stamp {
             placement_key: new.id.clone(),
             id: new.id,

@@ -427,3 +427,30 @@ fn dropping_a_ramp_that_has_ended_moves_nobody() {
         assert_eq!(before.owner(&tenant, entry, then), after.owner(&tenant, entry, then));
     }
 }
+
+#[test]
+fn a_stamp_may_bring_its_region_with_it() {
+    let calm = fleet(&["weu-001", "weu-002"]);
+    assert!(matches!(calm.register(new("sea-001"), NOW), Err(Refused::UnknownRegion { .. })));
+    let changed = calm.register_in_new_region(new("sea-001"), NOW).unwrap();
+    publishable(&changed);
+    assert_eq!(changed.fleet.table.regions, regions(&["weu", "sea"]));
+    let again = changed.fleet.register_in_new_region(new("sea-002"), NOW).unwrap();
+    assert_eq!(again.fleet.table.regions.len(), 2);
+    let mut full = calm;
+    full.table.regions = (0..crate::sanity::REGIONS_MAX).map(|n| Region::parse(&format!("r{n}")).unwrap()).collect();
+    assert!(matches!(full.register_in_new_region(new("sea-001"), NOW), Err(Refused::Full(_))));
+}
+
+#[test]
+fn a_drain_never_takes_a_slot_first() {
+    let coming = coming_in();
+    // half-way in, at a share that is no whole number of per mille
+    let now = NOW + 150_007;
+    let held = ramp::share(coming.find(&id("weu-003")).unwrap(), now);
+    let drained = coming.drain(&id("weu-003"), below(), &Guards::default(), now).unwrap().fleet;
+    let after = ramp::share(drained.find(&id("weu-003")).unwrap(), now);
+    for mix in (0..10_000_u64).map(|n| n * (u64::MAX / 10_000)) {
+        assert!(held.holds(mix) || !after.holds(mix), "it took what it did not hold");
+    }
+}

@@ -39,14 +39,17 @@ pub(super) async fn register(session: &Session, said: args::Register) -> Result<
         labels: said.labels.into_iter().collect(),
         id,
     };
+    let add = |fleet: &Fleet, now| {
+        if said.new_region { fleet.register_in_new_region(new.clone(), now) } else { fleet.register(new.clone(), now) }
+    };
     let seen = session.look().await?;
     if !said.init {
-        session.change_from(seen, |fleet, now| fleet.register(new.clone(), now)).await?;
+        session.change_from(seen, add).await?;
         return Ok(());
     }
     if seen.head.is_some() {
         output::note("the store holds a table already: --init has nothing to create");
-        session.change_from(seen, |fleet, now| fleet.register(new.clone(), now)).await?;
+        session.change_from(seen, add).await?;
         return Ok(());
     }
     let mut regions = said.fresh.regions.clone();
