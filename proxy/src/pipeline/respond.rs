@@ -50,13 +50,13 @@ fn forwarded(response: Response<UpstreamBody>, record: Record, head_only: bool) 
     match (describes, exact) {
         (true, _) if told => framing::one_length(&mut parts.headers),
         (true, _) => {}
-        (false, Some(bytes)) => {
+        (false, Some(bytes)) if !(told && framing::says_length(&parts.headers, bytes)) => {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
         }
         (false, None) if told => {
             parts.headers.remove(CONTENT_LENGTH);
         }
-        (false, None) => {}
+        (false, _) => {}
     }
     parts.version = http::Version::HTTP_11;
     Response::from_parts(parts, Body::new(Content::Upstream(body), record))

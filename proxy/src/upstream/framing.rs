@@ -5,7 +5,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{self, CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{self, CONTENT_LENGTH, Entry, TRANSFER_ENCODING},
 };
 
 #[cfg(test)]
@@ -104,12 +104,16 @@ pub fn egress(headers: &mut HeaderMap, length: Length, protected: &HeaderName) -
 pub fn answer(headers: &mut HeaderMap) -> bool {
     let mut marks = Marks::of(headers);
     if marks.connection {
-        let nominates = headers.get_all(header::CONNECTION).iter().any(nominates);
-        if nominates {
-            strip_freely(headers);
-            marks = Marks::of(headers);
+        match headers.entry(header::CONNECTION) {
+            Entry::Occupied(fields) if !fields.iter().any(nominates) => {
+                fields.remove();
+            }
+            _ => {
+                strip_freely(headers);
+                headers.remove(header::CONNECTION);
+                marks = Marks::of(headers);
+            }
         }
-        headers.remove(header::CONNECTION);
     }
     if marks.hop_by_hop {
         strip_hop_by_hop(headers);
@@ -124,6 +128,19 @@ pub fn answer(headers: &mut HeaderMap) -> bool {
         reason.map(|reason| headers.insert("x-synaxis-reason", reason));
     }
     marks.length
+}
+
+/// Whether there is one `Content-Length`, which says exactly this as we would write it.
+#[must_use]
+pub fn says_length(headers: &HeaderMap, bytes: u64) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(text) = lengths.next().map(HeaderValue::as_bytes) else { return false };
+    let canonical = text.first() != Some(&b'0') || text.len() == 1;
+    let value = text.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    });
+    canonical && !text.is_empty() && value == Some(bytes) && lengths.next().is_none()
 }
 
 /// Leaves one `Content-Length` that describes a body which is not there, or none: several must be equal, and a number.

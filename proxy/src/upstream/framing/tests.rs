@@ -203,3 +203,50 @@ fn names_of_tenants_and_of_the_internal_fields_may_not_be_nominated_in_any_case(
         assert!(error.to_string().contains(&option.to_ascii_lowercase()), "{error}");
     }
 }
+
+#[test]
+fn a_length_is_left_alone_only_if_we_would_write_it_so() {
+    let says = |fields: &[&'static str], bytes| {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append("content-length", HeaderValue::from_static(field));
+        }
+        says_length(&headers, bytes)
+    };
+    assert!(says(&["0"], 0) && says(&["5"], 5) && says(&["18446744073709551615"], u64::MAX));
+    for (fields, bytes) in [
+        (&[][..], 0),
+        (&[""], 0),
+        (&["5", "5"], 5),
+        (&["5, 5"], 5),
+        (&["05"], 5),
+        (&["00"], 0),
+        (&["+5"], 5),
+        (&["5 "], 5),
+        (&["6"], 5),
+        (&["18446744073709551616"], 0),
+    ] {
+        assert!(!says(fields, bytes), "{fields:?}");
+    }
+}
+
+#[test]
+fn what_describes_a_missing_body_is_one_number_or_nothing() {
+    for (fields, kept) in [
+        (&["5"][..], Some("5")),
+        (&["5", "5"], Some("5")),
+        (&["5", "6"], None),
+        (&["5, 5"], None),
+        (&["abc"], None),
+        (&[""], None),
+        (&[], None),
+    ] {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append("content-length", HeaderValue::from_static(field));
+        }
+        one_length(&mut headers);
+        assert_eq!(headers.get("content-length").map(|value| value.to_str().unwrap()), kept, "{fields:?}");
+        assert!(headers.get_all("content-length").iter().count() <= 1);
+    }
+}
