@@ -1,20 +1,27 @@
 //! What is known of a request that failed: sockets of the test's own, broken where it hurts.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     pin::Pin,
+    rc::Rc,
     thread,
 };
 
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use http_body::Body as _;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
 use synaxis_config::settings::HttpEndpoint;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::upstream::{
-    target::Targets,
-    timer::{CoarseClock, Timer},
+use crate::{
+    body::{Ends, Watcher},
+    upstream::{
+        target::Targets,
+        timer::{CoarseClock, Timer},
+    },
 };
 
 struct Bench {
@@ -77,16 +84,19 @@ impl Bench {
         })
     }
 
-    async fn send(&self, head: &mut Head) -> Result<Response<UpstreamBody>, Failed> {
-        let means = Means {
+    fn means(&self) -> Means<'_> {
+        Means {
             pools: &self.pools,
             metrics: &self.metrics,
             policy: &self.policy,
             connect: Duration::from_secs(1),
             idle_max: 256,
-        };
+        }
+    }
+
+    async fn send(&self, head: &mut Head) -> Result<Response<UpstreamBody>, Failed> {
         let deadline = self.timer.deadline(Instant::now() + Duration::from_secs(10));
-        send(&means, &self.target, head, &Upload::default(), &deadline).await
+        send(&self.means(), &self.target, head, &Upload::default(), &deadline).await
     }
 }
 
@@ -218,4 +228,65 @@ fn nobody_listening_means_nothing_was_sent_and_the_head_is_whole() {
         assert!(failed.cause.to_string().contains(&gone.to_string()), "{failed:?}");
         assert_eq!((head.headers.len(), head.uri.path()), (2, "/pay"));
     });
+}
+
+#[test]
+fn an_early_answer_that_is_not_used_leaves_the_rest_of_the_upload_to_others() {
+    on_a_worker(async {
+        let bench = Rc::new(Bench::new());
+        // an app that answers as soon as it has a head, and then tells what else came
+        let listener = bench.listener.try_clone().unwrap();
+        let app = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let head = (&mut reader).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).count();
+            reader.get_mut().write_all(b"HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+            let mut rest = Vec::new();
+            let _ = reader.read_to_end(&mut rest);
+            (head, rest)
+        });
+        // a client whose body comes later
+        let (mut client, server) = tokio::io::duplex(1_024);
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n").await.unwrap();
+        let refused = Rc::new(tokio::sync::Notify::new());
+        let told = Rc::clone(&refused);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (bench, told) = (Rc::clone(&bench), Rc::clone(&told));
+            async move {
+                let upload = Upload::new(request.into_body(), || Watcher::new(Rc::new(Nobody)));
+                let deadline = bench.timer.deadline(Instant::now() + Duration::from_secs(10));
+                let answer = send(&bench.means(), &bench.target, &mut head(), &upload, &deadline).await.unwrap();
+                assert_eq!(answer.status(), 421);
+                drop(answer);
+                told.notify_one();
+                // whoever has the upload now gets all of it
+                let mut body = std::pin::pin!(upload.body());
+                let frame = poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
+                assert_eq!(frame.into_data().unwrap(), "later");
+                Ok::<_, std::convert::Infallible>(Response::new(String::new()))
+            }
+        });
+        let server = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let client = async {
+            refused.notified().await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            client.write_all(b"later").await.unwrap();
+            let mut answer = [0; 15];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        };
+        tokio::select! {
+            _ = server => panic!("the connection ended"),
+            () = client => {}
+            () = tokio::time::sleep(Duration::from_secs(10)) => panic!("the upload went elsewhere"),
+        }
+        assert_eq!(app.join().unwrap(), (4, Vec::new()), "the app that said no got some of it");
+    });
+}
+
+/// Watches nothing.
+struct Nobody;
+
+impl Ends for Nobody {
+    fn end(&self) {}
 }
