@@ -23,6 +23,7 @@ use crate::{
     telemetry::record::{Line, Record},
     upstream::head::Head,
 };
+use candidates::Errand;
 use local_reply::LocalReply;
 
 /// A worker with what this layer adds to it.
@@ -86,13 +87,43 @@ async fn answer(
     started: Instant,
     record: &mut Record,
 ) -> Result<Answer, LocalReply> {
+    let (errand, mut head, upload) = match decide(worker, snapshot, downstream, request, started, record)? {
+        Decision::Own(answer) => return Ok(answer),
+        Decision::Send(errand, head, upload) => (errand, head, upload),
+    };
+    let answer = match downstream.listener.kind {
+        ListenerKind::Edge => errand.as_entry(&mut head, &upload, record).await?,
+        ListenerKind::Peer => errand.as_receiver(&mut head, &upload, record).await?,
+    };
+    Ok(Answer::Upstream(answer))
+}
+
+/// What is to be done with a request.
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is made")]
+enum Decision<'a> {
+    /// The proxy answers it.
+    Own(Answer),
+    /// Somebody serves it.
+    Send(Errand<'a>, Head, Upload),
+}
+
+/// The stages that wait for nobody. Apart from what waits, because what they use on their way need not be kept with every
+/// request in flight.
+fn decide<'a>(
+    worker: &'a Worker,
+    snapshot: &'a Arc<Snapshot>,
+    downstream: &'a Downstream,
+    request: Request<Upload>,
+    started: Instant,
+    record: &mut Record,
+) -> Result<Decision<'a>, LocalReply> {
     let settings = &snapshot.settings;
     let now = worker.plane.clock.at(started);
     let (mut parts, upload) = request.into_parts();
 
     let survey = normalize::check(&mut parts, &settings.limits, &settings.tenant.header)?;
     if let Some(own) = health::own_answer(snapshot, downstream, &parts, &survey, now) {
-        return Ok(own);
+        return Ok(Decision::Own(own));
     }
     let hop = peer::arrival(&downstream.listener, snapshot, &survey, &mut parts.headers)?;
     let tenant = tenant::identify(&survey.tenant, hop.as_ref())?;
@@ -102,13 +133,10 @@ async fn answer(
     let deadline = worker.timer.deadline(peer::deadline(started, route.timeout, hop.as_ref()));
     let client = peer::client(downstream, hop.as_ref());
     normalize::dress(&mut parts, &survey, &upload, (&settings.tenant.header, &tenant), client)?;
-    let mut head = Head { method: parts.method, uri: parts.uri, headers: parts.headers, announced: false };
-    let errand = candidates::Errand { worker, snapshot, downstream, tenant, route, hop, now, deadline };
-    let answer = match downstream.listener.kind {
-        ListenerKind::Edge => errand.as_entry(&mut head, &upload, record).await?,
-        ListenerKind::Peer => errand.as_receiver(&mut head, &upload, record).await?,
-    };
-    Ok(Answer::Upstream(answer))
+    let head = Head { method: parts.method, uri: parts.uri, headers: parts.headers, announced: false };
+    let hop = hop.map(Box::new);
+    let errand = Errand { worker, snapshot, downstream, tenant, route, hop, now, deadline };
+    Ok(Decision::Send(errand, head, upload))
 }
 
 fn open_record(worker: &Worker, downstream: &Downstream, request: &Request<Upload>, started: Instant) -> Record {

@@ -44,7 +44,7 @@ pub struct Errand<'a> {
     /// Where it goes.
     pub route: &'a Route,
     /// Set when another stamp sent it.
-    pub hop: Option<Hop>,
+    pub hop: Option<Box<Hop>>,
     /// The store's clock at its start.
     pub now: Millis,
     /// When its answer's head must be there.
@@ -71,14 +71,27 @@ impl Errand<'_> {
     ) -> Result<Response<UpstreamBody>, LocalReply> {
         let fleet = self.snapshot.fleet.as_deref().ok_or(LocalReply::NoStamp)?;
         let placement = &fleet.placement;
-        let mut last = match placement.owner(&self.tenant, fleet.entry, self.now) {
+        let owner = match placement.owner(&self.tenant, fleet.entry, self.now) {
             Some(owner) => match self.try_stamp(fleet, owner, head, upload, record).await? {
                 Outcome::Answered(answer) => return Ok(answer),
                 Outcome::Untouched(reply) => Some((owner, reply)),
             },
             None => None,
         };
-        let hand = placement.hand(&self.tenant, fleet.entry, self.now)?;
+        // on the heap, like everything that few requests need: what a request holds on its way is moved and kept for all
+        Box::pin(self.fail_over(fleet, owner, head, upload, record)).await
+    }
+
+    /// The candidates after the owner, which somebody else may have refused or been unable to take.
+    async fn fail_over(
+        &self,
+        fleet: &Fleet,
+        mut last: Option<(StampIndex, LocalReply)>,
+        head: &mut Head,
+        upload: &Upload,
+        record: &mut Record,
+    ) -> Result<Response<UpstreamBody>, LocalReply> {
+        let hand = fleet.placement.hand(&self.tenant, fleet.entry, self.now)?;
         let routing = self.snapshot.settings.routing.as_ref();
         let fails_fast = routing.is_some_and(|routing| routing.failover == Failover::FailFast);
         let tried = last.as_ref().map(|(owner, _)| *owner);
@@ -143,7 +156,7 @@ impl Errand<'_> {
         if fleet.me == Some(stamp) {
             self.try_app(head, upload, record).await
         } else {
-            self.try_peer(fleet, stamp, head, upload, record).await
+            Box::pin(self.try_peer(fleet, stamp, head, upload, record)).await
         }
     }
 

@@ -107,6 +107,16 @@ pub async fn send(
             outcome => return outcome,
         }
     }
+    Box::pin(send_on_new(means, target, head, upload, deadline)).await
+}
+
+async fn send_on_new(
+    means: &Means<'_>,
+    target: &Arc<Target>,
+    head: &mut Head,
+    upload: &Upload,
+    deadline: &Deadline,
+) -> Result<Response<UpstreamBody>, Failed> {
     let now = Instant::now();
     let limit = means.connect.min(deadline.at().saturating_duration_since(now));
     let stream =
