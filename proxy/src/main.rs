@@ -1,6 +1,6 @@
 //! `synaxis-proxy`: arguments, exit codes, signals. Everything else is the library's.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use synaxis_proxy::{demo, server};
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         eprintln!("--log-level {} is not understood", arguments.log_level);
         return ExitCode::from(2);
     };
-    let events = fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    let events = fmt().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).with_env_filter(filter);
     match arguments.log_format {
         LogFormat::Text => events.init(),
         LogFormat::Json => events.json().init(),
