@@ -275,11 +275,13 @@ fn an_early_answer_that_is_not_used_leaves_the_rest_of_the_upload_to_others() {
             client.read_exact(&mut answer).await.unwrap();
             assert_eq!(&answer, b"HTTP/1.1 200 OK");
         };
-        tokio::select! {
-            _ = server => panic!("the connection ended"),
-            () = client => {}
-            () = tokio::time::sleep(Duration::from_secs(10)) => panic!("the upload went elsewhere"),
-        }
+        let both = async {
+            tokio::select! {
+                _ = server => panic!("the connection ended"),
+                () = client => {}
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), both).await.expect("the upload went elsewhere");
         assert_eq!(app.join().unwrap(), (4, Vec::new()), "the app that said no got some of it");
     });
 }
