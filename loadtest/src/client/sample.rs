@@ -1,0 +1,167 @@
+//! What became of each request.
+
+use std::collections::HashMap;
+
+/// Index of `ok` in [`Names`].
+pub const OK: u16 = 0;
+
+/// What became of one request. Times are microseconds since the begin of the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its number and unique id.
+    pub id: u64,
+    /// When it was to begin.
+    pub intended: u64,
+    /// When the generator got to it; the difference is its lag.
+    pub launched: u64,
+    /// When it had its connection, or gave up waiting for one.
+    pub begun: u64,
+    /// When the last byte of its answer was there, or it failed.
+    pub ended: u64,
+    /// Index of its tenant.
+    pub tenant: u32,
+    /// Whether it writes.
+    pub writes: bool,
+    /// Index of its entry.
+    pub entry: u16,
+    /// How it ended: index into [`Samples::outcomes`].
+    pub outcome: u16,
+    /// Who answered: index into [`Samples::stamps`]; 0 for nobody.
+    pub stamp: u16,
+}
+
+/// How a request ended, before it is given its index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As the workload wanted.
+    Answered,
+    /// With another status; a reason token if the answer had one.
+    Refused {
+        /// The status.
+        status: u16,
+        /// The token.
+        reason: Option<String>,
+    },
+    /// The answer was not this request's.
+    CrossTalk,
+    /// Without a whole answer, in one word: `connect_refused`, `reset`, `closed`, `cut`, `timeout`, …
+    Broken(&'static str),
+}
+
+/// Strings and their indices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    list: Vec<String>,
+    index: HashMap<String, u16>,
+}
+
+impl Names {
+    /// The index of a name, given when it is first seen. Names past the 65,000th share one.
+    pub fn index(&mut self, name: &str) -> u16 {
+        // few names, asked for with every answer: the first ones are found without a hash
+        if let Some(at) = self.list.iter().take(8).position(|known| known == name) {
+            return u16::try_from(at).unwrap_or_default();
+        }
+        if let Some(index) = self.index.get(name) {
+            return *index;
+        }
+        let name = if self.list.len() >= 65_000 { "others" } else { name };
+        if let Some(index) = self.index.get(name) {
+            return *index;
+        }
+        let index = u16::try_from(self.list.len()).unwrap_or(u16::MAX);
+        self.list.push(name.to_owned());
+        self.index.insert(name.to_owned(), index);
+        index
+    }
+
+    /// The name with an index.
+    #[must_use]
+    pub fn name(&self, index: u16) -> &str {
+        self.list.get(usize::from(index)).map_or("", String::as_str)
+    }
+
+    /// All names in the order of their indices.
+    #[must_use]
+    pub fn all(&self) -> &[String] {
+        &self.list
+    }
+}
+
+/// What became of all requests.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// One a request.
+    pub samples: Vec<Sample>,
+    /// Names of outcomes; the first is `ok`.
+    pub outcomes: Names,
+    /// Ids of the stamps that answered; the first is empty and stands for nobody.
+    pub stamps: Names,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        let (mut outcomes, mut stamps) = (Names::default(), Names::default());
+        outcomes.index("ok");
+        stamps.index("");
+        Self { samples: Vec::new(), outcomes, stamps }
+    }
+}
+
+impl Samples {
+    /// The index of an end.
+    pub fn outcome(&mut self, end: &End) -> u16 {
+        match end {
+            End::Answered => OK,
+            End::Refused { status, reason: Some(reason) } => self.outcomes.index(&format!("{status} {reason}")),
+            End::Refused { status, reason: None } => self.outcomes.index(&status.to_string()),
+            End::CrossTalk => self.outcomes.index("cross_talk"),
+            End::Broken(how) => self.outcomes.index(how),
+        }
+    }
+
+    /// Takes another thread's in, under this one's indices.
+    pub fn merge(&mut self, other: Self) {
+        let outcomes: Vec<u16> = other.outcomes.all().iter().map(|name| self.outcomes.index(name)).collect();
+        let stamps: Vec<u16> = other.stamps.all().iter().map(|name| self.stamps.index(name)).collect();
+        let new = |map: &[u16], old: u16| map.get(usize::from(old)).copied().unwrap_or_default();
+        self.samples.extend(other.samples.into_iter().map(|sample| Sample {
+            outcome: new(&outcomes, sample.outcome),
+            stamp: new(&stamps, sample.stamp),
+            ..sample
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merging_keeps_names_with_their_samples() {
+        let sample = |id, outcome, stamp| Sample {
+            id,
+            intended: 0,
+            launched: 0,
+            begun: 0,
+            ended: 0,
+            tenant: 0,
+            writes: false,
+            entry: 0,
+            outcome,
+            stamp,
+        };
+        let (mut one, mut two) = (Samples::default(), Samples::default());
+        let refused = End::Refused { status: 503, reason: Some("no_stamp".into()) };
+        let (reset, refused_one) = (one.outcome(&End::Broken("reset")), one.outcome(&refused));
+        let refused_two = two.outcome(&refused);
+        assert_ne!(refused_one, refused_two);
+        let (a, b) = (one.stamps.index("a"), two.stamps.index("b"));
+        one.samples = vec![sample(0, reset, a), sample(1, refused_one, a)];
+        two.samples = vec![sample(2, refused_two, b), sample(3, OK, 0)];
+        one.merge(two);
+        let seen: Vec<(&str, &str)> =
+            one.samples.iter().map(|s| (one.outcomes.name(s.outcome), one.stamps.name(s.stamp))).collect();
+        assert_eq!(seen, [("reset", "a"), ("503 no_stamp", "a"), ("503 no_stamp", "b"), ("ok", "")]);
+    }
+}

@@ -1,0 +1,241 @@
+//! What is done to a world while it is under load.
+//!
+//! Invariant: only what a fault declares explains an error, and only from the instant it is done until its time is over.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::{
+    chaos::{Direction, Toxics},
+    origin::Script,
+    quantity,
+    world::{Blueprint, Wire},
+};
+
+mod perform;
+mod slow;
+mod table;
+mod timeline;
+
+pub use slow::Slowness;
+pub use table::Lie;
+pub use timeline::{Timeline, Window};
+
+/// One line of a timeline.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When, after the begin of the load.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub at: Duration,
+    /// How long it explains what it declares, from the instant it began; default: to the end of the run.
+    #[serde(rename = "for", default, deserialize_with = "quantity::optional")]
+    pub lasts: Option<Duration>,
+    /// What is done.
+    #[serde(rename = "do")]
+    pub action: Action,
+    /// Outcomes that it explains; `*` at the end stands for anything.
+    #[serde(default)]
+    pub errors: Vec<String>,
+    /// Whether other candidates than a tenant's owner may serve it meanwhile.
+    #[serde(default)]
+    pub failover: bool,
+}
+
+/// What can be done. Stamps are named by their position, from 0.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// The operator drains a stamp.
+    Drain(Ramped),
+    /// The operator takes the drain back.
+    CancelDrain(Ramped),
+    /// All processes of a stamp are killed.
+    KillStamp(One),
+    /// They are started again.
+    StartStamp(One),
+    /// All processes of a stamp stand still.
+    HangStamp(One),
+    /// They go on.
+    ResumeStamp(One),
+    /// The proxies of a stamp are killed, its app is not.
+    KillProxies(One),
+    /// They are started again.
+    StartProxies(One),
+    /// The app of a stamp is killed.
+    KillApp(One),
+    /// It is started again.
+    StartApp(One),
+    /// The app stands still.
+    HangApp(One),
+    /// It goes on.
+    ResumeApp(One),
+    /// The app behaves differently.
+    App(Scripted),
+    /// The proxies of a stamp, or of all stamps one after the other, are asked to end and started again, one by one.
+    RollingRestart(Restarted),
+    /// Redis is killed.
+    RedisKill,
+    /// It is started again, empty.
+    RedisStart,
+    /// Redis stands still.
+    RedisHang,
+    /// It goes on.
+    RedisResume,
+    /// Redis forgets everything.
+    RedisFlush,
+    /// Somebody writes a table past every check.
+    Table(Written),
+    /// The operator puts the table back, in a new term.
+    Recover,
+    /// A chaos proxy misbehaves.
+    Chaos(Toxic),
+    /// Every connection through a chaos proxy is reset.
+    Cut(Place),
+    /// Chaos proxies behave.
+    Calm,
+    /// Clients that are slow on purpose come, and stay as long as the fault lasts.
+    SlowClients(Slowness),
+}
+
+/// One stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct One {
+    /// Its position.
+    pub stamp: usize,
+}
+
+/// The proxies of one stamp, or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Restarted {
+    /// Its position; default: all.
+    pub stamp: Option<usize>,
+}
+
+/// A stamp, and how gradually.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ramped {
+    /// Its position.
+    pub stamp: usize,
+    /// Length of the ramp, in whole seconds.
+    #[serde(default, deserialize_with = "quantity::duration")]
+    pub ramp: Duration,
+}
+
+/// A stamp's app, and how it behaves.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scripted {
+    /// Its position.
+    pub stamp: usize,
+    /// How.
+    #[serde(default)]
+    pub script: Script,
+}
+
+/// A table that nobody should believe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    /// What is wrong with it.
+    pub lie: Lie,
+}
+
+/// A chaos proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Which kind.
+    pub wire: Wire,
+    /// Of which stamp; default: of all.
+    pub stamp: Option<usize>,
+}
+
+/// A chaos proxy and what it does.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Toxic {
+    /// Which kind.
+    pub wire: Wire,
+    /// Of which stamp; default: of all.
+    pub stamp: Option<usize>,
+    /// To what passes which way.
+    #[serde(default)]
+    pub direction: Direction,
+    /// What.
+    pub toxics: Toxics,
+}
+
+impl Action {
+    fn stamp(&self) -> Option<usize> {
+        match self {
+            Self::Drain(ramped) | Self::CancelDrain(ramped) => Some(ramped.stamp),
+            Self::KillStamp(one)
+            | Self::StartStamp(one)
+            | Self::HangStamp(one)
+            | Self::ResumeStamp(one)
+            | Self::KillProxies(one)
+            | Self::StartProxies(one)
+            | Self::KillApp(one)
+            | Self::StartApp(one)
+            | Self::HangApp(one)
+            | Self::ResumeApp(one) => Some(one.stamp),
+            Self::App(scripted) => Some(scripted.stamp),
+            Self::RollingRestart(some) => some.stamp,
+            Self::Chaos(toxic) => toxic.stamp,
+            Self::Cut(place) => place.stamp,
+            Self::RedisKill
+            | Self::RedisStart
+            | Self::RedisHang
+            | Self::RedisResume
+            | Self::RedisFlush
+            | Self::Table(_)
+            | Self::Recover
+            | Self::Calm
+            | Self::SlowClients(_) => None,
+        }
+    }
+
+    fn wire(&self) -> Option<Wire> {
+        match self {
+            Self::Chaos(toxic) => Some(toxic.wire),
+            Self::Cut(place) => Some(place.wire),
+            _ => None,
+        }
+    }
+}
+
+impl Fault {
+    /// What is wrong with it in this world, if anything is.
+    pub(crate) fn check(&self, world: &Blueprint, length: Duration) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.at >= length {
+            faults.push(format!("a fault at {:?} comes after the load has ended", self.at));
+        }
+        if let Some(stamp) = self.action.stamp().filter(|stamp| *stamp >= world.stamps) {
+            faults.push(format!("a fault names the stamp {stamp}; positions are 0 to {}", world.stamps - 1));
+        }
+        if let Some(wire) = self.action.wire().filter(|wire| !world.chaos.contains(wire)) {
+            faults.push(format!("a fault needs world.chaos to name {wire:?}").to_lowercase());
+        }
+        match &self.action {
+            Action::App(scripted) => faults.extend(scripted.script.check()),
+            Action::SlowClients(slow) => faults.extend(slow.check()),
+            _ => {}
+        }
+        faults
+    }
+
+    /// Multiplies its times.
+    pub(crate) fn scale(&mut self, factor: f64) {
+        self.at = self.at.mul_f64(factor);
+        self.lasts = self.lasts.map(|lasts| lasts.mul_f64(factor));
+        if let Action::Drain(ramped) | Action::CancelDrain(ramped) = &mut self.action {
+            ramped.ramp = ramped.ramp.mul_f64(factor);
+        }
+    }
+}

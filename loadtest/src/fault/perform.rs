@@ -1,0 +1,177 @@
+//! Each fault, done.
+
+use std::{sync::Arc, time::Duration};
+
+use rustix::process::Signal;
+use synaxis_routing::change::{Drain, Guards, Overrides};
+
+use super::{Action, Fault, Place, slow, table};
+use crate::{
+    chaos::{Chaos, Direction, Toxics},
+    world::{PATIENCE, Stamp, Wire, World},
+};
+
+/// Longest time that a proxy may take to end when it is asked to.
+const STOP: Duration = Duration::from_secs(60);
+
+/// A fault in words.
+pub(super) fn words(action: &Action, world: &World) -> String {
+    let name = |position: usize| world.stamps.get(position).map_or("?", |stamp| stamp.id.as_str());
+    let of = |stamp: Option<usize>| stamp.map_or("every stamp", name);
+    match action {
+        Action::Drain(ramped) => format!("drain {} over {:?}", name(ramped.stamp), ramped.ramp),
+        Action::CancelDrain(ramped) => format!("take back the drain of {}", name(ramped.stamp)),
+        Action::KillStamp(one) => format!("kill {}", name(one.stamp)),
+        Action::StartStamp(one) => format!("start {}", name(one.stamp)),
+        Action::HangStamp(one) => format!("hang {}", name(one.stamp)),
+        Action::ResumeStamp(one) => format!("resume {}", name(one.stamp)),
+        Action::KillProxies(one) => format!("kill the proxies of {}", name(one.stamp)),
+        Action::StartProxies(one) => format!("start the proxies of {}", name(one.stamp)),
+        Action::KillApp(one) => format!("kill the app of {}", name(one.stamp)),
+        Action::StartApp(one) => format!("start the app of {}", name(one.stamp)),
+        Action::HangApp(one) => format!("hang the app of {}", name(one.stamp)),
+        Action::ResumeApp(one) => format!("resume the app of {}", name(one.stamp)),
+        Action::App(scripted) => format!("the app of {} changes", name(scripted.stamp)),
+        Action::RollingRestart(some) => format!("rolling restart of {}", of(some.stamp)),
+        Action::RedisKill => "kill Redis".into(),
+        Action::RedisStart => "start Redis, empty".into(),
+        Action::RedisHang => "hang Redis".into(),
+        Action::RedisResume => "resume Redis".into(),
+        Action::RedisFlush => "flush Redis".into(),
+        Action::Table(written) => format!("hostile table: {}", written.lie.words()),
+        Action::Recover => "recover the table".into(),
+        Action::Chaos(toxic) => format!("chaos before {:?} of {}", toxic.wire, of(toxic.stamp)).to_lowercase(),
+        Action::Cut(place) => format!("cut {:?} of {}", place.wire, of(place.stamp)).to_lowercase(),
+        Action::Calm => "chaos ends".into(),
+        Action::SlowClients(slow) => slow.words(),
+    }
+}
+
+/// Does it, and returns once it has happened.
+pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result<()> {
+    let stamp = |position: usize| &world.stamps[position];
+    match &fault.action {
+        Action::Drain(ramped) => {
+            let how = Drain {
+                ramp_seconds: seconds(ramped.ramp),
+                // the fleets of a harness are as small as they can be
+                overrides: Overrides { below_minimum: true, last: false },
+                ..Drain::default()
+            };
+            let id = &stamp(ramped.stamp).id;
+            world.edit(|fleet, now| Ok(fleet.drain(id, how, &Guards::default(), now)?.fleet)).await
+        }
+        Action::CancelDrain(ramped) => {
+            let id = &stamp(ramped.stamp).id;
+            world.edit(|fleet, now| Ok(fleet.cancel_drain(id, seconds(ramped.ramp), now)?.fleet)).await
+        }
+        Action::KillStamp(one) => {
+            let stamp = stamp(one.stamp);
+            signal_proxies(stamp, Signal::KILL)?;
+            stamp.origin.kill().await?;
+            gone(stamp).await
+        }
+        Action::StartStamp(one) => {
+            stamp(one.stamp).origin.restart().await?;
+            start_proxies(world, stamp(one.stamp)).await
+        }
+        Action::HangStamp(one) => {
+            signal_proxies(stamp(one.stamp), Signal::STOP)?;
+            stamp(one.stamp).origin.signal(Signal::STOP).await
+        }
+        Action::ResumeStamp(one) => {
+            stamp(one.stamp).origin.signal(Signal::CONT).await?;
+            signal_proxies(stamp(one.stamp), Signal::CONT)
+        }
+        Action::KillProxies(one) => {
+            signal_proxies(stamp(one.stamp), Signal::KILL)?;
+            gone(stamp(one.stamp)).await
+        }
+        Action::StartProxies(one) => start_proxies(world, stamp(one.stamp)).await,
+        Action::KillApp(one) => stamp(one.stamp).origin.kill().await,
+        Action::StartApp(one) => stamp(one.stamp).origin.restart().await,
+        Action::HangApp(one) => stamp(one.stamp).origin.signal(Signal::STOP).await,
+        Action::ResumeApp(one) => stamp(one.stamp).origin.signal(Signal::CONT).await,
+        Action::App(scripted) => stamp(scripted.stamp).origin.set(&scripted.script).await,
+        Action::RollingRestart(some) => {
+            let chosen = world.stamps.iter().enumerate();
+            for (_, stamp) in chosen.filter(|(position, _)| some.stamp.is_none_or(|wanted| wanted == *position)) {
+                for proxy in &stamp.proxies {
+                    proxy.stop(STOP).await?;
+                    proxy.restart().await?;
+                    world.ready(stamp).await?;
+                }
+            }
+            Ok(())
+        }
+        Action::RedisKill => world.redis.kill().await,
+        Action::RedisStart => world.redis.restart().await,
+        Action::RedisHang => world.redis.signal(Signal::STOP),
+        Action::RedisResume => world.redis.signal(Signal::CONT),
+        Action::RedisFlush => world.redis.flush().await,
+        Action::Table(written) => table::write(world, written.lie).await,
+        Action::Recover => {
+            let _turn = world.tables.writing.lock().await;
+            world.tables.recover().await?;
+            world.applied().await
+        }
+        Action::Chaos(toxic) => {
+            let place = Place { wire: toxic.wire, stamp: toxic.stamp };
+            places(world, place).for_each(|chaos| chaos.set(toxic.direction, toxic.toxics.clone()));
+            Ok(())
+        }
+        Action::Cut(place) => {
+            places(world, *place).for_each(Chaos::cut);
+            Ok(())
+        }
+        Action::Calm => {
+            for wire in [Wire::Redis, Wire::Peers, Wire::Origins] {
+                places(world, Place { wire, stamp: None })
+                    .for_each(|chaos| chaos.set(Direction::Both, Toxics::default()));
+            }
+            Ok(())
+        }
+        Action::SlowClients(how) => slow::come(how, &world.entries(), fault.lasts).await,
+    }
+}
+
+/// Ramps are whole seconds; a short form rounds up, so that a ramp stays one.
+fn seconds(ramp: Duration) -> u32 {
+    let whole = ramp.as_secs() + u64::from(ramp.subsec_nanos() > 0);
+    u32::try_from(whole).unwrap_or(u32::MAX)
+}
+
+fn signal_proxies(stamp: &Stamp, signal: Signal) -> anyhow::Result<()> {
+    stamp.proxies.iter().try_for_each(|proxy| proxy.process().signal(signal))
+}
+
+/// Waits until the killed proxies of a stamp have ended.
+async fn gone(stamp: &Stamp) -> anyhow::Result<()> {
+    for proxy in &stamp.proxies {
+        proxy.process().wait(PATIENCE).await?;
+    }
+    Ok(())
+}
+
+async fn start_proxies(world: &World, stamp: &Stamp) -> anyhow::Result<()> {
+    for proxy in &stamp.proxies {
+        proxy.restart().await?;
+    }
+    world.ready(stamp).await
+}
+
+/// The chaos proxies of a kind.
+fn places(world: &World, place: Place) -> impl Iterator<Item = &Chaos> {
+    let of_redis = world.redis_chaos.iter().filter(move |_| place.wire == Wire::Redis);
+    let of_stamps = world
+        .stamps
+        .iter()
+        .enumerate()
+        .filter(move |(position, _)| place.stamp.is_none_or(|wanted| wanted == *position));
+    let of_stamps = of_stamps.filter_map(move |(_, stamp)| match place.wire {
+        Wire::Redis => None,
+        Wire::Peers => stamp.peer_chaos.as_ref(),
+        Wire::Origins => stamp.origin_chaos.as_ref(),
+    });
+    of_redis.chain(of_stamps)
+}

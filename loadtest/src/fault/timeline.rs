@@ -1,0 +1,107 @@
+//! Does what the scenario says when it says so, and remembers when that really was.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use super::{Fault, perform};
+use crate::world::World;
+
+/// A fault while it explained something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// In words.
+    pub what: String,
+    /// When it was begun, after the begin of the load.
+    pub from: Duration,
+    /// When it no longer explained anything; `None`: never.
+    pub until: Option<Duration>,
+    /// Outcomes that it explains.
+    pub errors: Vec<String>,
+    /// Whether other candidates than the owner may serve.
+    pub failover: bool,
+}
+
+impl Window {
+    /// Whether it was open at any time between two.
+    #[must_use]
+    pub fn overlaps(&self, from: Duration, until: Duration) -> bool {
+        self.from <= until && self.until.is_none_or(|end| from <= end)
+    }
+
+    /// Whether it explains an outcome.
+    #[must_use]
+    pub fn explains(&self, outcome: &str) -> bool {
+        self.errors.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(begin) => outcome.starts_with(begin),
+            None => outcome == pattern,
+        })
+    }
+}
+
+/// The faults of a run.
+pub struct Timeline {
+    /// In the order of their times.
+    pub faults: Vec<Fault>,
+}
+
+impl Timeline {
+    /// Does everything. Each fault is begun at its time even when an earlier one is not done yet.
+    ///
+    /// # Errors
+    /// Something could not be done: then the run says nothing.
+    pub async fn run(
+        self,
+        world: Arc<World>,
+        start: Instant,
+        mut said: impl FnMut(&str),
+    ) -> anyhow::Result<Vec<Window>> {
+        let mut begun = tokio::task::JoinSet::new();
+        let mut faults = self.faults;
+        faults.sort_by_key(|fault| fault.at);
+        for (index, fault) in faults.into_iter().enumerate() {
+            tokio::time::sleep_until((start + fault.at).into()).await;
+            let what = perform::words(&fault.action, &world);
+            said(&what);
+            let world = Arc::clone(&world);
+            begun.spawn(async move {
+                let from = start.elapsed();
+                perform::perform(&fault, &world).await.with_context(|| what.clone())?;
+                // what takes longer than its time explains what happens until it is done
+                let until = fault.lasts.map(|lasts| (from + lasts).max(start.elapsed()));
+                anyhow::Ok((index, Window { what, from, until, errors: fault.errors, failover: fault.failover }))
+            });
+        }
+        let mut windows = Vec::new();
+        while let Some(done) = begun.join_next().await {
+            windows.push(done.context("a fault panicked")??);
+        }
+        windows.sort_by_key(|(index, _)| *index);
+        Ok(windows.into_iter().map(|(_, window)| window).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_explains_only_what_it_declares_and_only_while_it_is_open() {
+        let seconds = Duration::from_secs;
+        let window = Window {
+            what: String::new(),
+            from: seconds(5),
+            until: Some(seconds(7)),
+            errors: vec!["reset".into(), "502 *".into()],
+            failover: false,
+        };
+        assert!(window.overlaps(seconds(4), seconds(5)) && window.overlaps(seconds(7), seconds(9)));
+        assert!(!window.overlaps(seconds(1), seconds(4)) && !window.overlaps(seconds(8), seconds(9)));
+        assert!(window.explains("reset") && window.explains("502 upstream_reset"));
+        assert!(!window.explains("502") && !window.explains("resets") && !window.explains("503 no_stamp"));
+        assert!(Window { until: None, ..window }.overlaps(seconds(99), seconds(100)));
+    }
+}

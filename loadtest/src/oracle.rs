@@ -1,0 +1,195 @@
+//! Compares both ends of a run: what clients saw, what origins recorded, and what the routing tables said meanwhile.
+//!
+//! Invariants: every count is of requests; a request that succeeded and one that failed are both followed to the origin;
+//! nothing that the proxies say of themselves is believed. What must be 0 after every run: **lost** (the client saw
+//! success and no origin has a record), **duplicated** (a request that writes ran twice), **cross-talk** (an answer or a
+//! record that belongs to another request), **misrouted** (run by a stamp that no table in force named), **unexplained**
+//! (failed outside of what the faults declare), **invented** (a record of a request that nobody sent).
+
+use std::{collections::HashMap, time::Duration};
+
+use synaxis_routing::id::TenantId;
+
+use crate::{
+    client::{OK, Sample, Samples},
+    fault::Window,
+    origin::journal::Entry,
+    report::Judgement,
+};
+
+mod routing;
+
+pub use routing::Routing;
+
+/// Examples that are kept of each kind.
+const EXAMPLES: usize = 3;
+
+/// What the origins recorded of one request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Record {
+    times: u32,
+    /// Index of the stamp that recorded it, plus 1; of the last one where several did.
+    stamp: u16,
+    /// Recorded by more than one stamp.
+    several: bool,
+    /// Recorded in the name of another tenant.
+    foreign: bool,
+}
+
+/// Everything that the oracle compares.
+pub struct Oracle<'a> {
+    samples: &'a Samples,
+    tenants: &'a [String],
+    windows: &'a [Window],
+    routing: Option<Routing>,
+    records: Option<Vec<Record>>,
+    stamps: Vec<String>,
+    invented: u64,
+    recorded: u64,
+}
+
+impl<'a> Oracle<'a> {
+    /// `samples` must be sorted by id and hold every id from 0 on.
+    #[must_use]
+    pub fn new(samples: &'a Samples, tenants: &'a [String], windows: &'a [Window]) -> Self {
+        Self { samples, tenants, windows, routing: None, records: None, stamps: Vec::new(), invented: 0, recorded: 0 }
+    }
+
+    /// Takes what an origin recorded.
+    pub fn record(&mut self, stamp: &str, entry: &Entry) {
+        let index = self.stamps.iter().position(|known| known == stamp).unwrap_or_else(|| {
+            self.stamps.push(stamp.to_owned());
+            self.stamps.len() - 1
+        });
+        let stamp = u16::try_from(index + 1).unwrap_or(u16::MAX);
+        let count = self.samples.samples.len();
+        let records = self.records.get_or_insert_with(|| vec![Record::default(); count]);
+        let at = usize::try_from(entry.id).unwrap_or(usize::MAX);
+        let (Some(record), Some(sample)) = (records.get_mut(at), self.samples.samples.get(at)) else {
+            self.invented += 1;
+            return;
+        };
+        self.recorded += u64::from(record.times == 0);
+        record.several |= record.times > 0 && record.stamp != stamp;
+        record.times += 1;
+        record.stamp = stamp;
+        let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
+        record.foreign |= tenant.is_none_or(|tenant| *tenant != entry.tenant) || sample.writes != entry.writes;
+    }
+
+    /// Says that all origins have been heard, so that a request without a record has none.
+    pub fn heard_all(&mut self, routing: Option<Routing>) {
+        let count = self.samples.samples.len();
+        self.records.get_or_insert_with(|| vec![Record::default(); count]);
+        self.routing = routing;
+    }
+
+    /// Whether a declared fault explains how a request ended.
+    #[must_use]
+    pub fn is_explained(&self, sample: &Sample) -> bool {
+        let (from, until) = span(sample);
+        let outcome = self.samples.outcomes.name(sample.outcome);
+        sample.outcome == OK
+            || self.windows.iter().any(|window| window.explains(outcome) && window.overlaps(from, until))
+    }
+
+    /// The judgement.
+    #[must_use]
+    pub fn judge(&mut self) -> Judgement {
+        let mut judgement = Judgement {
+            both_ends: self.records.is_some(),
+            sent: u64::try_from(self.samples.samples.len()).unwrap_or(u64::MAX),
+            recorded: self.recorded,
+            invented: self.invented,
+            ..Judgement::default()
+        };
+        let mut examples = Examples::default();
+        let routing = self.routing.take();
+        for (at, sample) in self.samples.samples.iter().enumerate() {
+            let outcome = self.samples.outcomes.name(sample.outcome);
+            let answered = sample.outcome == OK;
+            judgement.answered += u64::from(answered);
+            let mut count = |kind: &'static str, counter: &mut u64, words: String| {
+                *counter += 1;
+                examples.keep(kind, || format!("{kind}: {}, {words}", self.words(sample)));
+            };
+            if outcome == "cross_talk" {
+                count("cross-talk", &mut judgement.cross_talk, "its answer belongs to another request".into());
+            } else if !answered && !self.is_explained(sample) {
+                count("unexplained", &mut judgement.unexplained, format!("ended as {outcome}"));
+            }
+            let Some(record) = self.records.as_ref().and_then(|records| records.get(at)) else { continue };
+            let recorded_by = record.stamp.checked_sub(1).and_then(|index| self.stamps.get(usize::from(index)));
+            let said = self.samples.stamps.name(sample.stamp);
+            if answered && record.times == 0 {
+                count("lost", &mut judgement.lost, format!("answered by {said}, recorded by nobody"));
+            }
+            if sample.writes && record.times > 1 {
+                count("duplicated", &mut judgement.duplicated, format!("it writes and ran {} times", record.times));
+            }
+            if record.foreign {
+                count(
+                    "cross-talk",
+                    &mut judgement.cross_talk,
+                    "it was recorded as another tenant's or method's".into(),
+                );
+            }
+            let elsewhere = recorded_by.is_some_and(|stamp| stamp != said) && !record.several;
+            if answered && elsewhere {
+                let by = recorded_by.map_or("", String::as_str);
+                count("cross-talk", &mut judgement.cross_talk, format!("answered by {said}, recorded by {by}"));
+            }
+            if let (Some(routing), Some(stamp)) = (&routing, recorded_by) {
+                let (from, until) = span(sample);
+                let failover = self.windows.iter().any(|window| window.failover && window.overlaps(from, until));
+                let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
+                let tenant = tenant.and_then(|tenant| TenantId::parse(tenant.as_bytes()).ok());
+                if !tenant.is_some_and(|tenant| routing.may_serve(stamp, &tenant, from, until, failover)) {
+                    count("misrouted", &mut judgement.misrouted, format!("run by {stamp}"));
+                }
+            }
+        }
+        if self.invented > 0 {
+            examples
+                .keep("invented", || format!("invented: origins recorded {} requests that nobody sent", self.invented));
+        }
+        judgement.examples = examples.all;
+        judgement
+    }
+
+    fn words(&self, sample: &Sample) -> String {
+        let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
+        let method = if sample.writes { "POST" } else { "GET" };
+        let (begin, end) = (seconds(sample.intended), seconds(sample.ended));
+        format!("{method} {} of {} from {begin:.3} s to {end:.3} s", sample.id, tenant.map_or("?", String::as_str))
+    }
+}
+
+/// From the intended start to the end.
+fn span(sample: &Sample) -> (Duration, Duration) {
+    (Duration::from_micros(sample.intended), Duration::from_micros(sample.ended))
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}
+
+/// The first few of each kind.
+#[derive(Default)]
+struct Examples {
+    counts: HashMap<&'static str, usize>,
+    all: Vec<String>,
+}
+
+impl Examples {
+    fn keep(&mut self, kind: &'static str, words: impl FnOnce() -> String) {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        if *count <= EXAMPLES {
+            self.all.push(words());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Each lie of the world on its own, by invented samples and records.
+
+use std::{sync::Arc, time::Instant};
+
+use synaxis_routing::{
+    change::{Fleet, Register},
+    id::{Region, StampId},
+    placement::{Placement, RegionIndex},
+    table::{Scope, Seed},
+};
+
+use super::*;
+use crate::{client::End, world::Epoch};
+
+const STAMPS: [&str; 2] = ["synaxis-weu-001", "synaxis-weu-002"];
+
+struct Case {
+    samples: Samples,
+    tenants: Vec<String>,
+    windows: Vec<Window>,
+    placement: Arc<Placement>,
+}
+
+fn case() -> Case {
+    let mut fleet = Fleet::blank(vec![Region::parse("weu").unwrap()], Scope::Region, Seed(7), 16).unwrap();
+    for id in STAMPS {
+        let id = StampId::parse(id).unwrap();
+        let endpoint = "http://127.0.0.1:1".to_owned();
+        let new = Register {
+            id: id.clone(),
+            endpoint,
+            weight: 100,
+            dedicated: false,
+            labels: std::collections::BTreeMap::new(),
+        };
+        fleet = fleet.register(new, 1).unwrap().fleet.activate(&id, 0, 1).unwrap().fleet;
+    }
+    let placement = Arc::new(Placement::build(fleet.table, fleet.tenants).unwrap());
+    let tenants: Vec<String> = (0..50).map(crate::workload::tenant).collect();
+    let mut case = Case { samples: Samples::default(), tenants, windows: Vec::new(), placement };
+    for number in 0..100 {
+        let tenant = u32::try_from(number % 50).unwrap();
+        let owner = case.owner(tenant);
+        let (outcome, stamp) = (OK, case.samples.stamps.index(&owner));
+        let begin = number * 1_000;
+        case.samples.samples.push(Sample {
+            id: number,
+            intended: begin,
+            launched: begin,
+            begun: begin,
+            ended: begin + 500,
+            tenant,
+            writes: number % 2 == 0,
+            entry: 0,
+            outcome,
+            stamp,
+        });
+    }
+    case
+}
+
+impl Case {
+    fn owner(&self, tenant: u32) -> String {
+        let id = TenantId::parse(self.tenants[tenant as usize].as_bytes()).unwrap();
+        self.placement.stamp(self.placement.owner(&id, RegionIndex(0), 1).unwrap()).id.to_string()
+    }
+
+    /// What honest origins record.
+    fn records(&self) -> Vec<(String, Entry)> {
+        let entry = |sample: &Sample| {
+            let tenant = self.tenants[sample.tenant as usize].clone();
+            (self.owner(sample.tenant), Entry { id: sample.id, writes: sample.writes, tenant })
+        };
+        self.samples.samples.iter().map(entry).collect()
+    }
+
+    fn fail(&mut self, at: usize, end: &End) {
+        self.samples.samples[at].outcome = self.samples.outcome(end);
+        self.samples.samples[at].stamp = 0;
+    }
+
+    fn judge(&self, records: &[(String, Entry)]) -> Judgement {
+        let mut oracle = Oracle::new(&self.samples, &self.tenants, &self.windows);
+        records.iter().for_each(|(stamp, entry)| oracle.record(stamp, entry));
+        let epoch = Epoch { placement: Arc::clone(&self.placement), from: Instant::now(), until: None };
+        oracle.heard_all(Some(Routing::new(vec![epoch], Instant::now(), 1)));
+        oracle.judge()
+    }
+}
+
+/// Everything that must be 0, in the order of the design: lost, duplicated, cross-talk, misrouted, unexplained, invented.
+fn counts(judgement: &Judgement) -> [u64; 6] {
+    let Judgement { lost, duplicated, cross_talk, misrouted, unexplained, invented, .. } = judgement;
+    [*lost, *duplicated, *cross_talk, *misrouted, *unexplained, *invented]
+}
+
+#[test]
+fn an_honest_world_has_nothing_against_it() {
+    let case = case();
+    let judgement = case.judge(&case.records());
+    assert_eq!(counts(&judgement), [0; 6], "{:?}", judgement.examples);
+    assert_eq!((judgement.sent, judgement.answered, judgement.recorded), (100, 100, 100));
+    assert!(judgement.both_ends && judgement.examples.is_empty());
+}
+
+#[test]
+fn success_without_a_record_is_lost() {
+    let case = case();
+    let mut records = case.records();
+    records.remove(17);
+    let judgement = case.judge(&records);
+    assert_eq!(counts(&judgement), [1, 0, 0, 0, 0, 0]);
+    assert!(judgement.examples[0].starts_with("lost: GET 17 of tenant-0017"), "{:?}", judgement.examples);
+    assert_eq!(counts(&case.judge(&[])), [100, 0, 0, 0, 0, 0], "all origins silent");
+}
+
+#[test]
+fn only_a_request_that_writes_must_not_run_twice() {
+    let case = case();
+    let mut records = case.records();
+    records.extend([records[3].clone(), records[4].clone()]);
+    assert_eq!(counts(&case.judge(&records)), [0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_request_that_writes_and_failed_must_not_run_twice_either() {
+    let mut case = case();
+    case.fail(4, &End::Broken("reset"));
+    case.windows = vec![open("reset", false)];
+    let mut records = case.records();
+    records.push(records[4].clone());
+    assert_eq!(counts(&case.judge(&records)), [0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn an_answer_or_a_record_of_another_request_is_cross_talk() {
+    let mut crossed = case();
+    let records = crossed.records();
+    crossed.fail(5, &End::CrossTalk);
+    assert_eq!(counts(&crossed.judge(&records)), [0, 0, 1, 0, 0, 0]);
+
+    let case = case();
+    let mut foreign = case.records();
+    foreign[6].1.tenant = "tenant-0009".into();
+    foreign[7].1.writes = true;
+    assert_eq!(counts(&case.judge(&foreign)), [0, 0, 2, 0, 0, 0]);
+}
+
+#[test]
+fn a_stamp_that_no_table_named_is_misrouted_unless_a_fault_lets_others_serve() {
+    let mut case = case();
+    let mut records = case.records();
+    let other = STAMPS.iter().find(|stamp| **stamp != records[8].0).unwrap().to_string();
+    records[8].0.clone_from(&other);
+    // an honest answer names who ran it
+    case.samples.samples[8].stamp = case.samples.stamps.index(&other);
+    assert_eq!(counts(&case.judge(&records)), [0, 0, 0, 1, 0, 0]);
+    case.windows = vec![open("nothing", true)];
+    assert_eq!(counts(&case.judge(&records)), [0; 6], "the second of its hand");
+    records[8].0 = "synaxis-weu-009".into();
+    case.samples.samples[8].stamp = case.samples.stamps.index("synaxis-weu-009");
+    assert_eq!(counts(&case.judge(&records)), [0, 0, 0, 1, 0, 0], "no stamp of the table");
+}
+
+#[test]
+fn an_answer_in_the_name_of_a_stamp_that_did_not_run_it_is_cross_talk() {
+    let mut case = case();
+    let records = case.records();
+    let other = STAMPS.iter().find(|stamp| **stamp != records[8].0).unwrap();
+    case.samples.samples[8].stamp = case.samples.stamps.index(other);
+    assert_eq!(counts(&case.judge(&records)), [0, 0, 1, 0, 0, 0]);
+}
+
+#[test]
+fn an_error_that_no_fault_declares_is_unexplained() {
+    let mut case = case();
+    case.fail(9, &End::Refused { status: 503, reason: Some("no_stamp".into()) });
+    let records = case.records();
+    assert_eq!(counts(&case.judge(&records)), [0, 0, 0, 0, 1, 0]);
+    case.windows = vec![open("503 no_stamp", false)];
+    assert_eq!(counts(&case.judge(&records)), [0; 6]);
+    case.windows[0].from = Duration::from_secs(5);
+    assert_eq!(counts(&case.judge(&records)), [0, 0, 0, 0, 1, 0], "before the fault");
+}
+
+#[test]
+fn a_record_of_a_request_that_nobody_sent_is_invented() {
+    let case = case();
+    let mut records = case.records();
+    records.push((STAMPS[0].into(), Entry { id: 100, writes: false, tenant: "tenant-0000".into() }));
+    assert_eq!(counts(&case.judge(&records)), [0, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn without_records_only_the_clients_end_is_judged() {
+    let case = case();
+    let judgement = Oracle::new(&case.samples, &case.tenants, &case.windows).judge();
+    assert_eq!(counts(&judgement), [0; 6]);
+    assert!(!judgement.both_ends);
+}
+
+fn open(errors: &str, failover: bool) -> Window {
+    Window { what: String::new(), from: Duration::ZERO, until: None, errors: vec![errors.into()], failover }
+}

@@ -1,0 +1,102 @@
+//! What an origin was asked, in the order in which it ran: one line a request, `ID METHOD TENANT`.
+//!
+//! Invariant: a line is written with one call before its request is answered, so it survives the origin being killed;
+//! only a last line without its end can be torn, by a kill inside that call, and is no record.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, BufReader, Write as _},
+    path::Path,
+};
+
+use anyhow::Context as _;
+
+/// The writing end.
+pub(super) struct Journal {
+    file: File,
+    line: Vec<u8>,
+}
+
+impl Journal {
+    pub(super) fn append_to(path: &Path) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        Ok(Self { file: file.with_context(|| path.display().to_string())?, line: Vec::new() })
+    }
+
+    /// Writes a request down.
+    pub(super) fn record(&mut self, id: u64, writes: bool, tenant: &str) -> io::Result<()> {
+        self.line.clear();
+        let method = if writes { 'w' } else { 'r' };
+        writeln!(self.line, "{id} {method} {tenant}")?;
+        self.file.write_all(&self.line)
+    }
+}
+
+/// One request as an origin recorded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: u64,
+    /// Whether it writes.
+    pub writes: bool,
+    /// The tenant in whose name it came.
+    pub tenant: String,
+}
+
+/// Hands every record of a journal to `each`.
+///
+/// # Errors
+/// The file cannot be read, or a whole line is no record.
+pub fn read(path: &Path, mut each: impl FnMut(Entry)) -> anyhow::Result<()> {
+    let file = File::open(path).with_context(|| path.display().to_string())?;
+    let mut reader = BufReader::new(file);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        reader.read_line(&mut line).with_context(|| path.display().to_string())?;
+        let Some(whole) = line.strip_suffix('\n') else { return Ok(()) };
+        each(entry(whole).with_context(|| format!("{}: {whole:?} is no record", path.display()))?);
+    }
+}
+
+fn entry(line: &str) -> Option<Entry> {
+    let mut words = line.splitn(3, ' ');
+    let id = words.next()?.parse().ok()?;
+    let writes = match words.next()? {
+        "w" => true,
+        "r" => false,
+        _ => return None,
+    };
+    Some(Entry { id, writes, tenant: words.next()?.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_a_torn_end_is_no_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::append_to(&path).unwrap();
+        journal.record(7, true, "a b").unwrap();
+        Journal::append_to(&path).unwrap().record(8, false, "").unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.extend_from_slice(b"9 w tor");
+        fs::write(&path, &bytes).unwrap();
+        let mut seen = Vec::new();
+        read(&path, |entry| seen.push(entry)).unwrap();
+        assert_eq!(
+            seen,
+            [
+                Entry { id: 7, writes: true, tenant: "a b".into() },
+                Entry { id: 8, writes: false, tenant: String::new() }
+            ]
+        );
+        fs::write(&path, "x w y\n").unwrap();
+        assert!(read(&path, |_| ()).is_err());
+        assert!(read(&folder.path().join("none"), |_| ()).is_err());
+    }
+}

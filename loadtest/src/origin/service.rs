@@ -1,0 +1,148 @@
+//! One request of an origin: read, drawn for, recorded, answered.
+
+use std::{cell::RefCell, io, rc::Rc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tokio::sync::watch;
+
+use super::{
+    behaviour::{Fate, Lie, Stranger},
+    journal::Journal,
+    script::Script,
+    websocket,
+    wire::Tricks,
+};
+use crate::echo;
+
+mod respond;
+
+pub(super) use respond::Body;
+
+/// Bytes of an answer to a request that does not say how many it wants.
+const BYTES_DEFAULT: u32 = 1_024;
+
+/// What all connections of an origin share.
+pub(super) struct Service {
+    pub(super) stamp: String,
+    pub(super) journal: RefCell<Journal>,
+    pub(super) rng: RefCell<Xoshiro256PlusPlus>,
+    pub(super) script: watch::Receiver<Script>,
+    /// A request whose answer is to be swapped with the next one's.
+    pub(super) previous: RefCell<Option<Stranger>>,
+}
+
+/// What an answer says of its request.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// `None` for a request that nobody counts.
+    pub(super) id: Option<u64>,
+    pub(super) tenant: String,
+    pub(super) bytes: u32,
+    pub(super) upload: Option<u64>,
+}
+
+impl Facts {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            id: text(echo::ID).and_then(|id| id.parse().ok()),
+            tenant: text(echo::TENANT_ID).unwrap_or_default().to_owned(),
+            bytes: text(echo::BYTES).and_then(|bytes| bytes.parse().ok()).unwrap_or(BYTES_DEFAULT),
+            upload: None,
+        }
+    }
+}
+
+impl Service {
+    /// Answers a request; an error closes the connection without an answer.
+    pub(super) async fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        tricks: Tricks,
+    ) -> io::Result<Response<Body>> {
+        if request.headers().contains_key(http::header::UPGRADE) {
+            return websocket::accept(&self, request);
+        }
+        let mut facts = Facts::of(request.headers());
+        let writes = request.method() != Method::GET && request.method() != Method::HEAD;
+        let upload = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        facts.upload = writes.then(|| echo::digest(&upload));
+        let script = self.script.borrow().clone();
+        let (fate, lie, wait) = {
+            let mut rng = self.rng.borrow_mut();
+            (Fate::draw(&script, &mut rng), Lie::draw(&script, &mut rng), script.wait(&mut rng))
+        };
+        self.record(&facts, writes, lie)?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        match (fate, lie) {
+            (Fate::Hang, _) => std::future::pending().await,
+            (Fate::Reset, _) => {
+                tricks.reset();
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
+            (Fate::Error(status), _) => respond::error(status, &self.stamp),
+            (Fate::Cut, _) => respond::cut(&facts, &self.stamp),
+            (Fate::Answer, Some(Lie::Swap)) => {
+                let other = Stranger::wait(&self.previous, facts).await;
+                respond::whole(&other, &self.stamp, &script)
+            }
+            (Fate::Answer, lie) => {
+                if lie == Some(Lie::AnswerTwice) {
+                    tricks.twice();
+                }
+                let facts = Stranger::meet(&self.previous, facts);
+                respond::whole(&facts, &self.stamp, &script)
+            }
+        }
+    }
+
+    fn record(&self, facts: &Facts, writes: bool, lie: Option<Lie>) -> io::Result<()> {
+        let Some(id) = facts.id else { return Ok(()) };
+        let times = match lie {
+            Some(Lie::Forget) => 0,
+            Some(Lie::ExecuteTwice) => 2,
+            _ => 1,
+        };
+        (0..times).try_for_each(|_| self.journal.borrow_mut().record(id, writes, &facts.tenant))
+    }
+
+    /// Records a WebSocket.
+    pub(super) fn opened(&self, headers: &HeaderMap) -> io::Result<Facts> {
+        let facts = Facts::of(headers);
+        self.record(&facts, false, None)?;
+        Ok(facts)
+    }
+}
+
+/// The fields with which an answer proves whose it is.
+pub(super) fn prove(facts: &Facts, stamp: &str, headers: &mut HeaderMap) {
+    let mut say = |name: &'static str, text: &str| {
+        // what came in a field fits into one
+        headers
+            .extend(http::HeaderValue::from_str(text).ok().map(|value| (http::HeaderName::from_static(name), value)));
+    };
+    say(echo::STAMP, stamp);
+    say(echo::TENANT, &facts.tenant);
+    if let Some(id) = facts.id {
+        say(echo::ID, &id.to_string());
+    }
+    if let Some(upload) = facts.upload {
+        say(echo::UPLOAD, &upload.to_string());
+    }
+}
+
+/// The body of the answer to a request.
+fn body(facts: &Facts) -> Bytes {
+    echo::answer(facts.id.unwrap_or_default(), facts.bytes)
+}
+
+/// A status that a script named.
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

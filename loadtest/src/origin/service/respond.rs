@@ -1,0 +1,75 @@
+//! The answers of an origin.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderValue, Response, header};
+use http_body_util::{BodyExt as _, Either, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Frame;
+
+use super::{Facts, Script, body, prove, status};
+
+/// A body at once, or in pieces.
+pub(in crate::origin) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
+
+/// Time that the first half of a cut answer has to leave.
+const BEFORE_CUT: Duration = Duration::from_millis(20);
+
+/// The answer that the request wanted.
+pub(super) fn whole(facts: &Facts, stamp: &str, script: &Script) -> io::Result<Response<Body>> {
+    let bytes = body(facts);
+    let length = bytes.len();
+    let body = match script.trickle {
+        Some(trickle) => {
+            let size = usize::try_from(trickle.bytes).unwrap_or(usize::MAX);
+            let pieces: Vec<Bytes> =
+                (0..length).step_by(size).map(|at| bytes.slice(at..length.min(at + size))).collect();
+            let paced = stream::iter(pieces.into_iter().enumerate()).then(move |(index, piece)| async move {
+                if index > 0 {
+                    tokio::time::sleep(trickle.pause).await;
+                }
+                Ok(Frame::data(piece))
+            });
+            Either::Right(StreamBody::new(paced).boxed_unsync())
+        }
+        None => Either::Left(Full::new(bytes)),
+    };
+    let mut answer = Response::new(body);
+    let headers = answer.headers_mut();
+    headers.reserve(8);
+    let control = match script.cacheable {
+        Some(seconds) => HeaderValue::try_from(format!("max-age={seconds}")).map_err(io::Error::other)?,
+        None => HeaderValue::from_static("no-store"),
+    };
+    headers.insert(header::CACHE_CONTROL, control);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    prove(facts, stamp, headers);
+    Ok(answer)
+}
+
+/// An answer that ends in the middle of its body.
+pub(super) fn cut(facts: &Facts, stamp: &str) -> io::Result<Response<Body>> {
+    // an empty body has no middle
+    let facts = Facts { bytes: facts.bytes.max(2), ..facts.clone() };
+    let mut bytes = body(&facts);
+    let length = bytes.len();
+    bytes.truncate(length / 2);
+    let half = stream::once(async { Ok(Frame::data(bytes)) });
+    let end = stream::once(async {
+        tokio::time::sleep(BEFORE_CUT).await;
+        Err(io::ErrorKind::ConnectionAborted.into())
+    });
+    let mut answer = Response::new(Either::Right(StreamBody::new(half.chain(end)).boxed_unsync()));
+    answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    prove(&facts, stamp, answer.headers_mut());
+    Ok(answer)
+}
+
+/// An error of the app.
+pub(super) fn error(code: u16, stamp: &str) -> io::Result<Response<Body>> {
+    let mut answer = Response::new(Either::Left(Full::from(format!("the app of {stamp} fails as told\n"))));
+    *answer.status_mut() = status(code);
+    Ok(answer)
+}

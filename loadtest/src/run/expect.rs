@@ -1,0 +1,110 @@
+//! Expectations against figures, and whether the figures are worth anything.
+
+use std::time::Duration;
+
+use super::figures::count;
+use crate::{
+    client::{OK, Samples},
+    quantity::{micros, millis},
+    report::{Check, Report},
+    scenario::{Scenario, Share},
+    world::stamp_id,
+};
+
+/// Why a run says nothing about the system under test.
+pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let bound = millis(scenario.load.lag_max);
+    if report.lag.p99 > bound {
+        reasons.push(format!(
+            "the generator fell behind its schedule: one request in a hundred began {:.1} ms or more after its intended \
+             start (allowed {bound:.1} ms), at worst {:.1} ms; lower the rate or give it more of the machine",
+            report.lag.p99, report.lag.max
+        ));
+    }
+    if report.oracle.sent == 0 {
+        reasons.push("no request was to be sent".into());
+    }
+    reasons
+}
+
+/// Every expectation with what was measured.
+pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let oracle = &report.oracle;
+    let mut none = |name: &str, found: u64| {
+        checks.push(Check { name: name.into(), wanted: "0".into(), measured: found.to_string(), passed: found == 0 });
+    };
+    none("cross-talk", oracle.cross_talk);
+    none("unexplained", oracle.unexplained);
+    if oracle.both_ends {
+        none("lost", oracle.lost);
+        none("duplicated", oracle.duplicated);
+        none("misrouted", oracle.misrouted);
+        none("invented", oracle.invented);
+    }
+    let expect = &scenario.expect;
+    let latency = &report.latency;
+    let bounds = [
+        ("p50", expect.p50, latency.p50),
+        ("p99", expect.p99, latency.p99),
+        ("p99.9", expect.p999, latency.p999),
+        ("max", expect.max, latency.max),
+    ];
+    for (name, bound, measured) in bounds {
+        checks.extend(bound.map(|bound| at_most(name, bound, measured)));
+    }
+    let failed = oracle.sent - oracle.answered;
+    checks.push(Check {
+        name: "failed".into(),
+        wanted: format!("≤ {}", expect.failed),
+        measured: failed.to_string(),
+        passed: failed <= expect.failed,
+    });
+    checks.extend(expect.shares.iter().map(|share| served(share, samples)));
+    let proxies =
+        || report.processes.iter().filter(|process| process.name.starts_with("proxy ") && process.rss_end_kib > 0);
+    if let Some(bound) = expect.memory_growth {
+        checks.extend(proxies().map(|proxy| {
+            let growth = count(proxy.rss_end_kib) / count(proxy.rss_begin_kib.max(1));
+            let (name, measured) = (format!("memory of {}", proxy.name), format!("{growth:.2} ×"));
+            Check { name, wanted: format!("≤ {bound:.2} × of the begin"), measured, passed: growth <= bound }
+        }));
+    }
+    if let Some(bound) = expect.descriptor_growth {
+        checks.extend(proxies().map(|proxy| {
+            let growth = proxy.descriptors;
+            let (name, measured) = (format!("descriptors of {}", proxy.name), growth.to_string());
+            Check { name, wanted: format!("≤ {bound} more than at the begin"), measured, passed: growth <= bound }
+        }));
+    }
+    checks
+}
+
+fn at_most(name: &str, bound: Duration, measured: f64) -> Check {
+    Check {
+        name: name.into(),
+        wanted: format!("≤ {} ms", millis(bound)),
+        measured: format!("{measured:.2} ms"),
+        passed: measured <= millis(bound),
+    }
+}
+
+fn served(share: &Share, samples: &Samples) -> Check {
+    let id = stamp_id(share.stamp).map(|id| id.to_string()).unwrap_or_default();
+    let (from, until) = (micros(share.from), micros(share.until));
+    let within =
+        samples.samples.iter().filter(|sample| sample.outcome == OK && (from..until).contains(&sample.intended));
+    let (mut all, mut own) = (0, 0);
+    for sample in within {
+        all += 1;
+        own += u64::from(samples.stamps.name(sample.stamp) == id);
+    }
+    let measured = count(own) / count(all.max(1));
+    Check {
+        name: format!("share of {id} from {:?} to {:?}", share.from, share.until),
+        wanted: format!("{:.0} to {:.0} %", share.least * 100.0, share.most * 100.0),
+        measured: format!("{:.1} % of {all}", measured * 100.0),
+        passed: all > 0 && (share.least..=share.most).contains(&measured),
+    }
+}

@@ -1,0 +1,351 @@
+//! A scenario: a world, a load, what is done to the world meanwhile, and what is expected all the same.
+//!
+//! Invariant: a scenario that [`Scenario::parse`] returned can be run; every fault of the file is named at once.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::{
+    arrival::{Phase, Process},
+    fault::Fault,
+    quantity,
+    workload::{self, Mix},
+    world::Blueprint,
+};
+
+mod shipped;
+
+pub use shipped::SHIPPED;
+
+/// A scenario as written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub about: String,
+    /// Seed of arrivals and workload.
+    #[serde(default = "seed")]
+    pub seed: u64,
+    /// The processes that are started; ignored when there are targets.
+    #[serde(default)]
+    pub world: Blueprint,
+    /// Addresses of servers that are already there, instead of a world.
+    #[serde(default)]
+    pub targets: Vec<std::net::SocketAddr>,
+    /// When requests come.
+    pub load: Load,
+    /// What they are.
+    #[serde(default)]
+    pub workload: Mix,
+    /// What is done meanwhile.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+    /// What must hold.
+    #[serde(default)]
+    pub expect: Expect,
+    /// How the short form differs.
+    #[serde(default)]
+    pub short: Short,
+}
+
+fn seed() -> u64 {
+    1
+}
+
+/// When requests come, and over what.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// How they are spread in time.
+    #[serde(default)]
+    pub arrival: Process,
+    /// One after the other.
+    pub phases: Vec<Phase>,
+    /// Kept HTTP/1.1 connections in all.
+    #[serde(default = "connections")]
+    pub connections: usize,
+    /// HTTP/2 connections in all, for a workload that has a share of HTTP/2.
+    #[serde(default = "http2_connections")]
+    pub http2_connections: usize,
+    /// Longest time that a request may take.
+    #[serde(default = "timeout", deserialize_with = "quantity::duration")]
+    pub timeout: Duration,
+    /// Threads of the client; default: one a core.
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// The run is void when one request in a hundred began later than this after its intended start.
+    #[serde(default = "lag_max", deserialize_with = "quantity::duration")]
+    pub lag_max: Duration,
+    /// Position of the stamps through which clients enter; default: all.
+    pub entries: Option<Vec<usize>>,
+    /// Whether answers must echo their request; false for targets that are not this harness's origins.
+    #[serde(default = "echo")]
+    pub echo: bool,
+}
+
+fn connections() -> usize {
+    64
+}
+
+fn http2_connections() -> usize {
+    4
+}
+
+fn timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn lag_max() -> Duration {
+    Duration::from_millis(10)
+}
+
+fn echo() -> bool {
+    true
+}
+
+/// What must hold at the end, beside lost = duplicated = cross-talk = misrouted = unexplained = 0, which always must.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    /// Median latency, at most.
+    #[serde(deserialize_with = "quantity::optional")]
+    pub p50: Option<Duration>,
+    /// 99th percentile, at most.
+    #[serde(deserialize_with = "quantity::optional")]
+    pub p99: Option<Duration>,
+    /// 99.9th percentile, at most.
+    #[serde(deserialize_with = "quantity::optional")]
+    pub p999: Option<Duration>,
+    /// Greatest latency, at most.
+    #[serde(deserialize_with = "quantity::optional")]
+    pub max: Option<Duration>,
+    /// Requests that may fail within the faults that declare them, at most. Without it: none.
+    pub failed: u64,
+    /// Stamps that must serve a share of the requests in a stretch of time.
+    pub shares: Vec<Share>,
+    /// Resident memory of each proxy at the end, as a multiple of that at the begin, at most.
+    pub memory_growth: Option<f64>,
+    /// Descriptors that a proxy may have more at the end than at the begin.
+    pub descriptor_growth: Option<u64>,
+}
+
+/// A share of the requests that a stamp must serve.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Position of the stamp.
+    pub stamp: usize,
+    /// Of requests that were to begin at or after this.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub from: Duration,
+    /// And before this.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub until: Duration,
+    /// At least, 0 to 1.
+    #[serde(default)]
+    pub least: f64,
+    /// At most, 0 to 1.
+    #[serde(default = "whole")]
+    pub most: f64,
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+/// How the short form differs from the long one.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Short {
+    /// Every time of the scenario is multiplied by this.
+    pub time: f64,
+    /// Every rate.
+    pub rate: f64,
+    /// Connections are this many at most.
+    pub connections: usize,
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self { time: 0.2, rate: 0.25, connections: 32 }
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario by the name of a shipped one, or from a file.
+    ///
+    /// # Errors
+    /// There is none, or what is wrong with it.
+    pub fn load(name: &str) -> anyhow::Result<Self> {
+        if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            return Self::parse(text);
+        }
+        let text = fs::read_to_string(name).with_context(|| {
+            format!("{name} is neither a file nor a shipped scenario; `synaxis-loadtest list` shows those")
+        })?;
+        Self::parse(&text).with_context(|| Path::new(name).display().to_string())
+    }
+
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let scenario: Self = toml::from_str(text).context("the scenario does not parse")?;
+        let faults = scenario.check();
+        anyhow::ensure!(faults.is_empty(), "the scenario cannot be run: {}", faults.join("; "));
+        Ok(scenario)
+    }
+
+    /// Length of the load.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.load.phases.iter().map(|phase| phase.duration).sum()
+    }
+
+    fn check(&self) -> Vec<String> {
+        let mut faults = workload::check(&self.workload);
+        faults.extend(self.world.check());
+        let mut demand = |holds: bool, fault: &str| {
+            if !holds {
+                faults.push(fault.to_owned());
+            }
+        };
+        let Load { phases, connections, http2_connections, entries, .. } = &self.load;
+        demand(!phases.is_empty(), "load.phases has at least one");
+        for phase in phases {
+            let rates = [Some(phase.rate), phase.to];
+            demand(rates.iter().flatten().all(|rate| (0.0..=1e6).contains(rate)), "a rate is 0 to 1,000,000");
+            demand(!phase.duration.is_zero(), "a phase lasts longer than nothing");
+            let burst = phase.burst.as_ref().is_none_or(|burst| !burst.every.is_zero() && burst.requests > 0);
+            demand(burst, "a burst has requests, and time before the next");
+        }
+        demand(self.length() <= Duration::from_secs(24 * 3_600), "the load lasts a day at most");
+        demand((1..=100_000).contains(connections), "load.connections is 1 to 100,000");
+        demand((1..=10_000).contains(http2_connections), "load.http2_connections is 1 to 10,000");
+        let known = |stamp: &usize| *stamp < self.world.stamps;
+        let entered = entries.as_ref().is_none_or(|entries| !entries.is_empty() && entries.iter().all(known));
+        demand(entered, "load.entries are positions of stamps, from 0, at least one");
+        demand(
+            self.targets.is_empty() || self.faults.is_empty(),
+            "targets are not this harness's to break: no faults with them",
+        );
+        demand(self.targets.is_empty() || self.load.entries.is_none(), "targets are their own entries");
+        for share in &self.expect.shares {
+            let shares = (0.0..=1.0).contains(&share.least) && (0.0..=1.0).contains(&share.most);
+            demand(shares && known(&share.stamp), "expect.shares: a stamp's position and shares, 0 to 1");
+            demand(share.from < share.until, "expect.shares: from comes before until");
+        }
+        let times = [self.short.time, self.short.rate];
+        demand(
+            times.iter().all(|factor| *factor > 0.0 && *factor <= 1.0),
+            "short.time and short.rate are above 0, at most 1",
+        );
+        demand(self.short.connections > 0, "short.connections is at least 1");
+        for fault in &self.faults {
+            faults.extend(fault.check(&self.world, self.length()));
+        }
+        faults
+    }
+
+    /// Its short form: less time and a lower rate, and no bound on latency, because it runs beside others. What must never
+    /// happen must not happen in it either.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let Short { time, rate, connections } = self.short;
+        for phase in &mut self.load.phases {
+            phase.duration = phase.duration.mul_f64(time);
+            phase.rate *= rate;
+            phase.to = phase.to.map(|to| to * rate);
+            if let Some(burst) = &mut phase.burst {
+                burst.every = burst.every.mul_f64(time);
+            }
+        }
+        self.faults.iter_mut().for_each(|fault| fault.scale(time));
+        for share in &mut self.expect.shares {
+            (share.from, share.until) = (share.from.mul_f64(time), share.until.mul_f64(time));
+        }
+        self.load.connections = self.load.connections.min(connections);
+        self.load.lag_max = self.load.lag_max.max(Duration::from_millis(500));
+        let Expect { p50, p99, p999, max, memory_growth, .. } = &mut self.expect;
+        (*p50, *p99, *p999, *max, *memory_growth) = (None, None, None, None, None);
+        self
+    }
+
+    /// The same at another rate: every phase's is multiplied by the same factor, so that the first begins with `rate`.
+    ///
+    /// # Errors
+    /// The first phase has no rate to go by.
+    pub fn at_rate(mut self, rate: f64) -> anyhow::Result<Self> {
+        let first = self.load.phases.first().map_or(0.0, |phase| phase.rate);
+        anyhow::ensure!(
+            first > 0.0 && (1.0..=1e6).contains(&rate),
+            "a rate is 1 to 1,000,000, in place of one above 0"
+        );
+        for phase in &mut self.load.phases {
+            phase.rate *= rate / first;
+            phase.to = phase.to.map(|to| to * rate / first);
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "name = \"a\"\nabout = \"b\"\n[[load.phases]]\nfor = \"10s\"\nrate = 100\n";
+
+    #[test]
+    fn every_shipped_scenario_can_be_run_in_both_forms() {
+        for (name, text) in SHIPPED {
+            let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            assert_eq!(scenario.name, *name);
+            let short = scenario.shortened();
+            assert_eq!(short.check(), Vec::<String>::new(), "{name}");
+            assert!(short.length() <= Duration::from_secs(15), "{name} takes {:?} in its short form", short.length());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_all_at_once() {
+        for (more, words) in [
+            ("colour = 1", &["colour"][..]),
+            ("[workload]\ntenants = 0\nreads = 2", &["tenants", "reads"]),
+            ("[world]\nstamps = 0\nprocesses = 2", &["stamps", "balancers"]),
+            ("[world]\norigin = { latency = 5 }", &["string"]),
+            ("[expect]\np99 = \"fast\"", &["fast"]),
+            ("[short]\ntime = 0.0", &["short.time"]),
+            ("[[faults]]\nat = \"1s\"\ndo = { kill-stamp = { stamp = 7 } }", &["7"]),
+            ("[[faults]]\nat = \"1m\"\ndo = \"redis-kill\"", &["after the load"]),
+            ("[[faults]]\nat = \"1s\"\ndo = \"explode\"", &["explode"]),
+            ("targets = [\"127.0.0.1:80\"]\n[[faults]]\nat = \"1s\"\ndo = \"redis-kill\"", &["targets"]),
+        ] {
+            // a key of the top level must stand before the first table
+            let text = if more.starts_with('[') { format!("{SMALL}{more}") } else { format!("{more}\n{SMALL}") };
+            let (head, tail) = more.split_once("\n[[").unwrap_or((more, ""));
+            let text = if more.starts_with("targets") { format!("{head}\n{SMALL}[[{tail}") } else { text };
+            let error = format!("{:#}", Scenario::parse(&text).unwrap_err());
+            assert!(words.iter().all(|word| error.contains(word)), "{more}: {error}");
+        }
+        assert!(Scenario::parse(SMALL).is_ok());
+        assert!(Scenario::load("no-such-scenario").is_err());
+    }
+
+    #[test]
+    fn a_short_form_keeps_its_proportions() {
+        let text = format!(
+            "{SMALL}burst = {{ every = \"1s\", requests = 5 }}\n[[faults]]\nat = \"5s\"\nfor = \"2s\"\ndo = \"redis-kill\"\n"
+        );
+        let short = Scenario::parse(&text).unwrap().shortened();
+        assert_eq!(short.length(), Duration::from_secs(2));
+        assert_eq!(
+            (short.faults[0].at, short.faults[0].lasts),
+            (Duration::from_secs(1), Some(Duration::from_millis(400)))
+        );
+        assert!((short.load.phases[0].rate - 25.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,226 @@
+//! What each request is: tenant, method, sizes, the connection it takes.
+//!
+//! Invariant: a request follows from the seed and its number alone, whichever thread sends it and whatever came before.
+
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand_distr::Zipf;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::Deserialize;
+
+/// The mix of requests.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mix {
+    /// Tenants.
+    pub tenants: u32,
+    /// Exponent of the Zipf distribution over tenants; 0: all alike.
+    pub zipf: f64,
+    /// Share of requests that only read (GET); the others are POSTs with a body.
+    pub reads: f64,
+    /// Sizes of answers in bytes, with how often each occurs relative to the others.
+    pub answers: Vec<Size>,
+    /// Sizes of uploads.
+    pub uploads: Vec<Size>,
+    /// Share of requests that open a connection of their own and close it.
+    pub new_connections: f64,
+    /// Share of requests that are a WebSocket with three messages each way.
+    pub websockets: f64,
+    /// Share of the other requests that go over HTTP/2 with prior knowledge.
+    pub http2: f64,
+}
+
+/// A size and its weight.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Bytes.
+    pub bytes: u32,
+    /// How often, relative to the others.
+    pub weight: f64,
+}
+
+impl Default for Mix {
+    /// 1,000 tenants by Zipf's law, reads to writes 80:20, answers of a kibibyte, uploads of 256 bytes, kept connections.
+    fn default() -> Self {
+        Self {
+            tenants: 1_000,
+            zipf: 1.0,
+            reads: 0.8,
+            answers: vec![Size { bytes: 1_024, weight: 1.0 }],
+            uploads: vec![Size { bytes: 256, weight: 1.0 }],
+            new_connections: 0.0,
+            websockets: 0.0,
+            http2: 0.0,
+        }
+    }
+}
+
+/// The connection that a request takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A kept one from the pool.
+    Kept,
+    /// A kept HTTP/2 connection that others use at the same time.
+    Http2,
+    /// One of its own.
+    New,
+    /// One of its own that becomes a WebSocket.
+    WebSocket,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Which tenant, from 0; see [`tenant`].
+    pub tenant: u32,
+    /// Whether it writes: a POST, which must not run twice.
+    pub writes: bool,
+    /// Bytes it uploads.
+    pub upload: u32,
+    /// Bytes its answer has.
+    pub answer: u32,
+    /// Chooses the entry: modulo their number.
+    pub entry: u32,
+    /// Its connection.
+    pub carrier: Carrier,
+}
+
+/// A tenant's id.
+#[must_use]
+pub fn tenant(index: u32) -> String {
+    format!("tenant-{index:04}")
+}
+
+/// Draws requests by number.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    mix: Mix,
+    tenants: Option<Zipf<f64>>,
+    seed: u64,
+}
+
+impl Workload {
+    /// A workload from a mix that [`check`] found sound.
+    #[must_use]
+    pub fn new(mix: Mix, seed: u64) -> Self {
+        let tenants = Zipf::new(f64::from(mix.tenants.max(1)), mix.zipf).ok();
+        Self { mix, tenants, seed }
+    }
+
+    /// The request with this number.
+    #[must_use]
+    pub fn request(&self, number: u64) -> Request {
+        // the golden ratio keeps neighbours apart; xoshiro's own seeding mixes the rest
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let rank = self.tenants.map_or(1.0, |zipf| rng.sample(zipf));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank from 1 to a u32")]
+        let tenant = (rank as u32).saturating_sub(1);
+        let carrier = match rng.random::<f64>() {
+            draw if draw < self.mix.websockets => Carrier::WebSocket,
+            draw if draw < self.mix.websockets + self.mix.new_connections => Carrier::New,
+            _ if rng.random::<f64>() < self.mix.http2 => Carrier::Http2,
+            _ => Carrier::Kept,
+        };
+        let writes = carrier != Carrier::WebSocket && rng.random::<f64>() >= self.mix.reads;
+        let upload = if writes { pick(&self.mix.uploads, rng.random()) } else { 0 };
+        let answer = pick(&self.mix.answers, rng.random());
+        Request { tenant, writes, upload, answer, entry: rng.next_u32(), carrier }
+    }
+}
+
+fn pick(sizes: &[Size], draw: f64) -> u32 {
+    let all: f64 = sizes.iter().map(|size| size.weight).sum();
+    let mut left = draw * all;
+    for size in sizes {
+        left -= size.weight;
+        if left < 0.0 {
+            return size.bytes;
+        }
+    }
+    sizes.last().map_or(0, |size| size.bytes)
+}
+
+/// What is wrong with a mix, if anything is.
+#[must_use]
+pub fn check(mix: &Mix) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut demand = |holds: bool, fault: &str| {
+        if !holds {
+            faults.push(fault.to_owned());
+        }
+    };
+    demand((1..=10_000_000).contains(&mix.tenants), "workload.tenants is 1 to 10,000,000");
+    demand((0.0..=10.0).contains(&mix.zipf), "workload.zipf is 0 to 10");
+    demand((0.0..=1.0).contains(&mix.reads), "workload.reads is a share, 0 to 1");
+    demand((0.0..=1.0).contains(&mix.http2), "workload.http2 is a share, 0 to 1");
+    let of_their_own = mix.new_connections + mix.websockets;
+    let shares = mix.new_connections >= 0.0 && mix.websockets >= 0.0 && of_their_own <= 1.0;
+    demand(shares, "workload.new_connections and workload.websockets are shares, together at most 1");
+    for (name, sizes) in [("answers", &mix.answers), ("uploads", &mix.uploads)] {
+        let weights = sizes.iter().all(|size| size.weight.is_finite() && size.weight > 0.0);
+        demand(!sizes.is_empty() && weights, &format!("workload.{name} needs sizes, each with a weight above 0"));
+        let bytes = sizes.iter().all(|size| size.bytes <= 64 << 20);
+        demand(bytes, &format!("workload.{name}: at most 64 MiB each"));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_follows_from_its_number_and_the_seed() {
+        let workload = Workload::new(Mix::default(), 1);
+        let forward: Vec<Request> = (0..100).map(|number| workload.request(number)).collect();
+        let backward: Vec<Request> = (0..100).rev().map(|number| workload.request(number)).collect();
+        assert!(forward.iter().eq(backward.iter().rev()));
+        let other = Workload::new(Mix::default(), 2);
+        assert!((0..100).any(|number| other.request(number) != workload.request(number)));
+    }
+
+    #[test]
+    fn shares_are_as_asked() {
+        let mix = Mix { new_connections: 0.1, websockets: 0.05, ..Mix::default() };
+        let workload = Workload::new(mix, 3);
+        let requests: Vec<Request> = (0..100_000).map(|number| workload.request(number)).collect();
+        let share =
+            |wanted: fn(&Request) -> bool| requests.iter().filter(|request| wanted(request)).count() as f64 / 1e5;
+        assert!((share(|request| request.carrier == Carrier::New) - 0.1).abs() < 0.005);
+        assert!((share(|request| request.carrier == Carrier::WebSocket) - 0.05).abs() < 0.005);
+        let plain = requests.iter().filter(|request| request.carrier != Carrier::WebSocket);
+        let (all, writes) =
+            plain.fold((0.0, 0.0), |(all, writes), r| (all + 1.0, writes + f64::from(u8::from(r.writes))));
+        assert!((writes / all - 0.2f64).abs() < 0.005);
+        // Zipf with exponent 1 over 1,000: the first has 1/H(1000) = 0.1336 of all
+        assert!((share(|request| request.tenant == 0) - 0.1336).abs() < 0.005);
+        assert!(requests.iter().all(|request| request.tenant < 1_000));
+        assert!(requests.iter().all(|request| (request.upload > 0) == request.writes));
+    }
+
+    #[test]
+    fn an_exponent_of_nothing_makes_all_tenants_alike() {
+        let workload = Workload::new(Mix { tenants: 10, zipf: 0.0, ..Mix::default() }, 3);
+        let mut counts = [0u32; 10];
+        (0..100_000).for_each(|number| counts[workload.request(number).tenant as usize] += 1);
+        assert!(counts.iter().all(|count| (9_400..10_600).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn sizes_come_by_their_weights() {
+        let sizes = [Size { bytes: 1, weight: 3.0 }, Size { bytes: 2, weight: 1.0 }];
+        assert_eq!([0.0, 0.74, 0.76, 0.999].map(|draw| pick(&sizes, draw)), [1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn an_unsound_mix_is_named() {
+        assert!(check(&Mix::default()).is_empty());
+        let bad =
+            Mix { tenants: 0, zipf: f64::NAN, reads: 1.5, new_connections: 0.9, websockets: 0.9, ..Mix::default() };
+        assert_eq!(check(&bad).len(), 4);
+        assert_eq!(
+            check(&Mix { answers: vec![], uploads: vec![Size { bytes: 1, weight: 0.0 }], ..Mix::default() }).len(),
+            2
+        );
+    }
+}

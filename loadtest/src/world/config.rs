@@ -1,0 +1,76 @@
+//! The configuration of a world's proxies.
+
+use std::{net::SocketAddr, path::Path};
+
+use synaxis_routing::id::StampId;
+
+/// What the configuration of a proxy says.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'a> {
+    pub(super) id: &'a StampId,
+    /// Which of its stamp's processes it is.
+    pub(super) process: usize,
+    /// URL of the store.
+    pub(super) store: &'a str,
+    /// Its app.
+    pub(super) app: SocketAddr,
+    pub(super) workers: usize,
+    /// TOML of the scenario.
+    pub(super) more: &'a str,
+}
+
+/// Where a proxy listens; port 0 before it was ever started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Addresses {
+    pub(super) edge: SocketAddr,
+    pub(super) peer: SocketAddr,
+    pub(super) admin: SocketAddr,
+}
+
+impl Addresses {
+    pub(super) fn any() -> Self {
+        let any = ([127, 0, 0, 1], 0).into();
+        Self { edge: any, peer: any, admin: any }
+    }
+}
+
+/// The configuration of a proxy that is to listen at these addresses.
+pub(super) fn toml(written: &Written<'_>, at: &Addresses, snapshot: &Path) -> String {
+    let Written { id, store, app, workers, more, .. } = written;
+    let Addresses { edge, peer, admin } = at;
+    let snapshot = snapshot.display();
+    format!(
+        r#"{more}
+
+[stamp]
+id = "{id}"
+
+[server]
+workers = {workers}
+
+[[listeners]]
+kind = "edge"
+address = "{edge}"
+trust_header = true
+
+[[listeners]]
+kind = "peer"
+address = "{peer}"
+
+[admin]
+address = "{admin}"
+
+[routing]
+store = "{store}"
+snapshot = "{snapshot}"
+poll = "200ms"
+ack = "500ms"
+
+[upstreams.app]
+endpoints = ["http://{app}"]
+
+[access_log]
+output = "off"
+"#
+    )
+}

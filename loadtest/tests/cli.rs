@@ -1,0 +1,144 @@
+//! The program: exit codes, files, what it leaves behind.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::turn;
+
+const SMALL: &str = "name = \"small\"\nabout = \"short\"\n[world]\nstamps = 1\n[load]\nconnections = 4\n";
+
+fn loadtest(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synaxis-loadtest"));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+fn scenario(folder: &Path, more: &str) -> String {
+    let path = folder.join("scenario.toml");
+    fs::write(&path, format!("{SMALL}{more}")).unwrap();
+    path.display().to_string()
+}
+
+/// Processes whose command line names this folder's world or journal.
+fn children_of(id: u32) -> Vec<u32> {
+    let all =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parent = |id: &u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    all.filter(|child| parent(child) == Some(id)).collect()
+}
+
+fn is_running(id: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "never: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_run_that_passes_writes_its_report_and_exits_with_0() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"1s\"\nrate = 100\n");
+    let out = folder.path().join("out");
+    let output = loadtest(&["run", &file, "--out", out.to_str().unwrap()]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("PASSED"), "{text}");
+    let page = fs::read_to_string(out.join("small.html")).unwrap();
+    assert!(page.contains("<svg") && !page.contains("http://") && !page.contains("src="), "self-contained");
+    let json = out.join("small.json").display().to_string();
+    let compared = loadtest(&["compare", &json, &json]).output().unwrap();
+    assert!(compared.status.success() && !compared.stdout.is_empty());
+}
+
+#[test]
+fn a_run_that_fails_exits_with_1_and_leaves_its_logs() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let more = "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"1s\"\nrate = 100\n[world.origin]\nforget = 1.0\n";
+    let file = scenario(folder.path(), more);
+    let output = loadtest(&["run", &file, "--quiet"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let left = text.lines().find_map(|line| line.strip_prefix("configurations, logs and journals: ")).unwrap();
+    assert!(Path::new(left).join("synaxis-weu-001-0.log").is_file());
+    fs::remove_dir_all(left).unwrap();
+}
+
+#[test]
+fn a_generator_that_stood_still_makes_the_run_void() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "threads = 1\n[[load.phases]]\nfor = \"5s\"\nrate = 200\n");
+    let mut child = loadtest(&["run", &file]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // its world has an origin, a proxy and a redis-server, and the load runs
+    eventually("the world is there", || children_of(child.id()).len() == 3);
+    thread::sleep(Duration::from_millis(1_500));
+    let signal = |name: &str| Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(signal("-STOP").success());
+    thread::sleep(Duration::from_millis(1_000));
+    assert!(signal("-CONT").success());
+    eventually("it ends", || child.try_wait().unwrap().is_some());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("VOID") && text.contains("fell behind"), "{text}");
+}
+
+#[test]
+fn nothing_outlives_a_harness_that_is_killed() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "[[load.phases]]\nfor = \"60s\"\nrate = 10\n");
+    let mut child = loadtest(&["run", &file]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut children = Vec::new();
+    eventually("the world is there", || {
+        children = children_of(child.id());
+        children.len() == 3
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    eventually("its children have ended", || children.iter().all(|id| !is_running(*id)));
+}
+
+#[test]
+fn what_cannot_be_run_exits_with_2_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    for (words, wanted) in [
+        (vec!["run", "no-such-scenario"], "shipped"),
+        (vec!["run", "steady", "--rate", "0"], "rate"),
+        (vec!["run", "steady", "--proxy", "/etc/passwd"], "no program"),
+        (vec!["run", "steady", "--target", "127.0.0.1:1"], "takes no connection"),
+        (vec!["compare", "/etc/passwd", "/etc/passwd"], "passwd"),
+    ] {
+        let output = loadtest(&words).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {text}");
+        assert!(text.contains(wanted), "{words:?}: {text}");
+    }
+    let file = scenario(folder.path(), "colour = 1\n[[load.phases]]\nfor = \"1s\"\nrate = 1\n");
+    let output = loadtest(&["run", &file]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && text.contains("colour"), "{text}");
+}
+
+#[test]
+fn list_names_every_scenario() {
+    let output = loadtest(&["list"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.lines().count() >= 11 && text.contains("rolling-restart"), "{text}");
+}

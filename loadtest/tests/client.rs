@@ -1,0 +1,111 @@
+//! The client against an origin without a proxy between them.
+
+use std::time::Duration;
+
+use synaxis_loadtest::{
+    arrival::{Phase, Process, Schedule},
+    client::{self, Client, Plan, Samples},
+    origin::Script,
+    workload::{Mix, Workload},
+    world::{Binaries, Blueprint, World},
+};
+
+use crate::support::turn;
+
+fn plan(entry: std::net::SocketAddr, rate: f64, mix: Mix) -> Plan {
+    let phase = Phase { duration: Duration::from_secs(2), rate, to: None, burst: None };
+    Plan {
+        schedule: Schedule::new(Process::Constant, vec![phase], 5),
+        tenants: client::tenants(mix.tenants),
+        workload: Workload::new(mix, 5),
+        entries: vec![entry],
+        connections: 8,
+        http2_connections: 2,
+        timeout: Duration::from_secs(5),
+        threads: std::num::NonZeroUsize::MIN,
+        echo: true,
+    }
+}
+
+/// Loads the origin of a world of one stamp; `act` happens meanwhile.
+fn load(script: &Script, rate: f64, mix: Mix, act: impl AsyncFnOnce(&World)) -> Samples {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let blueprint = Blueprint { stamps: 1, origin: script.clone(), ..Blueprint::default() };
+        let world = World::start(&blueprint, &Binaries::beside().unwrap()).await.unwrap();
+        let plan = plan(world.stamps[0].origin.address(), rate, mix);
+        let client = tokio::task::spawn_blocking(move || Client::start(&plan)).await.unwrap().unwrap();
+        let waiting = tokio::task::spawn_blocking(move || client.wait());
+        act(&world).await;
+        waiting.await.unwrap().unwrap()
+    })
+}
+
+fn outcomes(samples: &Samples) -> Vec<&str> {
+    let mut names: Vec<&str> = samples.samples.iter().map(|sample| samples.outcomes.name(sample.outcome)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn sorted(mut micros: Vec<u64>) -> Vec<u64> {
+    micros.sort_unstable();
+    micros
+}
+
+#[test]
+fn every_carrier_carries() {
+    let _turn = turn();
+    let mix = Mix { new_connections: 0.2, websockets: 0.2, http2: 0.5, ..Mix::default() };
+    let samples = load(&Script::default(), 300.0, mix, async |_| {});
+    assert_eq!(outcomes(&samples), ["ok"]);
+    assert_eq!(samples.samples.len(), 600);
+    // every id once, in order
+    assert!(samples.samples.iter().map(|sample| sample.id).eq(0..600));
+}
+
+#[test]
+fn latency_counts_what_the_server_takes() {
+    let _turn = turn();
+    let script = Script { latency: Duration::from_millis(30), ..Script::default() };
+    let samples = load(&script, 100.0, Mix::default(), async |_| {});
+    let latencies = sorted(samples.samples.iter().map(|sample| sample.ended - sample.intended).collect());
+    assert!(latencies[0] >= 30_000, "{latencies:?}");
+    assert!(latencies[latencies.len() / 2] < 60_000, "{latencies:?}");
+}
+
+#[test]
+fn a_server_that_stands_still_does_not_slow_the_schedule() {
+    let _turn = turn();
+    let samples = load(&Script::default(), 200.0, Mix::default(), async |world| {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        world.stamps[0].origin.signal(rustix::process::Signal::STOP).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        world.stamps[0].origin.signal(rustix::process::Signal::CONT).await.unwrap();
+    });
+    assert_eq!(outcomes(&samples), ["ok"]);
+    // 800 ms of 2 s: the requests that were to begin meanwhile waited, on average for half of it
+    let waited = samples.samples.iter().filter(|sample| sample.ended - sample.intended > 100_000).count();
+    assert!((100..200).contains(&waited), "{waited}: coordinated omission would show only those on a connection, 8");
+    let lag = sorted(samples.samples.iter().map(|sample| sample.launched - sample.intended).collect());
+    assert!(lag[lag.len() / 2] < 50_000, "the generator itself was on time");
+}
+
+#[test]
+fn what_goes_wrong_is_named() {
+    let _turn = turn();
+    for (script, wanted) in [
+        (Script { cut: 1.0, ..Script::default() }, "cut"),
+        (Script { reset: 1.0, ..Script::default() }, "reset"),
+        (
+            Script { errors: Some(synaxis_loadtest::origin::Error { status: 503, share: 1.0 }), ..Script::default() },
+            "503",
+        ),
+    ] {
+        let samples = load(&Script::default(), 50.0, Mix::default(), async |world| {
+            world.stamps[0].origin.set(&script).await.unwrap();
+        });
+        let failed: Vec<&str> = outcomes(&samples).into_iter().filter(|name| *name != "ok").collect();
+        assert_eq!(failed, [wanted]);
+    }
+}

@@ -1,0 +1,43 @@
+//! Every shipped scenario in its short form.
+
+use synaxis_loadtest::{
+    report::Verdict,
+    scenario::{SHIPPED, Scenario},
+};
+
+use crate::support;
+
+fn passes(name: &str) {
+    let _turn = support::turn();
+    let report = support::run(&Scenario::load(name).unwrap().shortened());
+    assert_eq!(report.verdict, Verdict::Passed, "{:#?} {:#?} {:#?}", report.void, report.checks, report.oracle);
+    // a verdict over nothing would be worth nothing
+    assert!(report.oracle.both_ends && report.oracle.answered > 300, "{:?}", report.oracle);
+    assert!(report.stamps.len() == 3, "{:?}", report.stamps);
+}
+
+macro_rules! scenarios {
+    ($($test:ident: $name:literal),* $(,)?) => {
+        $(#[test] fn $test() { passes($name); })*
+
+        #[test]
+        fn none_is_forgotten() {
+            let tested = [$($name),*];
+            assert!(SHIPPED.iter().all(|(name, _)| tested.contains(name)));
+        }
+    };
+}
+
+scenarios! {
+    an_even_load: "steady",
+    the_platforms_load: "seeds-mixed",
+    bursts: "burst",
+    a_drain_and_its_end: "drain-under-load",
+    a_rolling_restart: "rolling-restart",
+    a_dead_stamp: "dead-stamp",
+    redis_is_gone: "redis-down",
+    redis_hangs: "redis-hang",
+    hostile_tables: "table-hostile",
+    slow_clients: "slow-clients",
+    a_short_soak: "soak",
+}

@@ -1,0 +1,93 @@
+//! The instrument sees what is planted: each lie ends in the right verdict.
+
+use synaxis_loadtest::report::{Report, Verdict};
+
+use crate::support::{against, run_text, turn};
+
+/// A scenario of one stamp with an origin that behaves so.
+fn lied_to(origin: &str, rate: u32, seconds: u32) -> Report {
+    run_text(&format!(
+        "name = \"planted\"\nabout = \"a lie\"\n[world]\nstamps = 1\norigin = {{ {origin} }}\n\
+         [load]\narrival = \"constant\"\ntimeout = \"2s\"\nconnections = 16\n[[load.phases]]\nfor = \"{seconds}s\"\nrate = {rate}\n"
+    ))
+}
+
+fn failed_with(report: &Report, wanted: [bool; 6]) {
+    assert_eq!(report.verdict, Verdict::Failed, "{:?}", report.oracle);
+    assert_eq!(against(report).map(|count| count > 0), wanted, "{:#?}", report.oracle);
+    assert!(!report.oracle.examples.is_empty());
+}
+
+#[test]
+fn one_request_in_ten_thousand_that_is_answered_and_forgotten_is_lost() {
+    let _turn = turn();
+    let report = lied_to("forget = 0.0001", 2_500, 10);
+    failed_with(&report, [true, false, false, false, false, false]);
+    assert!((1..=12).contains(&report.oracle.lost), "{}", report.oracle.lost);
+    assert_eq!(report.oracle.sent, 25_000);
+}
+
+#[test]
+fn a_write_that_runs_twice_is_duplicated() {
+    let _turn = turn();
+    let report = lied_to("execute_twice = 0.01", 500, 3);
+    failed_with(&report, [false, true, false, false, false, false]);
+    // one request in a hundred, and only those that write: one in five
+    assert!((1..15).contains(&report.oracle.duplicated), "{}", report.oracle.duplicated);
+}
+
+#[test]
+fn two_answers_that_are_swapped_are_cross_talk() {
+    let _turn = turn();
+    failed_with(&lied_to("swap = 0.005", 500, 3), [false, false, true, false, false, false]);
+}
+
+#[test]
+fn an_answer_that_never_comes_and_no_fault_declares_is_unexplained() {
+    let _turn = turn();
+    failed_with(&lied_to("hang = 0.005", 200, 3), [false, false, false, false, true, false]);
+}
+
+#[test]
+fn a_reset_that_no_fault_declares_is_unexplained() {
+    let _turn = turn();
+    failed_with(&lied_to("reset = 0.01", 300, 3), [false, false, false, false, true, false]);
+}
+
+#[test]
+fn an_answer_sent_twice_reaches_nobody_else() {
+    let _turn = turn();
+    let report = lied_to("answer_twice = 0.02", 500, 3);
+    // the proxy must not take the second one for the answer to the next request
+    assert_eq!(against(&report), [0; 6], "{:#?} {:#?}", report.oracle, report.outcomes);
+}
+
+#[test]
+fn a_proxy_that_sends_to_a_wrong_stamps_app_misroutes() {
+    let _turn = turn();
+    let report = run_text(
+        "name = \"planted\"\nabout = \"a lie\"\n[world]\ncrossed = 1\n[load]\nconnections = 16\n[[load.phases]]\nfor = \"2s\"\nrate = 300\n",
+    );
+    failed_with(&report, [false, false, false, true, false, false]);
+}
+
+#[test]
+fn an_answer_from_the_right_app_in_a_wrong_name_is_found_by_its_record() {
+    let _turn = turn();
+    let report = lied_to("errors = { status = 200, share = 0.01 }", 300, 3);
+    // a success that proves nothing of itself
+    failed_with(&report, [false, false, true, false, false, false]);
+}
+
+#[test]
+fn a_share_that_is_missed_fails() {
+    let _turn = turn();
+    let report = run_text(
+        "name = \"planted\"\nabout = \"too much\"\n[load]\nconnections = 8\n[[load.phases]]\nfor = \"2s\"\nrate = 200\n\
+         [[expect.shares]]\nstamp = 0\nfrom = \"0s\"\nuntil = \"2s\"\nleast = 0.9\n[expect]\np50 = \"1ns\"\n",
+    );
+    assert_eq!(report.verdict, Verdict::Failed);
+    let missed: Vec<&str> =
+        report.checks.iter().filter(|check| !check.passed).map(|check| check.name.as_str()).collect();
+    assert_eq!(missed, ["p50", "share of synaxis-weu-001 from 0ns to 2s"]);
+}
