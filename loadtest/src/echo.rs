@@ -47,6 +47,18 @@ pub fn answer(id: u64, bytes: u32) -> Bytes {
     body(id, bytes)
 }
 
+/// Longest piece of [`pieces`].
+const PIECE: u32 = 64 << 10;
+
+/// The body of the answer to a request in pieces that share their memory, for answers of any size.
+pub fn pieces(id: u64, bytes: u32) -> impl Iterator<Item = Bytes> + Send + 'static {
+    let piece = answer(id, bytes.min(PIECE));
+    (0..bytes).step_by(PIECE as usize).map(move |at| {
+        let length = usize::try_from((bytes - at).min(PIECE)).unwrap_or(usize::MAX);
+        piece.slice(..length.min(piece.len()))
+    })
+}
+
 /// The body of an upload.
 #[must_use]
 pub fn upload(id: u64, bytes: u32) -> Bytes {
@@ -110,6 +122,7 @@ mod tests {
         fn its_own_body_matches_in_any_pieces_and_no_other_does(id: u64, bytes in 1..200u32, pieces in 1..50usize, at: usize, other: u64) {
             let body = answer(id, bytes);
             prop_assert!(fed(id, &body, pieces).is_whole(bytes));
+            prop_assert_eq!(super::pieces(id, bytes).collect::<Vec<_>>().concat(), &body[..]);
             prop_assert!(!fed(id, &body[1..], pieces).is_whole(bytes), "too short");
             prop_assert!(!fed(id, &[&body[..], b"0"].concat(), pieces).is_whole(bytes), "too long");
             let mut wrong = body.to_vec();
@@ -117,6 +130,13 @@ mod tests {
             prop_assert!(!fed(id, &wrong, pieces).is_whole(bytes), "one byte of another answer");
             prop_assume!(id != other && bytes >= 16);
             prop_assert!(!fed(id, &answer(other, bytes), pieces).is_whole(bytes));
+        }
+    }
+
+    #[test]
+    fn a_large_answer_in_pieces_is_the_same_answer() {
+        for bytes in [PIECE - 1, PIECE, PIECE + 1, 5 * PIECE + 17] {
+            assert_eq!(pieces(9, bytes).collect::<Vec<_>>().concat(), answer(9, bytes)[..]);
         }
     }
 

@@ -38,9 +38,9 @@ pub struct Fault {
     /// Outcomes that it explains; `*` at the end stands for anything.
     #[serde(default)]
     pub errors: Vec<String>,
-    /// Whether other candidates than a tenant's owner may serve it meanwhile.
-    #[serde(default)]
-    pub failover: bool,
+    /// How long other candidates than a tenant's owner may serve it, from the instant it began; default: never.
+    #[serde(default, deserialize_with = "quantity::optional")]
+    pub failover: Option<Duration>,
 }
 
 /// What can be done. Stamps are named by their position, from 0.
@@ -234,6 +234,7 @@ impl Fault {
     pub(crate) fn scale(&mut self, factor: f64) {
         self.at = self.at.mul_f64(factor);
         self.lasts = self.lasts.map(|lasts| lasts.mul_f64(factor));
+        self.failover = self.failover.map(|failover| failover.mul_f64(factor));
         if let Action::Drain(ramped) | Action::CancelDrain(ramped) = &mut self.action {
             ramped.ramp = ramped.ramp.mul_f64(factor);
         }

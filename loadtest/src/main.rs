@@ -1,14 +1,15 @@
 //! `synaxis-loadtest`: arguments and exit codes. Everything else is the library's.
 
 use std::{
-    fs,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use synaxis_loadtest::{
+    descriptors,
+    highest::{self, Tried},
     origin,
     report::{self, Report, Verdict},
     run::{self, Options, Progress},
@@ -40,6 +41,8 @@ struct Arguments {
 enum Command {
     /// Run a scenario: a shipped one by its name, or a file.
     Run(Run),
+    /// Find the highest rate at which a scenario still passes: from --rate, by halves, to 5 %.
+    Highest(Run),
     /// Show the shipped scenarios.
     List,
     /// Show the difference of two runs.
@@ -67,6 +70,9 @@ struct Run {
     /// Other connections.
     #[arg(long)]
     connections: Option<usize>,
+    /// Another number of stamps; of one, nothing is forwarded.
+    #[arg(long)]
+    stamps: Option<usize>,
     /// The short form: seconds instead of half a minute, and no bounds on latency.
     #[arg(long)]
     short: bool,
@@ -90,6 +96,7 @@ struct Run {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(run) => judge(&run),
+        Command::Highest(run) => highest(&run),
         Command::List => {
             list();
             Ok(ExitCode::SUCCESS)
@@ -103,42 +110,57 @@ fn main() -> ExitCode {
     })
 }
 
+impl Run {
+    fn scenario(&self) -> anyhow::Result<Scenario> {
+        let mut scenario = Scenario::load(&self.scenario)?;
+        scenario.seed = self.seed.unwrap_or(scenario.seed);
+        scenario.world.stamps = self.stamps.unwrap_or(scenario.world.stamps);
+        scenario.load.connections = self.connections.unwrap_or(scenario.load.connections);
+        if !self.target.is_empty() {
+            scenario.targets.clone_from(&self.target);
+            // they are not this harness's to break
+            scenario.faults.clear();
+            scenario.expect.shares.clear();
+            scenario.load.entries = None;
+        }
+        scenario.sound()?;
+        if self.short {
+            scenario = scenario.shortened();
+        }
+        if let Some(rate) = self.rate {
+            scenario = scenario.at_rate(rate)?;
+        }
+        descriptors::raise(scenario.load.connections)?;
+        Ok(scenario)
+    }
+
+    fn options(&self, scenario: &Scenario) -> anyhow::Result<Options> {
+        let binaries = match (&self.proxy, scenario.targets.is_empty()) {
+            (_, false) => None,
+            (Some(proxy), true) => Some(Binaries::beside()?.with_proxy(proxy.clone())?),
+            (None, true) => Some(Binaries::beside()?),
+        };
+        let progress = if self.quiet { Progress::Silent } else { Progress::suited() };
+        Ok(Options { short: self.short, binaries, progress, keep: self.keep })
+    }
+}
+
+/// One thread for worlds, balancers and chaos; the client has its own.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+}
+
 fn judge(arguments: &Run) -> anyhow::Result<ExitCode> {
-    let mut scenario = Scenario::load(&arguments.scenario)?;
-    scenario.seed = arguments.seed.unwrap_or(scenario.seed);
-    if arguments.short {
-        scenario = scenario.shortened();
-    }
-    if let Some(rate) = arguments.rate {
-        scenario = scenario.at_rate(rate)?;
-    }
-    if let Some(connections) = arguments.connections {
-        scenario.load.connections = connections;
-    }
-    if !arguments.target.is_empty() {
-        scenario.targets.clone_from(&arguments.target);
-        // they are not this harness's to break
-        scenario.faults.clear();
-        scenario.expect.shares.clear();
-        scenario.load.entries = None;
-    }
-    let binaries = if scenario.targets.is_empty() {
-        let beside = Binaries::beside()?;
-        Some(match &arguments.proxy {
-            Some(proxy) => beside.with_proxy(proxy.clone())?,
-            None => beside,
-        })
-    } else {
-        None
-    };
-    let progress = if arguments.quiet { Progress::Silent } else { Progress::suited() };
-    let options = Options { short: arguments.short, binaries, progress, keep: arguments.keep };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let scenario = arguments.scenario()?;
+    let options = arguments.options(&scenario)?;
+    let runtime = runtime()?;
     let finished = runtime.block_on(run::run(&scenario, &options))?;
     // whatever a fault left running ends here
     runtime.shutdown_background();
     let report = finished.report;
-    print!("{}", report::terminal::summary(&report));
+    let colour = std::io::stdout().is_terminal();
+    let summary = if colour { report::terminal::summary_in_colour } else { report::terminal::summary };
+    print!("{}", summary(&report));
     if let Some(folder) = &arguments.out {
         write(&report, folder)?;
     }
@@ -152,11 +174,57 @@ fn judge(arguments: &Run) -> anyhow::Result<ExitCode> {
     })
 }
 
+fn highest(arguments: &Run) -> anyhow::Result<ExitCode> {
+    let scenario = arguments.scenario()?;
+    let options = arguments.options(&scenario)?;
+    let first = scenario.load.phases.first().map_or(0.0, |phase| phase.rate);
+    println!(
+        "| rate/s | verdict | answered/s | failed | p50 ms | p99 ms | lag p99 ms | proxies | apps | client | cores |"
+    );
+    println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let each = |tried: &Tried| println!("{}", row(tried));
+    let held = runtime()?.block_on(highest::find(&scenario, &options, first, each))?;
+    Ok(match held {
+        Some(rate) => {
+            println!("\nheld: {rate:.0}/s");
+            ExitCode::SUCCESS
+        }
+        None => {
+            println!("\nno rate was held");
+            ExitCode::from(FAILED)
+        }
+    })
+}
+
+/// One rate that was tried; processor time in cores.
+fn row(tried: &Tried) -> String {
+    let report = &tried.report;
+    let cores = |begin: &str| {
+        let processes = report.processes.iter().filter(|process| process.name.starts_with(begin));
+        processes.map(|process| process.cpu_seconds).sum::<f64>() / report.scenario.seconds.max(f64::MIN_POSITIVE)
+    };
+    let oracle = &report.oracle;
+    let verdict = format!("{:?}", report.verdict).to_lowercase();
+    format!(
+        "| {:.0} | {verdict} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} of {} |",
+        tried.rate,
+        report.rate.achieved,
+        oracle.sent - oracle.answered,
+        report.latency.p50,
+        report.latency.p99,
+        report.lag.p99,
+        cores("proxy"),
+        cores("origin"),
+        cores("client"),
+        cores(""),
+        report.machine.cores,
+    )
+}
+
 fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let file = |ending: &str| folder.join(format!("{}.{ending}", report.scenario.name));
     report.write_json(&file("json"))?;
-    fs::write(file("html"), report::html::page(report)).with_context(|| file("html").display().to_string())?;
+    report.write_html(&file("html"))?;
     println!("report: {}", file("html").display());
     Ok(())
 }

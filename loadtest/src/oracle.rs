@@ -141,7 +141,7 @@ impl<'a> Oracle<'a> {
             }
             if let (Some(routing), Some(stamp)) = (&routing, recorded_by) {
                 let (from, until) = span(sample);
-                let failover = self.windows.iter().any(|window| window.failover && window.overlaps(from, until));
+                let failover = self.windows.iter().any(|window| window.fails_over(from, until));
                 let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
                 let tenant = tenant.and_then(|tenant| TenantId::parse(tenant.as_bytes()).ok());
                 if !tenant.is_some_and(|tenant| routing.may_serve(stamp, &tenant, from, until, failover)) {

@@ -171,6 +171,15 @@ pub struct Judgement {
     pub examples: Vec<String>,
 }
 
+impl Judgement {
+    /// Whether nothing was lost, ran twice, was mixed up, misrouted or invented. Errors are another matter: a late
+    /// generator causes some by itself.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.lost == 0 && self.duplicated == 0 && self.cross_talk == 0 && self.misrouted == 0 && self.invented == 0
+    }
+}
+
 /// One second of the run, by intended start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
@@ -238,7 +247,9 @@ pub struct Process {
     pub rss_max_kib: u64,
     /// At the end.
     pub rss_end_kib: u64,
-    /// Open descriptors at the end.
+    /// Open descriptors at the begin.
+    pub descriptors_begin: u64,
+    /// At the end.
     pub descriptors: u64,
 }
 

@@ -131,14 +131,22 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
     let scenario = scenario.clone();
     let (journals, epochs) = world.map(|world| (world.journals(), world.tables.epochs())).unzip();
     let short = options.short;
+    let commit = options.binaries.as_ref().and_then(|binaries| machine::commit(&binaries.proxy));
     let judge = move || -> anyhow::Result<Report> {
         let mut oracle = Oracle::new(&samples, &plan.tenants, &windows);
         if let (Some(journals), Some(epochs)) = (&journals, epochs) {
             hear(&mut oracle, journals)?;
             oracle.heard_all(Some(Routing::new(epochs, start, began_ms)));
         }
-        let facts =
-            figures::Facts { scenario: &scenario, samples: &samples, windows: &windows, processes, began_ms, short };
+        let facts = figures::Facts {
+            scenario: &scenario,
+            samples: &samples,
+            windows: &windows,
+            processes,
+            began_ms,
+            short,
+            commit,
+        };
         Ok(facts.report(&mut oracle))
     };
     tokio::task::spawn_blocking(judge).await.context("the oracle")?

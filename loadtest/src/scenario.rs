@@ -195,9 +195,18 @@ impl Scenario {
     /// Everything that is wrong with it.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let scenario: Self = toml::from_str(text).context("the scenario does not parse")?;
-        let faults = scenario.check();
-        anyhow::ensure!(faults.is_empty(), "the scenario cannot be run: {}", faults.join("; "));
+        scenario.sound()?;
         Ok(scenario)
+    }
+
+    /// Whether it can be run; to be asked again after it was changed.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn sound(&self) -> anyhow::Result<()> {
+        let faults = self.check();
+        anyhow::ensure!(faults.is_empty(), "the scenario cannot be run: {}", faults.join("; "));
+        Ok(())
     }
 
     /// Length of the load.

@@ -39,5 +39,6 @@ scenarios! {
     redis_hangs: "redis-hang",
     hostile_tables: "table-hostile",
     slow_clients: "slow-clients",
+    a_rough_network: "rough-network",
     a_short_soak: "soak",
 }

@@ -76,7 +76,7 @@ async fn carry(
     [up, down]: [&watch::Receiver<Regime>; 2],
     number: u64,
 ) -> Result<(), End> {
-    // before that, a target behind a cut wire sees no connection
+    // a target behind a cut wire sees no new connections either
     unhung(up).await;
     let Ok(Ok(dialled)) = timeout(DIAL_MAX, dial(target)).await else {
         unhung(down).await;

@@ -67,10 +67,7 @@ impl Item {
 /// The entry of a queue. It needs no bound of its own, since the reader asks for room.
 pub(super) type Entry = mpsc::UnboundedSender<Item>;
 
-/// Puts what comes into the queue, up to its end.
-///
-/// # Errors
-/// None: an end passes through the queue.
+/// Puts what comes into the queue, up to its end. Never an error, because ends pass through the queue as well.
 pub(super) async fn read(mut from: ReadHalf<'_>, queue: Entry, mut rng: Xoshiro256PlusPlus) -> Result<(), End> {
     let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
     let mut buffer = vec![0; ITEM_BYTES_MAX];

@@ -19,7 +19,7 @@ pub(super) fn words(action: &Action, world: &World) -> String {
     let name = |position: usize| world.stamps.get(position).map_or("?", |stamp| stamp.id.as_str());
     let of = |stamp: Option<usize>| stamp.map_or("every stamp", name);
     match action {
-        Action::Drain(ramped) => format!("drain {} over {:?}", name(ramped.stamp), ramped.ramp),
+        Action::Drain(ramped) => format!("drain {} over {} s", name(ramped.stamp), seconds(ramped.ramp)),
         Action::CancelDrain(ramped) => format!("take back the drain of {}", name(ramped.stamp)),
         Action::KillStamp(one) => format!("kill {}", name(one.stamp)),
         Action::StartStamp(one) => format!("start {}", name(one.stamp)),

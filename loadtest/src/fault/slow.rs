@@ -10,6 +10,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::workload;
+
 /// Slow clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,8 +41,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Before a client that was turned away comes back.
 const RETURN: Duration = Duration::from_millis(100);
 
-const HEAD: &str = "GET /load HTTP/1.1\r\nHost: slow\r\nX-Tenant-Id: tenant-0000\r\nX-Load-Bytes: 16777216\r\n\r\n";
-const UPLOAD: &str = "POST /load HTTP/1.1\r\nHost: slow\r\nX-Tenant-Id: tenant-0000\r\nContent-Length: 1000000\r\n\r\n";
+/// Bytes of an answer that is read slowly: more than all buffers on its way.
+const ANSWER: u32 = 4 << 20;
+
+fn get(tenant: &str) -> String {
+    format!("GET /load HTTP/1.1\r\nHost: slow\r\nX-Tenant-Id: {tenant}\r\nX-Load-Bytes: {ANSWER}\r\n\r\n")
+}
+
+fn post(tenant: &str) -> String {
+    format!("POST /load HTTP/1.1\r\nHost: slow\r\nX-Tenant-Id: {tenant}\r\nContent-Length: 1000000\r\n\r\n")
+}
 
 impl Slowness {
     pub(super) fn check(&self) -> Vec<String> {
@@ -63,12 +73,12 @@ impl Slowness {
 pub(super) async fn come(how: &Slowness, entries: &[SocketAddr], lasts: Option<Duration>) -> anyhow::Result<()> {
     anyhow::ensure!(!entries.is_empty(), "slow clients need an entry");
     let mut clients = JoinSet::new();
-    for (_, entry) in (0..how.clients).zip(entries.iter().copied().cycle()) {
-        let at = how.at;
+    for (client, entry) in (0..how.clients).zip(entries.iter().copied().cycle()) {
+        let (at, tenant) = (how.at, workload::tenant(client));
         clients.spawn(async move {
             loop {
                 // being turned away is what a slow client can expect
-                let _ = dawdle(entry, at).await;
+                let _ = dawdle(entry, at, &tenant).await;
                 sleep(RETURN).await;
             }
         });
@@ -82,7 +92,7 @@ pub(super) async fn come(how: &Slowness, entries: &[SocketAddr], lasts: Option<D
     Ok(())
 }
 
-async fn dawdle(entry: SocketAddr, at: Phase) -> io::Result<()> {
+async fn dawdle(entry: SocketAddr, at: Phase, tenant: &str) -> io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     // otherwise the kernel would read the answer in its stead
     socket.set_recv_buffer_size(4_096)?;
@@ -91,17 +101,17 @@ async fn dawdle(entry: SocketAddr, at: Phase) -> io::Result<()> {
     match at {
         Phase::FirstByte => until_closed(&mut stream).await,
         Phase::Head => {
-            let almost = &HEAD.as_bytes()[..HEAD.len() - 2];
-            trickle(&mut stream, almost).await?;
+            let head = get(tenant);
+            trickle(&mut stream, &head.as_bytes()[..head.len() - 2]).await?;
             until_closed(&mut stream).await
         }
         Phase::Upload => {
-            stream.write_all(UPLOAD.as_bytes()).await?;
+            stream.write_all(post(tenant).as_bytes()).await?;
             trickle(&mut stream, &[b'x'; 1_000]).await?;
             until_closed(&mut stream).await
         }
         Phase::Answer => {
-            stream.write_all(HEAD.as_bytes()).await?;
+            stream.write_all(get(tenant).as_bytes()).await?;
             let mut byte = [0];
             while stream.read(&mut byte).await? > 0 {
                 sleep(PAUSE).await;

@@ -21,8 +21,8 @@ pub struct Window {
     pub until: Option<Duration>,
     /// Outcomes that it explains.
     pub errors: Vec<String>,
-    /// Whether other candidates than the owner may serve.
-    pub failover: bool,
+    /// Until when other candidates than the owner might serve; `None`: they might not.
+    pub failover: Option<Duration>,
 }
 
 impl Window {
@@ -30,6 +30,12 @@ impl Window {
     #[must_use]
     pub fn overlaps(&self, from: Duration, until: Duration) -> bool {
         self.from <= until && self.until.is_none_or(|end| from <= end)
+    }
+
+    /// Whether other candidates than the owner might serve at any time between two.
+    #[must_use]
+    pub fn fails_over(&self, from: Duration, until: Duration) -> bool {
+        self.failover.is_some_and(|end| self.from <= until && from <= end)
     }
 
     /// Whether it explains an outcome.
@@ -72,7 +78,8 @@ impl Timeline {
                 perform::perform(&fault, &world).await.with_context(|| what.clone())?;
                 // what takes longer than its time explains what happens until it is done
                 let until = fault.lasts.map(|lasts| (from + lasts).max(start.elapsed()));
-                anyhow::Ok((index, Window { what, from, until, errors: fault.errors, failover: fault.failover }))
+                let failover = fault.failover.map(|failover| (from + failover).max(start.elapsed()));
+                anyhow::Ok((index, Window { what, from, until, errors: fault.errors, failover }))
             });
         }
         let mut windows = Vec::new();
@@ -96,10 +103,12 @@ mod tests {
             from: seconds(5),
             until: Some(seconds(7)),
             errors: vec!["reset".into(), "502 *".into()],
-            failover: false,
+            failover: Some(seconds(10)),
         };
         assert!(window.overlaps(seconds(4), seconds(5)) && window.overlaps(seconds(7), seconds(9)));
         assert!(!window.overlaps(seconds(1), seconds(4)) && !window.overlaps(seconds(8), seconds(9)));
+        assert!(window.fails_over(seconds(9), seconds(11)) && !window.fails_over(seconds(11), seconds(12)));
+        assert!(!Window { failover: None, ..window.clone() }.fails_over(seconds(6), seconds(6)));
         assert!(window.explains("reset") && window.explains("502 upstream_reset"));
         assert!(!window.explains("502") && !window.explains("resets") && !window.explains("503 no_stamp"));
         assert!(Window { until: None, ..window }.overlaps(seconds(99), seconds(100)));

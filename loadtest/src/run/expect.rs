@@ -73,7 +73,7 @@ pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples) ->
     }
     if let Some(bound) = expect.descriptor_growth {
         checks.extend(proxies().map(|proxy| {
-            let growth = proxy.descriptors;
+            let growth = proxy.descriptors.saturating_sub(proxy.descriptors_begin);
             let (name, measured) = (format!("descriptors of {}", proxy.name), growth.to_string());
             Check { name, wanted: format!("≤ {bound} more than at the begin"), measured, passed: growth <= bound }
         }));

@@ -1,6 +1,6 @@
 //! What a run ran on.
 
-use std::{fs, process::Command, thread};
+use std::{fs, path::Path, process::Command, thread};
 
 use crate::report::Machine;
 
@@ -21,10 +21,17 @@ pub(super) fn machine() -> Machine {
     }
 }
 
-/// The commit of the checkout in which this runs, with `+` when the work tree differs; `None` outside of one.
-pub(super) fn commit() -> Option<String> {
+/// The commit of the checkout in which a program was built, with `+` when the work tree differs; `None` outside of one.
+pub(super) fn commit(program: &Path) -> Option<String> {
+    let folder = program.parent()?;
     let git = |words: &[&str]| {
-        let output = Command::new("git").args(words).output().ok().filter(|output| output.status.success())?;
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(words)
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;

@@ -66,6 +66,7 @@ fn row(name: String, begin: Option<Usage>, end: Usage) -> report::Process {
         rss_begin_kib: begin.unwrap_or(end).rss_kib,
         rss_max_kib: end.rss_max_kib,
         rss_end_kib: end.rss_kib,
+        descriptors_begin: begin.unwrap_or(end).descriptors,
         descriptors: end.descriptors,
     }
 }

@@ -18,5 +18,6 @@ shipped!(
     "redis-hang",
     "table-hostile",
     "slow-clients",
+    "rough-network",
     "soak",
 );

@@ -117,7 +117,18 @@ struct Begin<'a> {
 
 impl Begin<'_> {
     async fn begin(&self) -> anyhow::Result<(Arc<Process>, ChildStdin, SocketAddr)> {
-        let words = ["origin", "--stamp", self.stamp.as_str(), "--listen", &self.listen.to_string(), "--journal"];
+        // its number seeds what it does by chance, so that no two do the same
+        let seed = self.stamp.as_str().rsplit('-').next().unwrap_or("0");
+        let words = [
+            "origin",
+            "--stamp",
+            self.stamp.as_str(),
+            "--seed",
+            seed,
+            "--listen",
+            &self.listen.to_string(),
+            "--journal",
+        ];
         let mut words: Vec<String> = words.map(str::to_owned).into();
         words.push(self.journal.display().to_string());
         let from = std::fs::metadata(self.log).map_or(0, |log| usize::try_from(log.len()).unwrap_or(usize::MAX));

@@ -9,31 +9,38 @@ use http_body_util::{BodyExt as _, Either, Full, StreamBody, combinators::Unsync
 use hyper::body::Frame;
 
 use super::{Facts, Script, body, prove, status};
+use crate::echo;
 
 /// A body at once, or in pieces.
 pub(in crate::origin) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
 
+/// Larger answers are made while they are sent.
+const AT_ONCE: u32 = 64 << 10;
 /// Time that the first half of a cut answer has to leave.
 const BEFORE_CUT: Duration = Duration::from_millis(20);
 
 /// The answer that the request wanted.
 pub(super) fn whole(facts: &Facts, stamp: &str, script: &Script) -> io::Result<Response<Body>> {
-    let bytes = body(facts);
-    let length = bytes.len();
+    let id = facts.id.unwrap_or_default();
     let body = match script.trickle {
         Some(trickle) => {
-            let size = usize::try_from(trickle.bytes).unwrap_or(usize::MAX);
-            let pieces: Vec<Bytes> =
-                (0..length).step_by(size).map(|at| bytes.slice(at..length.min(at + size))).collect();
-            let paced = stream::iter(pieces.into_iter().enumerate()).then(move |(index, piece)| async move {
-                if index > 0 {
-                    tokio::time::sleep(trickle.pause).await;
-                }
-                Ok(Frame::data(piece))
-            });
+            let bytes = body(facts);
+            let (length, size) = (bytes.len(), usize::try_from(trickle.bytes).unwrap_or(usize::MAX));
+            let cut = move |at: usize| bytes.slice(at..length.min(at + size));
+            let paced =
+                stream::iter((0..length).step_by(size).map(cut).enumerate()).then(move |(index, piece)| async move {
+                    if index > 0 {
+                        tokio::time::sleep(trickle.pause).await;
+                    }
+                    Ok(Frame::data(piece))
+                });
             Either::Right(StreamBody::new(paced).boxed_unsync())
         }
-        None => Either::Left(Full::new(bytes)),
+        None if facts.bytes > AT_ONCE => {
+            let pieces = stream::iter(echo::pieces(id, facts.bytes).map(|piece| Ok(Frame::data(piece))));
+            Either::Right(StreamBody::new(pieces).boxed_unsync())
+        }
+        None => Either::Left(Full::new(body(facts))),
     };
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();
@@ -44,7 +51,7 @@ pub(super) fn whole(facts: &Facts, stamp: &str, script: &Script) -> io::Result<R
     };
     headers.insert(header::CACHE_CONTROL, control);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(facts.bytes));
     prove(facts, stamp, headers);
     Ok(answer)
 }

@@ -25,7 +25,8 @@ pub(crate) fn draw(report: &Report, title: &str) -> Markup {
         .curve
         .iter()
         .filter(|step| step.quantile.is_finite() && step.ms.is_finite())
-        .map(|step| (if step.quantile < 1.0 { tail(step.quantile) } else { last }, step.ms))
+        // a histogram's steps run on beyond the quantile of the slowest request
+        .map(|step| (tail(step.quantile).min(last), step.ms))
         .collect();
     curve.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let service = points(&report.service);

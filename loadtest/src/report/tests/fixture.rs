@@ -193,6 +193,7 @@ fn processes() -> Vec<Process> {
         rss_begin_kib: kib[0],
         rss_max_kib: kib[1],
         rss_end_kib: kib[2],
+        descriptors_begin: descriptors,
         descriptors,
     };
     vec![

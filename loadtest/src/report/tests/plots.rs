@@ -1,6 +1,6 @@
 use super::fixture;
 use crate::report::{
-    Mark, Report, html,
+    Mark, Report, Step, html,
     plot::{
         axis::{Axis, linear_ticks, logarithmic_ticks, tail, time_step},
         lettering::{push_apart, width},
@@ -87,6 +87,18 @@ fn every_nine_of_a_percentile_is_as_wide_as_the_one_before() {
     };
     assert_eq!(labels(5.4), "0 50 90 99 99.9 99.99 99.999");
     assert_eq!(labels(0.0), "0 50 90");
+}
+
+#[test]
+fn the_percentile_curve_ends_where_one_of_so_many_requests_belongs() {
+    let mut report = fixture::passed();
+    report.latency.count = 1_000;
+    report.service.count = 0;
+    let step = |quantile, ms| Step { quantile, ms };
+    report.curve = vec![step(0.0, 1.0), step(0.999, 9.0), step(0.999_999, 9.0), step(1.0, 9.0)];
+    let page = html::page(&report);
+    let plot = page.split("<figure>").nth(2).unwrap();
+    assert!(plot.contains(">99.9<") && !plot.contains(">99.99<"));
 }
 
 #[test]
