@@ -126,7 +126,7 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
     let (windows, samples) = tokio::join!(faults, waiting);
     shown.abort();
     let processes = watch.end().await;
-    let (windows, samples) = (windows.context("a fault could not be done")?, samples.context("the client")??);
+    let (windows, samples) = (windows?, samples.context("the client")??);
     options.progress.say("comparing both ends");
     let scenario = scenario.clone();
     let (journals, epochs) = world.map(|world| (world.journals(), world.tables.epochs())).unzip();

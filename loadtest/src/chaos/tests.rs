@@ -129,8 +129,8 @@ async fn latency_is_for_its_direction_only_and_goes_at_once() {
     let (up, down) = (pass(&client, &server, b"up"), pass(&server, &client, b"down"));
     assert!(up >= 200 * MS && up < 2_000 * MS, "{up:?}");
     assert!(down < 150 * MS, "{down:?}");
-    (&client).write_all(b"late").unwrap();
     chaos.set(Direction::Up, Toxics { latency: Duration::from_secs(3_600), ..Toxics::default() });
+    (&client).write_all(b"late").unwrap();
     assert!(is_silent(&server));
     chaos.clear();
     assert!(comes(&server, b"late"));
@@ -190,6 +190,33 @@ async fn a_limit_closes_the_connection_after_exactly_so_many_bytes() {
     assert_eq!(rest(&server).unwrap(), pattern(100_000));
     drop((client, server));
     until("it has ended", || chaos.open() == 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_slow_reader_gets_all_up_to_the_limit_while_it_uploads_itself() {
+    let (chaos, _target, client, server) = pair().await;
+    chaos.set(Direction::Down, Toxics { limit: Some(300_000), ..Toxics::default() });
+    let sent = pattern(400_000);
+    thread::scope(|scope| {
+        // nobody reads the upload, and a socket that is closed over unread bytes throws away what it has still to send
+        scope.spawn(|| (&client).write_all(&vec![0; 16 << 20]));
+        thread::sleep(50 * MS);
+        (&server).write_all(&sent).unwrap();
+        thread::sleep(100 * MS);
+        assert!(rest(&client).unwrap() == sent[..300_000]);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_slow_reader_gets_everything_after_the_proxy_has_closed() {
+    let (_chaos, _target, client, server) = pair().await;
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(rest(&server).unwrap(), b"");
+    let sent = pattern(300_000);
+    (&server).write_all(&sent).unwrap();
+    drop(server);
+    thread::sleep(100 * MS);
+    assert!(rest(&client).unwrap() == sent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,16 +1,21 @@
 //! Tables that nobody should believe, written past every check as a broken or hostile writer would.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use serde::Deserialize;
 use synaxis_routing::{
     bundle::{Bundle, Head},
     change::Fleet,
     table::Previous,
 };
+use tokio::time::sleep;
 
-use crate::world::{PATIENCE, World, get};
+use crate::world::{PATIENCE, Proxy, World, get};
 
 /// What is wrong with a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -26,8 +31,6 @@ pub enum Lie {
     Conflict,
     /// A stamp's endpoint is the cloud's metadata service.
     ForeignEndpoint,
-    /// A stamp's endpoint is a proxy's own admin listener.
-    OwnAdmin,
     /// All stamps but one are gone.
     Shrunk,
     /// Nobody takes tenants.
@@ -42,7 +45,6 @@ impl Lie {
             Self::Stale => "an older epoch",
             Self::Conflict => "the applied version with another content",
             Self::ForeignEndpoint => "an endpoint of the metadata service",
-            Self::OwnAdmin => "an endpoint of an admin listener",
             Self::Shrunk => "all stamps but one are gone",
             Self::NoTakers => "nobody takes tenants",
         }
@@ -55,20 +57,15 @@ impl Lie {
             Self::WrongHash => "hash_mismatch",
             Self::Stale => "stale",
             Self::Conflict => "digest_conflict",
-            Self::ForeignEndpoint | Self::OwnAdmin => "endpoint_forbidden",
+            Self::ForeignEndpoint => "endpoint_forbidden",
             Self::Shrunk => "shrink",
             Self::NoTakers => "no_takers",
         }
     }
 
-    fn tell(self, world: &World, honest: &Fleet) -> Fleet {
+    fn tell(self, honest: &Fleet) -> Fleet {
         let mut fleet = honest.clone();
         fleet.table.epoch += 1;
-        let endpoint = |fleet: &mut Fleet, endpoint: String| {
-            if let Some(stamp) = fleet.table.stamps.last_mut() {
-                stamp.endpoint = endpoint;
-            }
-        };
         match self {
             Self::Garbage | Self::WrongHash => {}
             Self::Stale => fleet.table.epoch = 1,
@@ -78,8 +75,11 @@ impl Lie {
                     stamp.weight += 1;
                 }
             }
-            Self::ForeignEndpoint => endpoint(&mut fleet, "https://169.254.169.254:8443".into()),
-            Self::OwnAdmin => endpoint(&mut fleet, format!("http://{}", world.stamps[0].proxies[0].admin())),
+            Self::ForeignEndpoint => {
+                if let Some(stamp) = fleet.table.stamps.last_mut() {
+                    stamp.endpoint = "https://169.254.169.254:8443".into();
+                }
+            }
             Self::Shrunk => {
                 let takers = u32::try_from(honest.table.takers().count()).unwrap_or(u32::MAX);
                 fleet.table.previous = Previous { epoch: honest.table.epoch, takers };
@@ -91,10 +91,24 @@ impl Lie {
     }
 }
 
-/// Writes it and waits until every proxy that can see it has refused it for its reason.
+/// Writes it and waits until every proxy has refused it for its reason, by its own count.
 pub(super) async fn write(world: &World, lie: Lie) -> anyhow::Result<()> {
     let _turn = world.tables.writing.lock().await;
-    let told = lie.tell(world, &world.tables.newest()?);
+    let proxies: Vec<&Proxy> = world.stamps.iter().flat_map(|stamp| &stamp.proxies).collect();
+    let before = join_all(proxies.iter().map(|proxy| refusals(proxy.admin(), lie.reason()))).await;
+    overwrite(world, lie).await?;
+    let end = Instant::now() + PATIENCE;
+    for (proxy, before) in proxies.iter().zip(before) {
+        while refusals(proxy.admin(), lie.reason()).await <= before {
+            anyhow::ensure!(Instant::now() < end, "{} did not refuse it as {}", proxy.process().name(), lie.reason());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Ok(())
+}
+
+async fn overwrite(world: &World, lie: Lie) -> anyhow::Result<()> {
+    let told = lie.tell(&world.tables.newest()?);
     let bundle = Bundle::encode(&told.table, &told.tenants, "hostile")?;
     let head = Head::parse(&bundle.head)?;
     let table: &[u8] = if lie == Lie::WrongHash { b"{}" } else { &bundle.table };
@@ -107,23 +121,13 @@ pub(super) async fn write(world: &World, lie: Lie) -> anyhow::Result<()> {
         .set(format!("{{synaxis:rt}}:tenants:{}", head.tenants_hash), &bundle.tenants[..])
         .set("{synaxis:rt}:head", shown);
     let () = pipe.query_async(&mut connection).await.context("the table cannot be written")?;
-    for proxy in world.stamps.iter().flat_map(|stamp| &stamp.proxies) {
-        let wanted = format!("table refused: {} ", lie.reason());
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let answer = get(proxy.admin(), "/readyz?verbose").await.map(|answer| answer.body).unwrap_or_default();
-            let text = String::from_utf8_lossy(&answer);
-            if text.contains(&wanted) {
-                break;
-            }
-            anyhow::ensure!(
-                Instant::now() < end,
-                "{} did not refuse it as {}: {text}",
-                proxy.process().name(),
-                lie.reason()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
     Ok(())
+}
+
+/// How many tables a proxy has refused for a reason.
+async fn refusals(admin: SocketAddr, reason: &str) -> u64 {
+    let answer = get(admin, "/metrics").await.map(|answer| answer.body).unwrap_or_default();
+    let series = format!("routing_refusals_total{{reason=\"{reason}\"}} ");
+    let text = String::from_utf8_lossy(&answer);
+    text.lines().find_map(|line| line.strip_prefix(&series)?.trim().parse().ok()).unwrap_or_default()
 }

@@ -23,6 +23,8 @@ pub struct Window {
     pub errors: Vec<String>,
     /// Until when other candidates than the owner might serve; `None`: they might not.
     pub failover: Option<Duration>,
+    /// Why it did not go as it should have.
+    pub failed: Option<String>,
 }
 
 impl Window {
@@ -55,10 +57,11 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Does everything. Each fault is begun at its time even when an earlier one is not done yet.
+    /// Does everything. Each fault is begun at its time even when an earlier one is not done yet. One that fails, such as
+    /// a table that a proxy believed or a proxy that did not end, is told by its window.
     ///
     /// # Errors
-    /// Something could not be done: then the run says nothing.
+    /// The harness itself failed.
     pub async fn run(
         self,
         world: Arc<World>,
@@ -75,16 +78,16 @@ impl Timeline {
             let world = Arc::clone(&world);
             begun.spawn(async move {
                 let from = start.elapsed();
-                perform::perform(&fault, &world).await.with_context(|| what.clone())?;
+                let failed = perform::perform(&fault, &world).await.err().map(|error| format!("{error:#}"));
                 // what takes longer than its time explains what happens until it is done
                 let until = fault.lasts.map(|lasts| (from + lasts).max(start.elapsed()));
                 let failover = fault.failover.map(|failover| (from + failover).max(start.elapsed()));
-                anyhow::Ok((index, Window { what, from, until, errors: fault.errors, failover }))
+                (index, Window { what, from, until, errors: fault.errors, failover, failed })
             });
         }
         let mut windows = Vec::new();
         while let Some(done) = begun.join_next().await {
-            windows.push(done.context("a fault panicked")??);
+            windows.push(done.context("a fault panicked")?);
         }
         windows.sort_by_key(|(index, _)| *index);
         Ok(windows.into_iter().map(|(_, window)| window).collect())
@@ -104,6 +107,7 @@ mod tests {
             until: Some(seconds(7)),
             errors: vec!["reset".into(), "502 *".into()],
             failover: Some(seconds(10)),
+            failed: None,
         };
         assert!(window.overlaps(seconds(4), seconds(5)) && window.overlaps(seconds(7), seconds(9)));
         assert!(!window.overlaps(seconds(1), seconds(4)) && !window.overlaps(seconds(8), seconds(9)));

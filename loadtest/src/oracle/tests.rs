@@ -201,5 +201,12 @@ fn without_records_only_the_clients_end_is_judged() {
 
 fn open(errors: &str, failover: bool) -> Window {
     let failover = failover.then_some(Duration::from_secs(9));
-    Window { what: String::new(), from: Duration::ZERO, until: None, errors: vec![errors.into()], failover }
+    Window {
+        what: String::new(),
+        from: Duration::ZERO,
+        until: None,
+        errors: vec![errors.into()],
+        failover,
+        failed: None,
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::figures::count;
 use crate::{
     client::{OK, Samples},
+    fault::Window,
     quantity::{micros, millis},
     report::{Check, Report},
     scenario::{Scenario, Share},
@@ -29,8 +30,8 @@ pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
 }
 
 /// Every expectation with what was measured.
-pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples) -> Vec<Check> {
-    let mut checks = Vec::new();
+pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples, windows: &[Window]) -> Vec<Check> {
+    let mut checks: Vec<Check> = windows.iter().filter_map(done).collect();
     let oracle = &report.oracle;
     let mut none = |name: &str, found: u64| {
         checks.push(Check { name: name.into(), wanted: "0".into(), measured: found.to_string(), passed: found == 0 });
@@ -79,6 +80,12 @@ pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples) ->
         }));
     }
     checks
+}
+
+/// A fault that did not go as it should have.
+fn done(window: &Window) -> Option<Check> {
+    let measured = window.failed.clone()?;
+    Some(Check { name: window.what.clone(), wanted: "goes as it should".into(), measured, passed: false })
 }
 
 fn at_most(name: &str, bound: Duration, measured: f64) -> Check {

@@ -116,7 +116,7 @@ impl Facts<'_> {
             processes: self.processes,
         };
         report.void = expect::void(self.scenario, &report);
-        report.checks = expect::checks(self.scenario, &report, self.samples);
+        report.checks = expect::checks(self.scenario, &report, self.samples, self.windows);
         let passed = report.checks.iter().all(|check| check.passed);
         report.verdict = match (report.void.is_empty(), passed) {
             // what was lost or mixed up was so, however late the generator was

@@ -201,7 +201,8 @@ impl RoutingTable {
             }
             let bundle = self.store.fetch(head, &bytes, known).await?;
             self.offer(bundle, Source::Store).await;
-            self.refused = (self.version() < head.version()).then(|| (bytes, Instant::now()));
+            let stands = self.applied.as_ref().is_some_and(|applied| applied.bundle.head == bytes);
+            self.refused = (!stands).then(|| (bytes, Instant::now()));
         } else {
             let detail = format!("the store shows {}, older than the applied {applied}", head.version());
             self.refuse("stale", &detail, Source::Store);

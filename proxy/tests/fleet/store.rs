@@ -80,6 +80,31 @@ fn redis_may_die_and_lie_and_requests_go_on() {
     world.stop();
 }
 
+#[test]
+fn a_refused_table_is_not_fetched_and_built_with_every_look() {
+    let world = World::start();
+    let (good, _) = world.current();
+    let refusals = |world: &World, reason: &str| -> f64 {
+        let text = world.ask(0, "/metrics").text();
+        let line = format!("routing_refusals_total{{reason=\"{reason}\"}} ");
+        text.lines().find_map(|known| known.strip_prefix(&line)).map_or(0.0, |count| count.parse().unwrap())
+    };
+    let mut conflicting = good.clone();
+    conflicting.table.stamps[2].weight += 1;
+    let mut shrunk = good.clone();
+    shrunk.table.epoch += 1;
+    shrunk.table.previous.takers = 3;
+    shrunk.table.stamps.truncate(1);
+    for (told, reason) in [(conflicting, "digest_conflict"), (shrunk, "shrink")] {
+        overwrite(&world, &told, None);
+        eventually("it is refused", || world.refused(0).as_deref() == Some(reason));
+        // it looks at the head every 200 ms
+        std::thread::sleep(std::time::Duration::from_millis(900));
+        assert!(refusals(&world, reason) <= 1.0, "{reason}: {}", refusals(&world, reason));
+    }
+    world.stop();
+}
+
 /// Writes a table past every check, as a broken or hostile writer would; with another document than its head says.
 fn overwrite(world: &World, fleet: &Fleet, table: Option<&str>) {
     let bundle = Bundle::encode(&fleet.table, &fleet.tenants, "raw").unwrap();
