@@ -15,7 +15,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    time::{ClockId, clock_gettime},
+};
 use tokio::{
     process::{Child, ChildStdin, Command},
     sync::Mutex,
@@ -197,10 +200,13 @@ fn usage_of(id: u32) -> Option<Usage> {
     })
 }
 
-/// What this process has used.
+/// What this process has used, by threads that have ended too.
 #[must_use]
 pub fn own_usage() -> Usage {
-    usage_of(std::process::id()).unwrap_or_default()
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = Duration::from_secs(u64::try_from(spent.tv_sec).unwrap_or_default());
+    let cpu = seconds + Duration::from_nanos(u64::try_from(spent.tv_nsec).unwrap_or_default());
+    Usage { cpu, ..usage_of(std::process::id()).unwrap_or_default() }
 }
 
 /// Waits until `done`.
