@@ -1,38 +1,44 @@
 //! Instructions per request: the slope between one run and a longer one, so that start and stop do not count.
 
 use std::{
+    env,
+    fmt::Write as _,
     fs,
-    io::{Read, Write},
-    net::{Ipv4Addr, TcpStream},
-    path::Path,
-    time::Duration,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 
-use crate::contestant::Contestant;
+use crate::{contestant::Contestant, exchange::Client};
 
 /// Requests of the shorter run; the longer one sends twice as many.
 const REQUESTS: u64 = 4_000;
 /// Connections that take turns.
 const CONNECTIONS: usize = 8;
 
-/// One line: instructions per request.
-pub(crate) fn report(contestant: &Contestant, folder: &Path) -> anyhow::Result<String> {
-    let (short, _) = run(contestant, folder, REQUESTS)?;
-    let (long, profile) = run(contestant, folder, 2 * REQUESTS)?;
-    let kept = std::env::temp_dir().join(format!("callgrind.{}.out", contestant.name.replace([' ', ','], "-")));
-    fs::copy(profile, &kept)?;
-    Ok(format!(
-        "{}: {} instructions/request; see `callgrind_annotate {}`",
-        contestant.name,
-        long.saturating_sub(short) / REQUESTS,
-        kept.display()
-    ))
+/// One table: instructions per request of every build of this project.
+pub(crate) fn report(contestants: &[Contestant], folder: &Path) -> anyhow::Result<String> {
+    let mut text =
+        String::from("## Instructions per request\n\n| proxy | instructions | profile |\n| --- | --- | --- |\n");
+    for contestant in contestants.iter().filter(|contestant| contestant.is_ours()) {
+        let (short, _) = run(contestant, folder, REQUESTS)?;
+        let (long, profile) = run(contestant, folder, 2 * REQUESTS)?;
+        let kept = env::temp_dir().join(kept(&contestant.name));
+        fs::copy(profile, &kept)?;
+        let instructions = long.saturating_sub(short) / REQUESTS;
+        let _ = writeln!(text, "| {} | {instructions} | `callgrind_annotate {}` |", contestant.name, kept.display());
+    }
+    Ok(text)
+}
+
+/// The file's name that a profile is kept under.
+fn kept(name: &str) -> String {
+    let name: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    format!("callgrind.{name}.out")
 }
 
 /// Instructions of a whole run, and its profile.
-fn run(contestant: &Contestant, folder: &Path, requests: u64) -> anyhow::Result<(u64, std::path::PathBuf)> {
+fn run(contestant: &Contestant, folder: &Path, requests: u64) -> anyhow::Result<(u64, PathBuf)> {
     let profile = folder.join(format!("callgrind.{requests}"));
     let before = [
         "valgrind".to_owned(),
@@ -40,9 +46,10 @@ fn run(contestant: &Contestant, folder: &Path, requests: u64) -> anyhow::Result<
         "-q".to_owned(),
         format!("--callgrind-out-file={}", profile.display()),
     ];
-    let server = contestant.start_under(&before)?;
+    let servers = contestant.start_under(&before)?;
     send(contestant.port, requests)?;
-    drop(server);
+    // its total is written when it ends
+    drop(servers);
     let text = fs::read_to_string(&profile).context("callgrind wrote nothing")?;
     Ok((instructions(&text).context("callgrind wrote no total")?, profile))
 }
@@ -56,37 +63,11 @@ fn instructions(profile: &str) -> Option<u64> {
 
 /// Exactly so many requests over kept connections, one after the other.
 fn send(port: u16, requests: u64) -> anyhow::Result<()> {
-    let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        connections.push(stream);
-    }
-    let mut buffer = [0; 16_384];
+    let mut clients = (0..CONNECTIONS).map(|_| Client::connect(port)).collect::<anyhow::Result<Vec<_>>>()?;
     for (number, turn) in (0..requests).zip((0..CONNECTIONS).cycle()) {
-        let stream = &mut connections[turn];
-        let tenant = number % 1_000;
-        let head = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Tenant-Id: tenant-{tenant:04}\r\n\r\n");
-        // in one piece, or the proxy would parse it in several
-        stream.write_all(head.as_bytes())?;
-        let mut got = 0;
-        while !is_whole(&buffer[..got])? {
-            let count = stream.read(&mut buffer[got..])?;
-            anyhow::ensure!(count > 0, "the proxy closed a connection");
-            got += count;
-        }
+        clients[turn].get("/", &format!("tenant-{:04}", number % 1_000))?;
     }
     Ok(())
-}
-
-/// Whether a whole answer with status 200 and a length is there.
-fn is_whole(answer: &[u8]) -> anyhow::Result<bool> {
-    let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return Ok(false) };
-    anyhow::ensure!(head.starts_with("http/1.1 200"), "the proxy answered {head}");
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).context("no content-length")?;
-    Ok(body.len() >= length.trim().parse()?)
 }
 
 #[cfg(test)]
@@ -94,13 +75,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn totals_and_answers_are_read() {
+    fn totals_are_read() {
         assert_eq!(instructions("version: 1\nsummary: 12345\n"), Some(12_345));
         assert_eq!(instructions("events: Ir\ntotals: 77\n"), Some(77));
         assert_eq!(instructions(""), None);
-        assert!(!is_whole(b"HTTP/1.1 200 OK\r\ncontent-le").unwrap());
-        assert!(!is_whole(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab").unwrap());
-        assert!(is_whole(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc").unwrap());
-        assert!(is_whole(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_profile_of_any_commit_has_a_name() {
+        assert_eq!(kept("origin/main~1 (abc)"), "callgrind.origin-main-1--abc-.out");
     }
 }

@@ -1,103 +1,80 @@
 //! A proxy under test: how it is started, and which row it is.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
-
-use crate::{
-    process::{Server, free_port},
-    settings, tools,
-};
+use crate::{exchange, group::Group, process::Server};
 
 /// The core of the proxy under test.
 const CORE: u8 = 0;
+/// Longest that a contestant that listens may take to serve: the table of a thousand stamps is built first.
+const SERVE_MAX: Duration = Duration::from_secs(30);
+
+/// What a row is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Somebody else's proxy.
+    Peer,
+    /// This proxy.
+    Ours,
+    /// This proxy with its access log on.
+    Logging,
+    /// This proxy twice: every request goes through both.
+    Forwarded,
+    /// This proxy as it was.
+    Baseline,
+}
+
+/// A process of a contestant.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    /// Program and arguments.
+    pub(crate) words: Vec<String>,
+    /// Where it listens.
+    pub(crate) port: u16,
+    /// Where its errors go.
+    pub(crate) log: PathBuf,
+}
 
 /// A proxy under test. It runs only while it is measured.
+#[derive(Clone, Debug)]
 pub(crate) struct Contestant {
     /// Its row.
     pub(crate) name: String,
-    /// Where it listens.
+    pub(crate) kind: Kind,
+    /// Where requests enter.
     pub(crate) port: u16,
-    /// How it is started.
-    pub(crate) words: Vec<String>,
-    log: PathBuf,
-    ours: bool,
+    /// A tenant whose requests it answers.
+    pub(crate) tenant: String,
+    processes: Vec<Process>,
 }
 
 impl Contestant {
-    pub(crate) fn nginx(folder: &Path, origins: &[u16; 3]) -> anyhow::Result<Self> {
-        let port = free_port()?;
-        let path = folder.join("nginx.conf");
-        fs::write(&path, settings::nginx_proxy(folder, port, origins))?;
-        let words = vec![tools::program("nginx"), "-c".into(), path.display().to_string()];
-        Ok(Self { name: "nginx".into(), port, words, log: folder.join("nginx.log"), ours: false })
+    /// Requests enter at the last process.
+    pub(crate) fn new(name: impl Into<String>, kind: Kind, processes: Vec<Process>) -> Self {
+        let port = processes.last().map_or(0, |process| process.port);
+        Self { name: name.into(), kind, port, tenant: "tenant-0001".into(), processes }
     }
 
-    pub(crate) fn haproxy(folder: &Path, origins: &[u16; 3]) -> anyhow::Result<Self> {
-        let port = free_port()?;
-        let path = folder.join("haproxy.cfg");
-        fs::write(&path, settings::haproxy(port, origins))?;
-        let words = vec![tools::program("haproxy"), "-db".into(), "-f".into(), path.display().to_string()];
-        Ok(Self { name: "HAProxy".into(), port, words, log: folder.join("haproxy.log"), ours: false })
+    /// Whether it is a build of this project that goes alone.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Ours | Kind::Logging | Kind::Baseline)
     }
 
-    pub(crate) fn synaxis(
-        folder: &Path,
-        origins: &[u16; 3],
-        name: &str,
-        binary: &Path,
-        access_log: bool,
-    ) -> anyhow::Result<Self> {
-        let name = if access_log { format!("{name}, access log") } else { name.to_owned() };
-        let port = free_port()?;
-        let file = |ending: &str| folder.join(format!("synaxis-{port}.{ending}"));
-        let output = if access_log { file("access.log").display().to_string() } else { "off".to_owned() };
-        fs::write(file("toml"), settings::synaxis(port, free_port()?, origins, &output))?;
-        let words = vec![
-            binary.display().to_string(),
-            "--log-level".into(),
-            "warn".into(),
-            "run".into(),
-            "--config".into(),
-            file("toml").display().to_string(),
-        ];
-        Ok(Self { name, port, words, log: file("log"), ours: true })
+    pub(crate) fn start(&self) -> anyhow::Result<Group> {
+        self.start_under(&[])
     }
 
-    /// Whether it is a build of this project.
-    pub(crate) const fn is_ours(&self) -> bool {
-        self.ours
+    /// Starts its processes as the arguments of another program, and waits until it answers.
+    pub(crate) fn start_under(&self, before: &[String]) -> anyhow::Result<Group> {
+        let mut servers = Vec::new();
+        for process in &self.processes {
+            let words: Vec<String> = before.iter().chain(&process.words).cloned().collect();
+            servers.push(Server::start(CORE, &words, process.port, &process.log)?);
+        }
+        exchange::wait_until_served(self.port, &self.tenant, SERVE_MAX)
+            .map_err(|error| error.context(format!("{} does not serve", self.name)))?;
+        Ok(Group::of(servers))
     }
-
-    pub(crate) fn start(&self) -> anyhow::Result<Server> {
-        Server::start(CORE, &self.words, self.port, &self.log)
-    }
-
-    /// Starts it as the argument of another program.
-    pub(crate) fn start_under(&self, before: &[String]) -> anyhow::Result<Server> {
-        let words: Vec<String> = before.iter().chain(&self.words).cloned().collect();
-        Server::start(CORE, &words, self.port, &self.log)
-    }
-}
-
-/// Builds the proxy of this checkout as it is shipped.
-pub(crate) fn build() -> anyhow::Result<(String, PathBuf)> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let status = Command::new(cargo)
-        .args(["build", "--locked", "--profile", "dist", "-p", "synaxis-proxy"])
-        .current_dir(here)
-        .status()
-        .context("cargo build")?;
-    anyhow::ensure!(status.success(), "cargo build --profile dist -p synaxis-proxy failed");
-    // this program lies in the same target folder, one profile beside the other
-    let own = env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("no target folder")?;
-    Ok(("synaxis".to_owned(), target.join("dist/synaxis-proxy")))
 }
 
 /// `NAME=PATH`.
@@ -120,5 +97,13 @@ mod tests {
         assert!(named("old=/no/such/file").is_err());
         assert!(named("=/bin/sh").is_err());
         assert_eq!(named("old=/bin/sh").unwrap().0, "old");
+    }
+
+    #[test]
+    fn requests_enter_at_the_last_process() {
+        let process = |port| Process { words: vec!["sh".into()], port, log: PathBuf::new() };
+        let pair = Contestant::new("pair", Kind::Forwarded, vec![process(1), process(2)]);
+        assert_eq!(pair.port, 2);
+        assert!(!pair.is_ours());
     }
 }

@@ -1,9 +1,30 @@
--- wrk: a thousand tenants in turn. The last line says what happened, for load.rs.
+-- wrk: tenants in turn, `prepared N`, `made N` one by one, or `listed FILE` with an id a line. The last line says what
+-- happened, for load.rs.
 local requests, turn = {}, 0
 
-function init()
-  for tenant = 1, 1000 do
-    requests[tenant] = wrk.format('GET', '/', { ['X-Tenant-Id'] = string.format('tenant-%04d', tenant) })
+function init(args)
+  local how, what = args[1], args[2]
+  if how == 'made' then
+    local count = tonumber(what)
+    local head, tail = wrk.format('GET', '/', { ['X-Tenant-Id'] = 'TENANT' }):match('^(.*)TENANT(.*)$')
+    request = function()
+      -- 617 and a power of ten have no divisor in common: every tenant comes once before one comes twice
+      turn = (turn + 617) % count
+      return head .. string.format('tenant-%07d', turn) .. tail
+    end
+    return
+  end
+  local function prepare(id)
+    requests[#requests + 1] = wrk.format('GET', '/', { ['X-Tenant-Id'] = id })
+  end
+  if how == 'listed' then
+    for id in io.lines(what) do
+      prepare(id)
+    end
+  else
+    for tenant = 1, tonumber(what) do
+      prepare(string.format('tenant-%04d', tenant))
+    end
   end
 end
 

@@ -1,21 +1,33 @@
-//! Closed-loop load from wrk: 1,000 tenants in turn over kept connections.
+//! Closed-loop load from wrk: tenants in turn over kept connections.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::Context as _;
 
-use crate::origin;
+use crate::{origin, process};
 
 /// The load of one measurement.
+#[derive(Clone, Debug)]
 pub(crate) struct Load {
     script: PathBuf,
-    connections: u32,
-    duration: Duration,
+    tenants: [String; 2],
+    pub(crate) connections: u32,
+    pub(crate) duration: Duration,
+}
+
+/// Whose requests a load consists of.
+pub(crate) enum Tenants<'a> {
+    /// A thousand, prepared before the load begins.
+    Prepared,
+    /// So many, each made when its turn comes: what that costs the generator is the same for any number.
+    Made(u64),
+    /// These.
+    Listed(&'a [String]),
 }
 
 /// What wrk saw.
@@ -29,25 +41,79 @@ pub(crate) struct Seen {
 }
 
 impl Load {
-    pub(crate) fn new(folder: &Path, connections: u32, duration: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        folder: &Path,
+        tenants: &Tenants<'_>,
+        connections: u32,
+        duration: Duration,
+    ) -> anyhow::Result<Self> {
         let script = folder.join("load.lua");
         fs::write(&script, include_str!("load.lua"))?;
-        Ok(Self { script, connections, duration })
+        let tenants = match tenants {
+            Tenants::Prepared => ["prepared".to_owned(), "1000".to_owned()],
+            Tenants::Made(count) => ["made".to_owned(), count.to_string()],
+            Tenants::Listed(ids) => {
+                let file = tempfile::Builder::new().prefix("tenants").tempfile_in(folder)?;
+                let (_, path) = file.keep()?;
+                fs::write(&path, ids.join("\n"))?;
+                ["listed".to_owned(), path.display().to_string()]
+            }
+        };
+        Ok(Self { script, tenants, connections, duration })
     }
 
+    /// Sends for its duration.
     pub(crate) fn run(&self, port: u16) -> anyhow::Result<Seen> {
-        let output = Command::new("taskset")
-            .args(["-c", &origin::CORE.to_string(), "wrk", "--threads", "1", "--timeout", "5s"])
-            .args(["--connections", &self.connections.to_string(), "--duration"])
-            .arg(format!("{}s", self.duration.as_secs()))
-            .arg("--script")
+        let output = self.command(port, self.duration).output().context("wrk")?;
+        seen(&output)
+    }
+
+    /// Sends until it is stopped, at the longest for so long.
+    pub(crate) fn start(&self, port: u16, longest: Duration) -> anyhow::Result<Sending> {
+        let child = self.command(port, longest).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Ok(Sending { child: Some(child.context("wrk")?) })
+    }
+
+    fn command(&self, port: u16, duration: Duration) -> Command {
+        let mut command = process::pinned(origin::CORE, "wrk");
+        command
+            .args(["--threads", "1", "--timeout", "5s", "--connections", &self.connections.to_string()])
+            .args(["--duration", &format!("{}s", duration.as_secs()), "--script"])
             .arg(&self.script)
             .arg(format!("http://127.0.0.1:{port}/"))
-            .output()
-            .context("wrk")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        figures(&text).with_context(|| format!("wrk said {text}{}", String::from_utf8_lossy(&output.stderr)))
+            .arg("--")
+            .args(&self.tenants);
+        command
     }
+}
+
+/// Load that is being sent. Ends with its handle.
+pub(crate) struct Sending {
+    child: Option<Child>,
+}
+
+impl Sending {
+    /// Ends it.
+    pub(crate) fn stop(mut self) -> anyhow::Result<Seen> {
+        let child = self.child.take().context("no load")?;
+        // wrk tells what it has seen when it is interrupted
+        process::signal(child.id(), "INT")?;
+        seen(&child.wait_with_output()?)
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn seen(output: &std::process::Output) -> anyhow::Result<Seen> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    figures(&text).with_context(|| format!("wrk said {text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The line that `load.lua` writes.

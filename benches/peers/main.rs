@@ -1,4 +1,4 @@
-//! Measures this proxy beside nginx and HAProxy in one run: CPU time per proxied request.
+//! Measures this proxy beside other proxies in one run; what is asked for is in [`arguments`].
 //!
 //! The origin (nginx) and the load generator (wrk) share core 1; the proxy under test is alone on core 0 with one
 //! worker. All contestants take turns, so that a noisy neighbour hits each of them; what counts is the ratio of two
@@ -7,82 +7,146 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::Parser as _;
 
+mod arguments;
+mod baseline;
+mod build;
 mod callgrind;
 mod contestant;
+mod descriptors;
+mod exchange;
+mod fleet;
+mod group;
+mod growth;
+mod idle;
+mod interrupt;
+mod latency;
 mod load;
+mod machine;
 mod origin;
+mod ours;
+mod peer;
+mod plot;
 mod process;
 mod report;
 mod round;
+mod scene;
 mod settings;
 mod statistics;
 mod syscalls;
 mod tools;
+mod usage;
+mod window;
 
-use contestant::Contestant;
+use arguments::Arguments;
+use contestant::{Contestant, Kind};
+use load::{Load, Tenants};
+use ours::Build;
+use peer::{Installed, POOL, Peer};
+use plot::Plots;
+use scene::Scene;
 
-/// CPU time per proxied request: this proxy, nginx and HAProxy, one worker each.
-#[derive(Parser)]
-struct Arguments {
-    /// Counted rounds; one more goes before them to warm up.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
-    /// Seconds of load for each contestant in each round.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Keep-alive connections.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    connections: u32,
-    /// A binary of this proxy as NAME=PATH, more than once to compare builds; default: builds this checkout.
-    #[arg(long, value_parser = contestant::named)]
-    proxy: Vec<(String, std::path::PathBuf)>,
-    /// Adds a row for this proxy with its access log written to a file.
-    #[arg(long)]
-    access_log: bool,
-    /// Counts system calls per request as well (needs strace).
-    #[arg(long)]
-    syscalls: bool,
-    /// Counts instructions per request of this proxy as well (needs valgrind).
-    #[arg(long)]
-    callgrind: bool,
-    /// Fails if this proxy costs more than this many times the better of nginx and HAProxy.
-    #[arg(long, value_name = "RATIO")]
-    gate: Option<f64>,
-}
+/// The unit of the first tables.
+const MICROS: &str = "CPU µs per request";
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    tools::check(arguments.syscalls, arguments.callgrind)?;
-    let builds = if arguments.proxy.is_empty() { vec![contestant::build()?] } else { arguments.proxy.clone() };
+    tools::check(&arguments)?;
+    let open_files = descriptors::allow(arguments.connections_max())?;
+    let scratch = tempfile::tempdir()?;
+    interrupt::clean_up(scratch.path())?;
 
-    let folder = tempfile::tempdir()?;
-    let origin = origin::start(folder.path())?;
-    let mut contestants =
-        vec![Contestant::nginx(folder.path(), &origin.ports)?, Contestant::haproxy(folder.path(), &origin.ports)?];
-    for (name, path) in &builds {
-        contestants.push(Contestant::synaxis(folder.path(), &origin.ports, name, path, false)?);
-        if arguments.access_log {
-            contestants.push(Contestant::synaxis(folder.path(), &origin.ports, name, path, true)?);
-        }
-    }
-    let load = load::Load::new(folder.path(), arguments.connections, Duration::from_secs(arguments.seconds))?;
+    let install = |peer: Peer| peer.install(arguments.envoy.as_deref());
+    let peers: Vec<Installed> = arguments.peers().into_iter().map(install).collect::<anyhow::Result<_>>()?;
+    let named = arguments.proxy.iter().map(|(name, binary)| Build { name: name.clone(), binary: binary.clone() });
+    let builds: Vec<Build> = if arguments.proxy.is_empty() { vec![build::checkout()?] } else { named.collect() };
+    let older = arguments.baseline.as_deref().map(|revision| baseline::build(scratch.path(), revision)).transpose()?;
+    let plots = Plots::into(arguments.plots.clone())?;
 
-    let rounds = round::all(&contestants, &load, arguments.rounds)?;
-    let table = report::Table::of(&contestants, &rounds);
-    println!("{table}");
-    if arguments.syscalls {
-        println!("{}", syscalls::report(&contestants, &load)?);
-    }
-    if arguments.callgrind {
-        for contestant in contestants.iter().filter(|contestant| contestant.is_ours()) {
-            println!("{}", callgrind::report(contestant, folder.path())?);
-        }
+    let scene = Scene::set(scratch.path(), arguments.connections_max())?;
+    let contestants = contestants(&arguments, &scene, &peers, &builds, older.as_ref())?;
+    println!("{}", machine::heading(&arguments, &peers));
+    let worst = ask(&arguments, &scene, &contestants, &plots)?;
+    if arguments.growth {
+        grow(&arguments, &scene, &builds[0], descriptors::pairs(open_files), &plots)?;
     }
     if let Some(gate) = arguments.gate {
-        let worst = table.worst_ratio().context("no round without errors: there is no ratio")?;
-        anyhow::ensure!(worst <= gate, "{worst:.2} times the better peer is above {gate:.2}");
+        let worst = worst.context("no round without errors: there is no ratio")?;
+        anyhow::ensure!(worst <= gate, "{worst:.2} times the best peer is above {gate:.2}");
+    }
+    Ok(())
+}
+
+/// Everybody, in the order in which they take turns.
+fn contestants(
+    arguments: &Arguments,
+    scene: &Scene,
+    peers: &[Installed],
+    builds: &[Build],
+    older: Option<&Build>,
+) -> anyhow::Result<Vec<Contestant>> {
+    let mut contestants = Vec::new();
+    for peer in peers {
+        contestants.push(peer.contestant(scene, arguments.connections_max(), POOL)?);
+    }
+    if let Some(older) = older {
+        contestants.push(older.alone(scene, Kind::Baseline, POOL)?);
+    }
+    for build in builds {
+        contestants.push(build.alone(scene, Kind::Ours, POOL)?);
+        if arguments.access_log {
+            contestants.push(build.alone(scene, Kind::Logging, POOL)?);
+        }
+        if arguments.forwarded {
+            contestants.push(build.forwarded(scene)?);
+        }
+    }
+    Ok(contestants)
+}
+
+/// One question after the other, each with its table. Returns the ratio that a gate judges.
+fn ask(arguments: &Arguments, scene: &Scene, contestants: &[Contestant], plots: &Plots) -> anyhow::Result<Option<f64>> {
+    let duration = Duration::from_secs(arguments.seconds);
+    let load = Load::new(&scene.folder, &Tenants::Prepared, arguments.connections, duration)?;
+    let mut worst = None;
+    if !arguments.without_cost {
+        let tables = report::tables(contestants, &round::all(contestants, &load, arguments.rounds)?);
+        for table in &tables {
+            println!("{table}");
+            plots.bars(table.title(), MICROS, &table.bars())?;
+        }
+        worst = tables.first().and_then(report::Table::worst_ratio);
+    }
+    if let Some(connections) = arguments.idle {
+        let alone = contestants.iter().filter(|contestant| !matches!(contestant.kind, Kind::Logging | Kind::Forwarded));
+        let table = idle::measure(&alone.cloned().collect::<Vec<_>>(), connections, arguments.rounds)?;
+        println!("{table}");
+        plots.bars(&table.title(), "KiB per connection", &table.bars())?;
+    }
+    if let Some(rate) = arguments.latency {
+        let effort = latency::Effort { rate, rounds: arguments.rounds, duration, connections: arguments.connections };
+        let quiet = contestants.iter().filter(|contestant| contestant.kind != Kind::Logging);
+        let table = latency::measure(&quiet.cloned().collect::<Vec<_>>(), scene.origins[0], effort)?;
+        println!("{table}");
+        plots.bars(&table.title(), "p99 in µs", &table.bars())?;
+    }
+    if arguments.syscalls {
+        println!("{}", syscalls::report(contestants, &load)?);
+    }
+    if arguments.callgrind {
+        println!("{}", callgrind::report(contestants, &scene.folder)?);
+    }
+    Ok(worst)
+}
+
+/// The curves, last because they take longest.
+fn grow(arguments: &Arguments, scene: &Scene, build: &Build, pairs: u32, plots: &Plots) -> anyhow::Result<()> {
+    let duration = Duration::from_secs(arguments.seconds);
+    let effort = growth::Effort { rounds: arguments.rounds, duration, connections: arguments.connections, pairs };
+    for curve in growth::measure(scene, build, &Peer::Nginx.install(None)?, effort)? {
+        println!("{curve}");
+        plots.lines(&curve.title(), curve.of, MICROS, &curve.lines())?;
     }
     Ok(())
 }

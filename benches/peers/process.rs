@@ -1,4 +1,4 @@
-//! Servers as child processes on a core of their own, and the CPU time that they have used.
+//! Servers as child processes on a core of their own. They end with their handle, and with this program however it ends.
 
 use std::{
     fs,
@@ -9,12 +9,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use crate::usage;
 
 /// Longest that a server may take to listen.
 const START_MAX: Duration = Duration::from_secs(10);
 /// Longest that a server may take to end after it was asked to.
 const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// A program that the kernel ends when this one is gone.
+pub(crate) fn bound(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--", program]);
+    command
+}
+
+/// The same, and on one core only.
+pub(crate) fn pinned(core: u8, program: &str) -> Command {
+    let mut command = bound("taskset");
+    command.args(["-c", &core.to_string(), program]);
+    command
+}
+
+/// Asks a process to end with a signal, or to do what else it does then.
+pub(crate) fn signal(id: u32, name: &str) -> std::io::Result<()> {
+    Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().map(|_| ())
+}
 
 /// A running server. Ends with its handle.
 pub(crate) struct Server {
@@ -25,9 +44,8 @@ impl Server {
     /// Starts a program on one core and waits until its port answers. Its errors go to `log`.
     pub(crate) fn start(core: u8, words: &[String], port: u16, log: &Path) -> anyhow::Result<Self> {
         let errors = fs::File::create(log)?;
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .args(words)
+        let child = pinned(core, &words[0])
+            .args(&words[1..])
             .stdin(Stdio::null())
             .stdout(errors.try_clone()?)
             .stderr(errors)
@@ -45,13 +63,9 @@ impl Server {
         Ok(server)
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// CPU time of all its processes and threads that still run.
-    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        family(self.id()).into_iter().map(cpu_of).sum()
+    /// It and its children.
+    pub(crate) fn family(&self) -> Vec<u32> {
+        usage::family(self.child.id())
     }
 }
 
@@ -60,7 +74,7 @@ impl Drop for Server {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        let _ = Command::new("kill").arg(self.id().to_string()).status();
+        let _ = signal(self.child.id(), "TERM");
         let end = Instant::now() + STOP_MAX;
         while Instant::now() < end {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -73,29 +87,6 @@ impl Drop for Server {
     }
 }
 
-/// A process and its children.
-pub(crate) fn family(id: u32) -> Vec<u32> {
-    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
-    std::iter::once(id).chain(children.flat_map(family)).collect()
-}
-
-fn cpu_of(id: u32) -> anyhow::Result<Duration> {
-    let mut sum = Duration::ZERO;
-    for task in fs::read_dir(format!("/proc/{id}/task"))? {
-        // a thread may end while it is looked at
-        if let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) {
-            sum += run_time(&text).with_context(|| format!("schedstat of {id}: {text}"))?;
-        }
-    }
-    Ok(sum)
-}
-
-/// The first number of a `schedstat`: time on a core, in nanoseconds.
-fn run_time(schedstat: &str) -> Option<Duration> {
-    schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
-}
-
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
@@ -106,24 +97,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedstat_is_read_or_refused() {
-        assert_eq!(run_time("1500 20 3\n"), Some(Duration::from_nanos(1_500)));
-        assert_eq!(run_time(""), None);
-        assert_eq!(run_time("x 1 2"), None);
-    }
-
-    #[test]
-    fn this_process_has_used_the_core() {
-        let own = std::process::id();
-        assert_eq!(family(own)[0], own);
-        assert!(cpu_of(own).unwrap() > Duration::ZERO);
-    }
-
-    #[test]
     fn a_server_that_does_not_start_says_why() {
         let folder = tempfile::tempdir().unwrap();
         let words = ["sh", "-c", "echo no such thing >&2; exit 3"].map(str::to_owned);
         let error = Server::start(0, &words, free_port().unwrap(), &folder.path().join("log")).err().unwrap();
         assert!(error.to_string().contains("no such thing"), "{error}");
+    }
+
+    #[test]
+    fn a_child_does_not_outlive_who_started_it() {
+        // setpriv's child is asked to end as soon as the shell that waits for nothing is gone
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "setpriv --pdeathsig TERM -- sleep 60 & echo $!; sleep 0.3"]);
+        let output = shell.stderr(Stdio::null()).output().unwrap();
+        let id: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+        let end = Instant::now() + Duration::from_secs(5);
+        let runs = || fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(" Z "));
+        while runs() {
+            assert!(Instant::now() < end, "the child still runs");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -1,18 +1,25 @@
-//! One table: cost, and the ratio to the better peer, paired round by round.
+//! Tables of cost: what a request costs, and the ratio to another contestant, paired round by round.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use crate::{contestant::Contestant, round::Measured, statistics::Spread};
+use crate::{
+    contestant::{Contestant, Kind},
+    plot::Bar,
+    round::Measured,
+    statistics::{Spread, cell},
+};
 
-/// The result of a run.
+/// One question and its answer.
 pub(crate) struct Table {
-    better: Option<String>,
+    title: String,
+    /// What the ratio is to.
+    reference: String,
     rows: Vec<Row>,
 }
 
 struct Row {
     name: String,
-    ours: bool,
+    kind: Kind,
     cost: Option<Spread>,
     ratio: Option<Spread>,
     rate: Option<Spread>,
@@ -21,52 +28,104 @@ struct Row {
     void: usize,
 }
 
-impl Table {
-    pub(crate) fn of(contestants: &[Contestant], rounds: &[Vec<Measured>]) -> Self {
-        let names: Vec<(String, bool)> =
-            contestants.iter().map(|contestant| (contestant.name.clone(), contestant.is_ours())).collect();
-        Self::from_rows(&names, rounds)
-    }
+/// All tables that the rounds answer.
+pub(crate) fn tables(contestants: &[Contestant], rounds: &[Vec<Measured>]) -> Vec<Table> {
+    let names: Vec<(String, Kind)> =
+        contestants.iter().map(|contestant| (contestant.name.clone(), contestant.kind)).collect();
+    let mut tables = vec![cost(&names, rounds)];
+    tables.extend(forwarded(&names, rounds));
+    tables.extend(baseline(&names, rounds));
+    tables
+}
 
-    fn from_rows(names: &[(String, bool)], rounds: &[Vec<Measured>]) -> Self {
-        let costs = |index: usize| rounds.iter().filter_map(move |round| round[index].cost());
-        let better = (0..names.len())
-            .filter(|index| !names[*index].1)
-            .filter_map(|index| Some((index, Spread::of(costs(index))?.median)))
-            .min_by(|one, other| one.1.total_cmp(&other.1))
-            .map(|(index, _)| index);
-        let row = |(index, (name, ours)): (usize, &(String, bool))| {
-            let sound = || rounds.iter().map(|round| &round[index]).filter(|measured| measured.cost().is_some());
-            let pair = |round: &Vec<Measured>| Some(round[index].cost()? / round[better?].cost()?);
-            let micros = |duration: std::time::Duration| duration.as_secs_f64() * 1e6;
-            Row {
-                name: name.clone(),
-                ours: *ours,
-                cost: Spread::of(costs(index)),
-                ratio: Spread::of(rounds.iter().filter_map(pair)),
-                rate: Spread::of(sound().map(Measured::rate)),
-                p50: Spread::of(sound().map(|measured| micros(measured.seen.p50))),
-                p99: Spread::of(sound().map(|measured| micros(measured.seen.p99))),
-                void: rounds.len() - sound().count(),
+/// Everybody who goes alone, beside the best peer.
+fn cost(names: &[(String, Kind)], rounds: &[Vec<Measured>]) -> Table {
+    let best = (0..names.len())
+        .filter(|index| names[*index].1 == Kind::Peer)
+        .filter_map(|index| Some((index, Spread::of(costs(rounds, index))?.median)))
+        .min_by(|one, other| one.1.total_cmp(&other.1))
+        .map(|(index, _)| index);
+    let alone = (0..names.len()).filter(|index| names[*index].1 != Kind::Forwarded);
+    Table {
+        title: "CPU time per request".into(),
+        reference: best.map_or_else(|| "the best peer".into(), |index| names[index].0.clone()),
+        rows: alone.map(|index| row(names, rounds, index, best)).collect(),
+    }
+}
+
+/// Both ways of each build, beside its local one.
+fn forwarded(names: &[(String, Kind)], rounds: &[Vec<Measured>]) -> Option<Table> {
+    let mut rows = Vec::new();
+    let mut local = None;
+    for (index, (_, kind)) in names.iter().enumerate() {
+        match kind {
+            Kind::Ours => local = Some(index),
+            Kind::Forwarded => {
+                rows.extend(local.map(|local| row(names, rounds, local, Some(local))));
+                rows.push(row(names, rounds, index, local));
             }
-        };
-        Self { better: better.map(|index| names[index].0.clone()), rows: names.iter().enumerate().map(row).collect() }
+            Kind::Peer | Kind::Logging | Kind::Baseline => {}
+        }
     }
+    let title = "Forwarded through two proxies (CPU of both)".into();
+    (!rows.is_empty()).then(|| Table { title, reference: "local".into(), rows })
+}
 
-    /// The worst of our rows; `None` if one of them has no ratio.
+/// Today's builds beside the older one.
+fn baseline(names: &[(String, Kind)], rounds: &[Vec<Measured>]) -> Option<Table> {
+    let older = names.iter().position(|(_, kind)| *kind == Kind::Baseline)?;
+    let ours = (0..names.len()).filter(|index| names[*index].1 == Kind::Ours);
+    Some(Table {
+        title: format!("Since {}", names[older].0),
+        reference: names[older].0.clone(),
+        rows: std::iter::once(older).chain(ours).map(|index| row(names, rounds, index, Some(older))).collect(),
+    })
+}
+
+fn costs(rounds: &[Vec<Measured>], index: usize) -> impl Iterator<Item = f64> + '_ {
+    rounds.iter().filter_map(move |round| round[index].cost())
+}
+
+fn row(names: &[(String, Kind)], rounds: &[Vec<Measured>], index: usize, reference: Option<usize>) -> Row {
+    let sound = || rounds.iter().map(|round| &round[index]).filter(|measured| measured.cost().is_some());
+    let pair = |round: &Vec<Measured>| Some(round[index].cost()? / round[reference?].cost()?);
+    let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
+    Row {
+        name: names[index].0.clone(),
+        kind: names[index].1,
+        cost: Spread::of(costs(rounds, index)),
+        ratio: Spread::of(rounds.iter().filter_map(pair)),
+        rate: Spread::of(sound().map(Measured::rate)),
+        p50: Spread::of(sound().map(|measured| micros(measured.seen.p50))),
+        p99: Spread::of(sound().map(|measured| micros(measured.seen.p99))),
+        void: rounds.len() - sound().count(),
+    }
+}
+
+impl Table {
+    /// The worst of this proxy's builds, without access logs and older commits; `None` if one of them has no ratio.
     pub(crate) fn worst_ratio(&self) -> Option<f64> {
-        let ours = self.rows.iter().filter(|row| row.ours);
+        let ours = self.rows.iter().filter(|row| row.kind == Kind::Ours);
         let ratios: Vec<f64> = ours.map(|row| Some(row.ratio?.median)).collect::<Option<_>>()?;
         ratios.into_iter().max_by(f64::total_cmp)
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The costs as bars of a plot.
+    pub(crate) fn bars(&self) -> Vec<Bar> {
+        let bar = |row: &Row| Some(Bar { name: row.name.clone(), figure: row.cost?, ours: row.kind != Kind::Peer });
+        self.rows.iter().filter_map(bar).collect()
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let better = self.better.as_deref().unwrap_or("the better peer");
-        writeln!(f, "| proxy | CPU µs/request | × {better} | requests/s | p50 µs | p99 µs | void rounds |")?;
+        writeln!(f, "## {}\n", self.title)?;
+        writeln!(f, "| proxy | CPU µs/request | × {} | requests/s | p50 µs | p99 µs | void rounds |", self.reference)?;
         writeln!(f, "| --- | --- | --- | --- | --- | --- | --- |")?;
-        let show = |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| spread.to_string());
         let whole =
             |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| format!("{:.0}", spread.median));
         for row in &self.rows {
@@ -74,8 +133,8 @@ impl fmt::Display for Table {
                 f,
                 "| {} | {} | {} | {} | {} | {} | {} |",
                 row.name,
-                show(row.cost),
-                show(row.ratio),
+                cell(row.cost),
+                cell(row.ratio),
                 whole(row.rate),
                 whole(row.p50),
                 whole(row.p99),
@@ -88,8 +147,6 @@ impl fmt::Display for Table {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::load::Seen;
 
@@ -98,19 +155,21 @@ mod tests {
         Measured { cpu: Duration::from_micros(micros * 1_000), seen }
     }
 
-    fn names() -> Vec<(String, bool)> {
-        vec![("nginx".into(), false), ("HAProxy".into(), false), ("ours".into(), true)]
+    fn round(micros: &[u64]) -> Vec<Measured> {
+        micros.iter().map(|micros| measured(*micros, 0)).collect()
     }
 
+    fn names(rows: &[(&str, Kind)]) -> Vec<(String, Kind)> {
+        rows.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
+    }
+
+    const THREE: [(&str, Kind); 3] = [("nginx", Kind::Peer), ("HAProxy", Kind::Peer), ("ours", Kind::Ours)];
+
     #[test]
-    fn ratios_are_paired_with_the_better_peer_of_the_same_round() {
-        let rounds = vec![
-            vec![measured(20, 0), measured(22, 0), measured(18, 0)],
-            vec![measured(40, 0), measured(43, 0), measured(36, 0)],
-            vec![measured(20, 0), measured(22, 0), measured(30, 0)],
-        ];
-        let table = Table::from_rows(&names(), &rounds);
-        assert_eq!(table.better.as_deref(), Some("nginx"));
+    fn ratios_are_paired_with_the_best_peer_of_the_same_round() {
+        let rounds = [round(&[20, 22, 18]), round(&[40, 43, 36]), round(&[20, 22, 30])];
+        let table = cost(&names(&THREE), &rounds);
+        assert_eq!(table.reference, "nginx");
         let ratio = table.worst_ratio().unwrap();
         assert!((ratio - 0.9).abs() < 1e-9, "a noisy round hits both: {ratio}");
         assert!(table.to_string().contains("| ours | 30.00 (18.00–36.00) | 0.90 (0.90–1.50) |"), "{table}");
@@ -118,9 +177,41 @@ mod tests {
 
     #[test]
     fn a_round_with_errors_is_void() {
-        let rounds = vec![vec![measured(20, 0), measured(22, 0), measured(5, 1)]];
-        let table = Table::from_rows(&names(), &rounds);
+        let rounds = [vec![measured(20, 0), measured(22, 0), measured(5, 1)]];
+        let table = cost(&names(&THREE), &rounds);
         assert_eq!(table.worst_ratio(), None);
         assert!(table.to_string().contains("| ours | – | – | – | – | – | 1 |"), "{table}");
+    }
+
+    #[test]
+    fn the_gate_judges_this_proxy_and_not_its_log_or_its_past() {
+        let rows = [("nginx", Kind::Peer), ("old", Kind::Baseline), ("ours", Kind::Ours), ("logging", Kind::Logging)];
+        let table = cost(&names(&rows), &[round(&[20, 60, 20, 40])]);
+        assert_eq!(table.worst_ratio(), Some(1.0));
+    }
+
+    #[test]
+    fn a_forwarded_request_is_compared_with_the_local_one_of_its_build() {
+        let rows = [
+            ("one", Kind::Ours),
+            ("one, access log", Kind::Logging),
+            ("one, forwarded", Kind::Forwarded),
+            ("two", Kind::Ours),
+            ("two, forwarded", Kind::Forwarded),
+        ];
+        let (names, rounds) = (names(&rows), [round(&[20, 30, 40, 10, 30])]);
+        let table = forwarded(&names, &rounds).unwrap().to_string();
+        assert!(table.contains("| one, forwarded | 40.00 (40.00–40.00) | 2.00 (2.00–2.00) |"), "{table}");
+        assert!(table.contains("| two, forwarded | 30.00 (30.00–30.00) | 3.00 (3.00–3.00) |"), "{table}");
+        assert!(!cost(&names, &rounds).to_string().contains("forwarded"));
+    }
+
+    #[test]
+    fn the_older_commit_is_the_yardstick_of_its_table() {
+        let rows = [("nginx", Kind::Peer), ("old", Kind::Baseline), ("ours", Kind::Ours)];
+        let table = baseline(&names(&rows), &[round(&[20, 40, 30]), round(&[20, 20, 15])]).unwrap().to_string();
+        assert!(table.contains("× old"), "{table}");
+        assert!(table.contains("| ours | 22.50 (15.00–30.00) | 0.75 (0.75–0.75) |"), "{table}");
+        assert!(baseline(&names(&THREE), &[round(&[1, 1, 1])]).is_none());
     }
 }

@@ -28,20 +28,25 @@ impl Measured {
         let requests = self.seen.requests as f64;
         requests / self.seen.duration.as_secs_f64().max(f64::MIN_POSITIVE)
     }
+
+    /// Tells whoever waits how it went.
+    pub(crate) fn tell(&self, which: &str, name: &str) {
+        match self.cost() {
+            Some(cost) => eprintln!("{which}: {name} {cost:.2} µs, {:.0} requests/s", self.rate()),
+            None => eprintln!("{which}: {name} is void, {} errors", self.seen.errors),
+        }
+    }
 }
 
 /// All counted rounds, each with the contestants in their order.
 pub(crate) fn all(contestants: &[Contestant], load: &Load, count: u32) -> anyhow::Result<Vec<Vec<Measured>>> {
     let mut rounds = Vec::new();
     for index in 0..=count {
+        let which = if index == 0 { "warm-up".to_owned() } else { format!("round {index}") };
         let mut round = Vec::new();
         for contestant in contestants {
             let measured = measure(contestant, load)?;
-            let which = if index == 0 { "warm-up".to_owned() } else { format!("round {index}") };
-            match measured.cost() {
-                Some(cost) => eprintln!("{which}: {} {cost:.2} µs, {:.0} requests/s", contestant.name, measured.rate()),
-                None => eprintln!("{which}: {} is void, {} errors", contestant.name, measured.seen.errors),
-            }
+            measured.tell(&which, &contestant.name);
             round.push(measured);
         }
         if index > 0 {
@@ -52,10 +57,10 @@ pub(crate) fn all(contestants: &[Contestant], load: &Load, count: u32) -> anyhow
 }
 
 fn measure(contestant: &Contestant, load: &Load) -> anyhow::Result<Measured> {
-    let server = contestant.start()?;
-    let before = server.cpu()?;
+    let servers = contestant.start()?;
+    let before = servers.cpu()?;
     let seen = load.run(contestant.port)?;
-    let cpu = server.cpu()?.saturating_sub(before);
+    let cpu = servers.cpu()?.saturating_sub(before);
     Ok(Measured { cpu, seen })
 }
 

@@ -3,50 +3,65 @@
 
 use std::{fmt::Write as _, path::Path};
 
+pub(crate) mod envoy;
+pub(crate) mod synaxis;
+
 /// Requests on one connection before nginx would close it: never during a run.
 const FOREVER: u32 = 1_000_000_000;
+/// Connections that every server has room for.
+const ROOM: u32 = 8_000;
 
-fn nginx(folder: &Path, name: &str, http: &str) -> String {
+fn nginx(folder: &Path, name: &str, connections: u32, http: &str) -> String {
     let folder = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .fold(String::new(), |text, kind| text + &format!("  {kind}_temp_path {folder}/{name}-{kind};\n"));
+    // a proxy has as many connections again to its origins
+    let room = 2 * room(connections) + 4_000;
     format!(
         "daemon off;\nworker_processes 1;\npid {folder}/{name}.pid;\nerror_log stderr error;\n\
-         events {{ worker_connections 20000; }}\n\
+         events {{ worker_connections {room}; }}\n\
          http {{\n  access_log off;\n  keepalive_requests {FOREVER};\n  keepalive_timeout 300s;\n{temporary}{http}}}\n"
     )
 }
 
-/// The origin: a kibibyte of JSON.
-pub(crate) fn origin(folder: &Path, ports: &[u16; 3]) -> String {
+fn room(connections: u32) -> u32 {
+    ROOM.max(connections + 1_000)
+}
+
+/// The origin: a kibibyte of JSON, and on one more port how many requests there were.
+pub(crate) fn origin(folder: &Path, ports: &[u16; 3], status: u16, connections: u32) -> String {
     let body = format!("{{\"data\":\"{}\"}}", "x".repeat(1_024 - 11));
     let servers: String = ports.iter().fold(String::new(), |text, port| {
         text + &format!(
-            "  server {{ listen 127.0.0.1:{port}; default_type application/json; location / {{ return 200 '{body}'; }} }}\n"
+            "  server {{ listen 127.0.0.1:{port} backlog=4096; default_type application/json; \
+             location / {{ return 200 '{body}'; }} }}\n"
         )
     });
-    nginx(folder, "origin", &servers)
+    let status = format!("  server {{ listen 127.0.0.1:{status}; location / {{ stub_status; }} }}\n");
+    nginx(folder, "origin", connections, &(servers + &status))
 }
 
 /// nginx as a proxy.
-pub(crate) fn nginx_proxy(folder: &Path, port: u16, origins: &[u16; 3]) -> String {
+pub(crate) fn nginx_proxy(folder: &Path, port: u16, origins: &[u16; 3], connections: u32, pool: u32) -> String {
     let servers: String =
         origins.iter().fold(String::new(), |text, origin| text + &format!(" server 127.0.0.1:{origin};"));
     let http = format!(
-        "  upstream app {{ hash $http_x_tenant_id consistent;{servers} keepalive 256; keepalive_requests {FOREVER}; }}\n  \
-         server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://app; proxy_http_version 1.1; \
+        "  upstream app {{ hash $http_x_tenant_id consistent;{servers} keepalive {pool}; keepalive_requests {FOREVER}; }}\n  \
+         server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://app; proxy_http_version 1.1; \
          proxy_set_header Connection \"\"; }} }}\n"
     );
-    nginx(folder, "nginx", &http)
+    nginx(folder, &format!("nginx-{port}"), connections, &http)
 }
 
-/// HAProxy.
-pub(crate) fn haproxy(port: u16, origins: &[u16; 3]) -> String {
+/// HAProxy. It keeps every connection to the origins that is safe to keep.
+pub(crate) fn haproxy(port: u16, origins: &[u16; 3], connections: u32) -> String {
+    // it counts two descriptors for every client, which here have one each as long as they are idle
     let mut text = format!(
-        "global\n  nbthread 1\n  maxconn 8000\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 300s\n  \
-         timeout server 300s\n  http-reuse always\nfrontend edge\n  bind 127.0.0.1:{port}\n  default_backend app\n\
-         backend app\n  balance hdr(X-Tenant-Id)\n  hash-type consistent\n"
+        "global\n  nbthread 1\n  maxconn {}\n  no strict-limits\ndefaults\n  mode http\n  timeout connect 1s\n  \
+         timeout client 300s\n  timeout server 300s\n  http-reuse always\nfrontend edge\n  bind 127.0.0.1:{port}\n  \
+         default_backend app\nbackend app\n  balance hdr(X-Tenant-Id)\n  hash-type consistent\n",
+        room(connections)
     );
     for (index, origin) in origins.iter().enumerate() {
         let _ = writeln!(text, "  server s{index} 127.0.0.1:{origin}");
@@ -54,36 +69,40 @@ pub(crate) fn haproxy(port: u16, origins: &[u16; 3]) -> String {
     text
 }
 
-/// This proxy: alone in its fleet, so that every request takes the whole way through tenant, table and route.
-pub(crate) fn synaxis(port: u16, admin: u16, origins: &[u16; 3], access_log: &str) -> String {
-    let endpoints: Vec<String> = origins.iter().map(|origin| format!("\"http://127.0.0.1:{origin}\"")).collect();
-    format!(
-        "[stamp]\nid = \"synaxis-weu-001\"\n[server]\nworkers = 1\n\
-         [[listeners]]\nkind = \"edge\"\naddress = \"127.0.0.1:{port}\"\ntrust_header = true\n\
-         [admin]\naddress = \"127.0.0.1:{admin}\"\n[upstreams.app]\nendpoints = [{}]\n\
-         [access_log]\noutput = \"{access_log}\"\n[timeouts]\nidle = \"300s\"\n\
-         [shutdown]\nlame_duck = \"0s\"\ndrain = \"1s\"\n",
-        endpoints.join(", ")
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PORTS: [u16; 3] = [4_001, 4_002, 4_003];
+
     #[test]
-    fn the_origin_answers_a_kibibyte() {
-        let text = origin(Path::new("/folder"), &[1, 2, 3]);
+    fn the_origin_answers_a_kibibyte_on_three_ports() {
+        let text = origin(Path::new("/folder"), &PORTS, 4_004, 64);
         let body = text.split('\'').nth(1).unwrap();
         assert_eq!(body.len(), 1_024);
-        assert_eq!(text.matches("listen").count(), 3);
+        assert_eq!(text.matches("return 200").count(), 3);
     }
 
     #[test]
     fn everybody_knows_every_origin() {
-        let ports = [4_001, 4_002, 4_003];
-        for text in [nginx_proxy(Path::new("/f"), 80, &ports), haproxy(80, &ports), synaxis(80, 81, &ports, "off")] {
-            assert!(ports.iter().all(|port| text.contains(&format!("127.0.0.1:{port}"))), "{text}");
+        let texts = [
+            nginx_proxy(Path::new("/f"), 80, &PORTS, 64, 256),
+            haproxy(80, &PORTS, 64),
+            synaxis::Synaxis { port: 80, admin: 81, origins: &PORTS, pool: 256, access_log: None, member: None }
+                .to_string(),
+        ];
+        for text in texts {
+            assert!(PORTS.iter().all(|port| text.contains(&format!("127.0.0.1:{port}"))), "{text}");
         }
+        let text = envoy::envoy(80, &PORTS);
+        assert!(PORTS.iter().all(|port| text.contains(&format!("port_value: {port}"))), "{text}");
+    }
+
+    #[test]
+    fn there_is_room_for_the_connections_that_are_asked_for() {
+        assert!(haproxy(80, &PORTS, 64).contains("maxconn 8000"));
+        assert!(haproxy(80, &PORTS, 10_000).contains("maxconn 11000"));
+        assert!(nginx_proxy(Path::new("/f"), 80, &PORTS, 64, 256).contains("worker_connections 20000"));
+        assert!(nginx_proxy(Path::new("/f"), 80, &PORTS, 10_000, 256).contains("worker_connections 26000"));
     }
 }

@@ -28,6 +28,11 @@ impl fmt::Display for Spread {
     }
 }
 
+/// What a table shows of a figure that may be missing.
+pub(crate) fn cell(spread: Option<Spread>) -> String {
+    spread.map_or_else(|| "–".to_owned(), |spread| spread.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +42,11 @@ mod tests {
         assert_eq!(Spread::of([]), None);
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
-        assert_eq!(Spread::of([1.0, 2.0, 3.0]).unwrap().to_string(), "2.00 (1.00–3.00)");
+    }
+
+    #[test]
+    fn a_figure_is_shown_with_its_spread_or_as_missing() {
+        assert_eq!(cell(Spread::of([1.0, 2.0, 3.0])), "2.00 (1.00–3.00)");
+        assert_eq!(cell(None), "–");
     }
 }

@@ -4,30 +4,35 @@ use std::{
     fmt::Write as _,
     fs,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread,
     time::Duration,
 };
 
 use anyhow::Context as _;
 
-use crate::{contestant::Contestant, load::Load, process};
+use crate::{
+    contestant::Contestant,
+    load::Load,
+    process::{bound, signal},
+};
 
 /// How long strace gets to attach.
 const ATTACH: Duration = Duration::from_millis(700);
 
 /// One table of counts per request.
 pub(crate) fn report(contestants: &[Contestant], load: &Load) -> anyhow::Result<String> {
-    let mut text = String::from("| proxy | system calls/request | which |\n| --- | --- | --- |\n");
+    let mut text =
+        String::from("## System calls per request\n\n| proxy | system calls/request | which |\n| --- | --- | --- |\n");
     let folder = tempfile::tempdir()?;
     for contestant in contestants {
-        let server = contestant.start()?;
+        let servers = contestant.start()?;
         // threads and children are there once it has served
         let path = folder.path().join("counts");
-        let mut tracer = attach(server.id(), &path)?;
+        let mut tracer = attach(&servers.ids(), &path)?;
         thread::sleep(ATTACH);
         let seen = load.run(contestant.port)?;
-        Command::new("kill").args(["-INT", &tracer.id().to_string()]).status()?;
+        signal(tracer.id(), "INT")?;
         tracer.wait()?;
         let counts = counts(&fs::read_to_string(&path)?);
         anyhow::ensure!(!counts.is_empty(), "strace counted nothing");
@@ -45,10 +50,10 @@ pub(crate) fn report(contestants: &[Contestant], load: &Load) -> anyhow::Result<
     Ok(text)
 }
 
-fn attach(id: u32, counts: &Path) -> anyhow::Result<Child> {
-    let mut command = Command::new("strace");
+fn attach(ids: &[u32], counts: &Path) -> anyhow::Result<Child> {
+    let mut command = bound("strace");
     command.args(["-c", "-f", "-o"]).arg(counts);
-    for id in process::family(id) {
+    for id in ids {
         command.args(["-p", &id.to_string()]);
     }
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("strace")

@@ -1,14 +1,26 @@
 //! What must be installed, said before anything is measured.
 
-use std::{env, path::Path, thread};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use crate::{arguments::Arguments, peer::Peer};
 
 /// Checks for programs and cores; names every missing package at once.
-pub(crate) fn check(syscalls: bool, callgrind: bool) -> anyhow::Result<()> {
-    let mut needed = vec![("nginx", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk"), ("taskset", "util-linux")];
-    needed.extend(syscalls.then_some(("strace", "strace")));
-    needed.extend(callgrind.then_some(("valgrind", "valgrind")));
-    let missing: Vec<&str> =
-        needed.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+pub(crate) fn check(arguments: &Arguments) -> anyhow::Result<()> {
+    // nginx is the origin whoever takes part
+    let mut needed = vec![("nginx", "nginx"), ("wrk", "wrk"), ("taskset", "util-linux"), ("setpriv", "util-linux")];
+    let peers = arguments.peers();
+    needed.extend(peers.contains(&Peer::HaProxy).then_some(("haproxy", "haproxy")));
+    needed.extend(peers.contains(&Peer::Pingora).then_some(("cmake", "cmake")));
+    needed.extend(arguments.syscalls.then_some(("strace", "strace")));
+    needed.extend(arguments.callgrind.then_some(("valgrind", "valgrind")));
+    needed.extend(arguments.baseline.is_some().then_some(("git", "git")));
+    let mut missing: Vec<&str> =
+        needed.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+    missing.dedup();
     anyhow::ensure!(
         missing.is_empty(),
         "missing: {0}; on Debian: apt-get install --no-install-recommends {0}",
@@ -19,11 +31,13 @@ pub(crate) fn check(syscalls: bool, callgrind: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a program can be started by its name. Servers live in `sbin`, which is not on everybody's path.
-fn is_there(program: &str) -> bool {
+/// Where a program is. Servers live in `sbin`, which is not on everybody's path.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
-        || Path::new("/usr/sbin").join(program).is_file()
+    env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 /// The program's name, or its path in `sbin` if only that works.
@@ -38,8 +52,8 @@ mod tests {
 
     #[test]
     fn a_program_is_found_or_not() {
-        assert!(is_there("sh"));
-        assert!(!is_there("no-such-program-anywhere"));
+        assert!(find("sh").is_some());
+        assert!(find("no-such-program-anywhere").is_none());
         assert_eq!(program("no-such-program-anywhere"), "no-such-program-anywhere");
     }
 }

@@ -91,7 +91,7 @@ fn a_refused_table_is_not_fetched_and_built_with_every_look() {
     };
     let mut conflicting = good.clone();
     conflicting.table.stamps[2].weight += 1;
-    let mut shrunk = good.clone();
+    let mut shrunk = good;
     shrunk.table.epoch += 1;
     shrunk.table.previous.takers = 3;
     shrunk.table.stamps.truncate(1);

@@ -1,0 +1,72 @@
+//! This proxy's configuration, alone or as one stamp of a fleet.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// What is configured.
+pub(crate) struct Synaxis<'a> {
+    pub(crate) port: u16,
+    pub(crate) admin: u16,
+    pub(crate) origins: &'a [u16; 3],
+    /// Idle upstream connections that are kept.
+    pub(crate) pool: u32,
+    pub(crate) access_log: Option<&'a Path>,
+    /// `None`: alone.
+    pub(crate) member: Option<&'a Member>,
+}
+
+/// Its place in a fleet.
+pub(crate) struct Member {
+    pub(crate) stamp: String,
+    /// The port of its peer listener.
+    pub(crate) peer: u16,
+    /// The folder with the table.
+    pub(crate) store: PathBuf,
+}
+
+impl fmt::Display for Synaxis<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoints: Vec<String> =
+            self.origins.iter().map(|origin| format!("\"http://127.0.0.1:{origin}\"")).collect();
+        let stamp = self.member.map_or("synaxis-weu-001", |member| &member.stamp);
+        let output = self.access_log.map_or_else(|| "off".to_owned(), |path| path.display().to_string());
+        write!(
+            f,
+            "[stamp]\nid = \"{stamp}\"\n[server]\nworkers = 1\n\
+             [[listeners]]\nkind = \"edge\"\naddress = \"127.0.0.1:{}\"\ntrust_header = true\n\
+             [admin]\naddress = \"127.0.0.1:{}\"\n[upstreams.app]\nendpoints = [{}]\nidle_max = {}\n\
+             [access_log]\noutput = \"{output}\"\n[timeouts]\nidle = \"300s\"\n\
+             [shutdown]\nlame_duck = \"0s\"\ndrain = \"1s\"\n",
+            self.port,
+            self.admin,
+            endpoints.join(", "),
+            self.pool
+        )?;
+        let Some(member) = self.member else { return Ok(()) };
+        // the table is there before the proxy is and does not change: looking for news is to cost next to nothing
+        write!(
+            f,
+            "[[listeners]]\nkind = \"peer\"\naddress = \"127.0.0.1:{}\"\n\
+             [routing]\nstore = \"file:{}\"\npoll = \"5s\"\nack = \"10s\"\n",
+            member.peer,
+            member.store.display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_reads_what_is_written() {
+        let member = Member { stamp: "synaxis-weu-0002".into(), peer: 82, store: PathBuf::from("/store") };
+        for member in [None, Some(&member)] {
+            let text = Synaxis { port: 80, admin: 81, origins: &[1, 2, 3], pool: 256, access_log: None, member };
+            let loaded = synaxis_config::load(&text.to_string(), Path::new("test.toml"));
+            assert!(loaded.is_ok(), "{text}");
+        }
+    }
+}
