@@ -80,17 +80,20 @@ impl Client {
             threads.push(thread::Builder::new().name(name).spawn(run).context("a thread cannot be started")?);
         }
         drop(ready.0);
-        for _ in 0..count {
-            // a thread that gave up has dropped its end; it says why when it is joined
-            if ready.1.recv().is_err() {
-                break;
-            }
-        }
+        // a thread that gave up has dropped its end without a word; it says why when it is joined
+        let all = (0..count).all(|_| ready.1.recv().is_ok());
         let start = std::time::Instant::now() + Duration::from_millis(20);
-        live.begin(start);
-        begun.set(start).ok().context("the load begins once")?;
+        if all {
+            live.begin(start);
+        }
+        begun.set(all.then_some(start)).ok().context("the load begins once")?;
         threads.iter().for_each(|thread| thread.thread().unpark());
-        Ok(Self { threads, live })
+        let client = Self { threads, live };
+        if all {
+            return Ok(client);
+        }
+        client.wait()?;
+        anyhow::bail!("a thread of the client gave up before the load");
     }
 
     /// Waits until every request has ended.

@@ -3,7 +3,14 @@
 //! Invariant: whatever happens to the system under test ends in a report; an error of [`run`] is one of the harness
 //! itself, and then there is no verdict.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, thread};
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 
@@ -26,6 +33,11 @@ mod progress;
 mod usage;
 
 pub use progress::Progress;
+
+/// Origins that record nothing for so long have nothing more to record.
+const QUIET: Duration = Duration::from_millis(300);
+/// Longest wait for that.
+const QUIET_MAX: Duration = Duration::from_secs(5);
 
 /// How a scenario is run.
 #[derive(Clone, Debug)]
@@ -108,8 +120,8 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
     let client = tokio::task::spawn_blocking(move || Client::start(&starting)).await.context("the client")??;
     let live = Arc::clone(&client.live);
     let start = live.start().context("the load has begun")?;
-    let began_ms = tables::unix_ms()
-        + u64::try_from((start.saturating_duration_since(std::time::Instant::now())).as_millis()).unwrap_or(0);
+    let began_ms =
+        tables::unix_ms() + u64::try_from((start.saturating_duration_since(Instant::now())).as_millis()).unwrap_or(0);
     let waiting = tokio::task::spawn_blocking(move || client.wait());
     let watch = usage::Watch::start(world.cloned());
     let shown = tokio::spawn(progress::show(options.progress, Arc::clone(&live), scenario.length()));
@@ -127,6 +139,9 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
     shown.abort();
     let processes = watch.end().await;
     let (windows, samples) = (windows?, samples.context("the client")??);
+    if let Some(world) = world {
+        quiet(&world.journals()).await;
+    }
     options.progress.say("comparing both ends");
     let scenario = scenario.clone();
     let (journals, epochs) = world.map(|world| (world.journals(), world.tables.epochs())).unzip();
@@ -150,6 +165,21 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
         Ok(facts.report(&mut oracle))
     };
     tokio::task::spawn_blocking(judge).await.context("the oracle")?
+}
+
+/// Waits until origins have recorded nothing for a while: what a client has given up may still arrive, and run twice.
+async fn quiet(journals: &[(String, PathBuf)]) {
+    let sizes =
+        || journals.iter().map(|(_, path)| std::fs::metadata(path).map_or(0, |file| file.len())).collect::<Vec<_>>();
+    let end = Instant::now() + QUIET_MAX;
+    let (mut known, mut since) = (sizes(), Instant::now());
+    while since.elapsed() < QUIET && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let now = sizes();
+        if now != known {
+            (known, since) = (now, Instant::now());
+        }
+    }
 }
 
 fn hear(oracle: &mut Oracle<'_>, journals: &[(String, PathBuf)]) -> anyhow::Result<()> {

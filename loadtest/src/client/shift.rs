@@ -134,7 +134,7 @@ pub(super) fn run(
     count: usize,
     live: &Arc<Live>,
     ready: Sender<()>,
-    begun: &OnceLock<Instant>,
+    begun: &OnceLock<Option<Instant>>,
 ) -> anyhow::Result<Samples> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
     let local = LocalSet::new();
@@ -152,7 +152,9 @@ pub(super) fn run(
     drop(ready);
     shift.start = loop {
         match begun.get() {
-            Some(start) => break *start,
+            Some(Some(start)) => break *start,
+            // another thread has no connections
+            Some(None) => return Ok(Samples::default()),
             None => thread::park_timeout(Duration::from_millis(5)),
         }
     };
