@@ -123,13 +123,13 @@ impl Run {
             scenario.expect.shares.clear();
             scenario.load.entries = None;
         }
-        scenario.sound()?;
         if self.short {
             scenario = scenario.shortened();
         }
         if let Some(rate) = self.rate {
             scenario = scenario.at_rate(rate)?;
         }
+        scenario.sound()?;
         descriptors::raise(scenario.load.connections)?;
         Ok(scenario)
     }

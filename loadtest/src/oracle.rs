@@ -24,14 +24,15 @@ pub use routing::Routing;
 /// Examples that are kept of each kind.
 const EXAMPLES: usize = 3;
 
+/// No more stamps than these may ever see a request.
+const STAMPS_MAX: usize = 2;
+
 /// What the origins recorded of one request.
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
     times: u32,
-    /// Index of the stamp that recorded it, plus 1; of the last one where several did.
-    stamp: u16,
-    /// Recorded by more than one stamp.
-    several: bool,
+    /// The stamps that recorded it, each a bit by its index.
+    stamps: u32,
     /// Recorded in the name of another tenant.
     foreign: bool,
 }
@@ -61,7 +62,6 @@ impl<'a> Oracle<'a> {
             self.stamps.push(stamp.to_owned());
             self.stamps.len() - 1
         });
-        let stamp = u16::try_from(index + 1).unwrap_or(u16::MAX);
         let count = self.samples.samples.len();
         let records = self.records.get_or_insert_with(|| vec![Record::default(); count]);
         let at = usize::try_from(entry.id).unwrap_or(usize::MAX);
@@ -70,9 +70,9 @@ impl<'a> Oracle<'a> {
             return;
         };
         self.recorded += u64::from(record.times == 0);
-        record.several |= record.times > 0 && record.stamp != stamp;
         record.times += 1;
-        record.stamp = stamp;
+        // a world has at most 20 stamps
+        record.stamps |= 1 << index.min(31);
         let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
         record.foreign |= tenant.is_none_or(|tenant| *tenant != entry.tenant) || sample.writes != entry.writes;
     }
@@ -119,7 +119,7 @@ impl<'a> Oracle<'a> {
                 count("unexplained", &mut judgement.unexplained, format!("ended as {outcome}"));
             }
             let Some(record) = self.records.as_ref().and_then(|records| records.get(at)) else { continue };
-            let recorded_by = record.stamp.checked_sub(1).and_then(|index| self.stamps.get(usize::from(index)));
+            let ran: Vec<&str> = self.ran(record).collect();
             let said = self.samples.stamps.name(sample.stamp);
             if answered && record.times == 0 {
                 count("lost", &mut judgement.lost, format!("answered by {said}, recorded by nobody"));
@@ -134,19 +134,22 @@ impl<'a> Oracle<'a> {
                     "it was recorded as another tenant's or method's".into(),
                 );
             }
-            let elsewhere = recorded_by.is_some_and(|stamp| stamp != said) && !record.several;
-            if answered && elsewhere {
-                let by = recorded_by.map_or("", String::as_str);
-                count("cross-talk", &mut judgement.cross_talk, format!("answered by {said}, recorded by {by}"));
+            if answered && !ran.is_empty() && !ran.contains(&said) {
+                count(
+                    "cross-talk",
+                    &mut judgement.cross_talk,
+                    format!("answered by {said}, recorded by {}", ran.join(", ")),
+                );
             }
-            if let (Some(routing), Some(stamp)) = (&routing, recorded_by) {
-                let (from, until) = span(sample);
-                let failover = self.windows.iter().any(|window| window.fails_over(from, until));
-                let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
-                let tenant = tenant.and_then(|tenant| TenantId::parse(tenant.as_bytes()).ok());
-                if !tenant.is_some_and(|tenant| routing.may_serve(stamp, &tenant, from, until, failover)) {
-                    count("misrouted", &mut judgement.misrouted, format!("run by {stamp}"));
-                }
+            let Some(routing) = &routing else { continue };
+            let (from, until) = span(sample);
+            let failover = self.windows.iter().any(|window| window.fails_over(from, until));
+            let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
+            let tenant = tenant.and_then(|tenant| TenantId::parse(tenant.as_bytes()).ok());
+            let may =
+                |stamp: &&str| tenant.as_ref().is_some_and(|id| routing.may_serve(stamp, id, from, until, failover));
+            if !ran.iter().all(may) || ran.len() > STAMPS_MAX {
+                count("misrouted", &mut judgement.misrouted, format!("run by {}", ran.join(", ")));
             }
         }
         if self.invented > 0 {
@@ -155,6 +158,16 @@ impl<'a> Oracle<'a> {
         }
         judgement.examples = examples.all;
         judgement
+    }
+
+    /// The stamps that recorded a request.
+    fn ran(&self, record: &Record) -> impl Iterator<Item = &str> {
+        let stamps = record.stamps;
+        self.stamps
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| stamps & (1 << index.min(&31)) != 0)
+            .map(|(_, id)| id.as_str())
     }
 
     fn words(&self, sample: &Sample) -> String {

@@ -223,14 +223,26 @@ impl Scenario {
                 faults.push(fault.to_owned());
             }
         };
-        let Load { phases, connections, http2_connections, entries, .. } = &self.load;
+        let letters = self.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        demand(
+            letters && (1..=64).contains(&self.name.len()),
+            "name is made of a-z, 0-9 and -: it becomes a file's name",
+        );
+        let Load { phases, connections, http2_connections, entries, timeout, .. } = &self.load;
+        demand(
+            (Duration::from_millis(1)..=Duration::from_secs(600)).contains(timeout),
+            "load.timeout is 1 ms to 10 minutes",
+        );
         demand(!phases.is_empty(), "load.phases has at least one");
         for phase in phases {
             let rates = [Some(phase.rate), phase.to];
             demand(rates.iter().flatten().all(|rate| (0.0..=1e6).contains(rate)), "a rate is 0 to 1,000,000");
             demand(!phase.duration.is_zero(), "a phase lasts longer than nothing");
-            let burst = phase.burst.as_ref().is_none_or(|burst| !burst.every.is_zero() && burst.requests > 0);
-            demand(burst, "a burst has requests, and time before the next");
+            let burst = phase
+                .burst
+                .as_ref()
+                .is_none_or(|burst| burst.every >= Duration::from_millis(1) && (1..=100_000).contains(&burst.requests));
+            demand(burst, "a burst has 1 to 100,000 requests, and at least a millisecond before the next");
         }
         demand(self.length() <= Duration::from_secs(24 * 3_600), "the load lasts a day at most");
         demand((1..=100_000).contains(connections), "load.connections is 1 to 100,000");

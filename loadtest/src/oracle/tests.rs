@@ -163,6 +163,22 @@ fn a_stamp_that_no_table_named_is_misrouted_unless_a_fault_lets_others_serve() {
 }
 
 #[test]
+fn every_stamp_that_ran_a_request_is_judged_whichever_is_heard_last() {
+    let case = case();
+    for first in [true, false] {
+        let mut records = case.records();
+        let stray = STAMPS.iter().find(|stamp| **stamp != records[7].0).unwrap().to_string();
+        let again = (stray, records[7].1.clone());
+        if first {
+            records.insert(0, again)
+        } else {
+            records.push(again)
+        }
+        assert_eq!(counts(&case.judge(&records)), [0, 0, 0, 1, 0, 0], "a read that a wrong stamp ran as well");
+    }
+}
+
+#[test]
 fn an_answer_in_the_name_of_a_stamp_that_did_not_run_it_is_cross_talk() {
     let mut case = case();
     let records = case.records();
