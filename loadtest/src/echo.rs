@@ -1,7 +1,7 @@
 //! What a request and its answer say of each other, so that a mix-up shows.
 //!
-//! Invariant: every byte of a body follows from the request's id, so an answer that holds a single byte of another one is
-//! found out. Client and origin share nothing but this file.
+//! Invariant: a body repeats its request's id, so a piece of another answer is found out unless it has the same digits in
+//! the same places. Client and origin share nothing but this file.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
@@ -127,7 +127,7 @@ mod tests {
             prop_assert!(!fed(id, &[&body[..], b"0"].concat(), pieces).is_whole(bytes), "too long");
             let mut wrong = body.to_vec();
             wrong[at % body.len()] ^= 1;
-            prop_assert!(!fed(id, &wrong, pieces).is_whole(bytes), "one byte of another answer");
+            prop_assert!(!fed(id, &wrong, pieces).is_whole(bytes), "one byte that is not its own");
             prop_assume!(id != other && bytes >= 16);
             prop_assert!(!fed(id, &answer(other, bytes), pieces).is_whole(bytes));
         }
