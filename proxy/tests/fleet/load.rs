@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use super::world::{TENANTS, World, tenant};
@@ -22,11 +23,21 @@ pub(super) struct Load {
 
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// Ids of the requests that were answered 200, and of the others with what became of them.
+    /// Ids of the requests that were answered 200.
     pub(super) answered: Vec<String>,
-    pub(super) failed: Vec<(String, String)>,
+    pub(super) failed: Vec<Failure>,
     /// By tenant, the stamps that answered, in order, repetitions left out.
     pub(super) path: HashMap<String, Vec<String>>,
+}
+
+/// A request that was not answered 200.
+#[derive(Debug)]
+pub(super) struct Failure {
+    id: String,
+    /// When it was sent.
+    pub(super) begun: Instant,
+    /// What became of it.
+    how: String,
 }
 
 impl Load {
@@ -49,6 +60,7 @@ impl Load {
                         }
                         rounds.store(turn / TENANTS, Ordering::SeqCst);
                         let (tenant, id) = (tenant(index), format!("/load?id={entry}-{turn}"));
+                        let begun = Instant::now();
                         match client.try_get(&tenant, &id) {
                             Ok(answer) if answer.status == 200 => {
                                 assert_eq!(answer.json()["path"], id.as_str(), "another request's answer");
@@ -59,9 +71,12 @@ impl Load {
                                     path.push(stamp);
                                 }
                             }
-                            Ok(answer) => outcome.failed.push((id, format!("{} {}", answer.status, answer.text()))),
+                            Ok(answer) => {
+                                let how = format!("{} {}", answer.status, answer.text());
+                                outcome.failed.push(Failure { id, begun, how });
+                            }
                             Err(error) => {
-                                outcome.failed.push((id, error.to_string()));
+                                outcome.failed.push(Failure { id, begun, how: error.to_string() });
                                 client = Client::connect(address);
                             }
                         }
@@ -96,8 +111,13 @@ impl Load {
         for id in outcomes.iter().flat_map(|outcome| &outcome.answered) {
             assert_eq!(arrived.remove(id), Some(1), "{id} was answered");
         }
-        for (id, how) in outcomes.iter().flat_map(|outcome| &outcome.failed) {
-            assert!(arrived.remove(id).unwrap_or(1) == 1, "{id} failed ({how}) and ran more than once");
+        for failure in outcomes.iter().flat_map(|outcome| &outcome.failed) {
+            assert!(
+                arrived.remove(&failure.id).unwrap_or(1) == 1,
+                "{} failed ({}) and ran more than once",
+                failure.id,
+                failure.how
+            );
         }
         assert!(arrived.is_empty(), "nobody sent {arrived:?}");
         outcomes

@@ -1,6 +1,9 @@
 //! Who serves a tenant, and who serves it when stamps come and go.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use synaxis_routing::change::{Drain, Guards, Overrides};
 
@@ -72,10 +75,11 @@ fn a_dead_stamps_tenants_are_served_by_their_next_candidate() {
     let load = Load::start(&world, &[0, 1]);
     load.round();
     world.halt(2);
+    let gone = Instant::now();
     load.round();
     for outcome in load.end(&world) {
-        // a request that had reached the stamp when it died may fail; one that had not may not
-        assert!(outcome.failed.len() <= 1, "{:?}", outcome.failed);
+        // a request that was sent while the stamp died may fail, one that was sent later may not
+        assert!(outcome.failed.iter().all(|failure| failure.begun < gone), "{gone:?}: {:?}", outcome.failed);
     }
     for entry in 0..2 {
         for (tenant, owner) in world.owners(entry) {
@@ -136,10 +140,12 @@ fn a_stamps_proxy_that_is_killed_loses_no_request_that_was_not_at_its_app() {
     load.round();
     process.signal("KILL");
     assert!(!process.wait().success());
+    // a kernel closes the connections of a dying process one after the other: until the last is closed, each of them
+    // can still swallow a request
+    let gone = Instant::now();
     load.round();
     for outcome in load.end(&world) {
-        // one request a client at a time: only the one that was with the process may fail
-        assert!(outcome.failed.len() <= 1, "{:?}", outcome.failed);
+        assert!(outcome.failed.iter().all(|failure| failure.begun < gone), "{gone:?}: {:?}", outcome.failed);
     }
     for entry in 0..2 {
         for (tenant, owner) in world.owners(entry) {
