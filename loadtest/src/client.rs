@@ -12,9 +12,11 @@ use crate::{
     workload::{self, Workload},
 };
 
+mod busy;
 mod exchange;
 mod http1;
 mod http2;
+mod job;
 mod live;
 mod pool;
 mod sample;
@@ -23,7 +25,7 @@ mod timer;
 mod websocket;
 
 pub use live::{Glimpse, Live};
-pub use sample::{End, Names, OK, Sample, Samples};
+pub use sample::{Busy, End, NO_SOCKET, Names, OK, Sample, Samples};
 
 /// What a client is to do.
 #[derive(Clone, Debug)]
@@ -36,7 +38,8 @@ pub struct Plan {
     pub tenants: Arc<[String]>,
     /// Where clients enter; a request chooses one by chance.
     pub entries: Vec<SocketAddr>,
-    /// Kept HTTP/1.1 connections in all, opened before the load begins.
+    /// Kept HTTP/1.1 connections in all, opened before the load begins; every thread has one to each entry at least,
+    /// unless this is 0.
     pub connections: usize,
     /// HTTP/2 connections in all; used only by a workload that has a share of HTTP/2.
     pub http2_connections: usize,
@@ -109,7 +112,7 @@ impl Client {
         all.samples.sort_unstable_by_key(|sample| sample.id);
         // whoever compares ends goes by ids: a request without a sample would be taken for the next one
         let contiguous = (0u64..).zip(&all.samples).all(|(id, sample)| id == sample.id);
-        anyhow::ensure!(contiguous, "the client was stopped for so long that it lost sight of some of its requests");
+        anyhow::ensure!(contiguous, "the client lost sight of some of its requests");
         Ok(all)
     }
 }

@@ -98,6 +98,12 @@ impl Matcher {
         }
     }
 
+    /// Whether nothing came that does not belong to it.
+    #[must_use]
+    pub fn matches(&self) -> bool {
+        self.matches
+    }
+
     /// Whether all of it came and nothing else.
     #[must_use]
     pub fn is_whole(&self, bytes: u32) -> bool {

@@ -152,6 +152,14 @@ impl<'a> Oracle<'a> {
                 count("misrouted", &mut judgement.misrouted, format!("run by {}", ran.join(", ")));
             }
         }
+        judgement.cross_talk += u64::try_from(self.samples.surplus.len()).unwrap_or(u64::MAX);
+        for last in &self.samples.surplus {
+            let last = last.and_then(|id| self.samples.samples.get(usize::try_from(id).ok()?));
+            let before = last.map_or_else(|| "the first request".into(), |sample| self.words(sample));
+            examples.keep("surplus", || {
+                format!("cross-talk: a connection brought more than was asked for, after {before}")
+            });
+        }
         if self.invented > 0 {
             examples
                 .keep("invented", || format!("invented: origins recorded {} requests that nobody sent", self.invented));

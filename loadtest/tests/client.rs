@@ -65,6 +65,20 @@ fn every_carrier_carries() {
 }
 
 #[test]
+fn more_than_was_asked_for_is_seen_on_a_connection_that_is_kept_and_on_one_that_is_not() {
+    let _turn = turn();
+    for mix in [Mix::default(), Mix { new_connections: 1.0, ..Mix::default() }] {
+        let samples = load(&Script { answer_twice: 1.0, ..Script::default() }, 40.0, mix, async |_| {});
+        // on a connection that is used again at once the second answer is taken for the next request's
+        let seen = samples.surplus.len()
+            + samples.samples.iter().filter(|s| samples.outcomes.name(s.outcome) == "cross_talk").count();
+        assert!(seen >= 60, "{seen} of 80");
+    }
+    let samples = load(&Script::default(), 40.0, Mix { new_connections: 0.5, ..Mix::default() }, async |_| {});
+    assert_eq!(samples.surplus, []);
+}
+
+#[test]
 fn latency_counts_what_the_server_takes() {
     let _turn = turn();
     let script = Script { latency: Duration::from_millis(30), ..Script::default() };

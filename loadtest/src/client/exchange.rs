@@ -7,31 +7,22 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use rustix::io::Errno;
 
-use super::sample::End;
-use crate::{
-    echo::{self, Matcher},
-    workload,
+use super::{
+    job::Job,
+    sample::{End, NO_SOCKET},
 };
-
-/// A request under way.
-#[derive(Clone, Debug)]
-pub(super) struct Job {
-    pub(super) id: u64,
-    pub(super) request: workload::Request,
-    pub(super) entry: usize,
-    /// Microseconds since the begin of the load, as in [`super::Sample`].
-    pub(super) intended: u64,
-    pub(super) launched: u64,
-    pub(super) begun: Option<u64>,
-}
+use crate::echo::{self, Matcher};
 
 /// Fields that many requests have, parsed once.
 pub(super) struct Heads {
     tenants: Vec<HeaderValue>,
-    host: HeaderValue,
+    /// By entry.
+    hosts: Vec<HeaderValue>,
+    /// By entry.
+    absolute: Vec<Uri>,
     path: Uri,
-    absolute: Uri,
 }
 
 const ID: HeaderName = HeaderName::from_static(echo::ID);
@@ -42,14 +33,15 @@ const TENANT_ID: HeaderName = HeaderName::from_static(echo::TENANT_ID);
 const PATH: &str = "/load";
 
 impl Heads {
-    pub(super) fn new(tenants: &[String], entry: SocketAddr) -> Self {
+    pub(super) fn new(tenants: &[String], entries: &[SocketAddr]) -> Self {
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
-        let host = entry.to_string();
+        let absolute =
+            |entry: &SocketAddr| format!("http://{entry}{PATH}").parse().unwrap_or_else(|_| Uri::from_static(PATH));
         Self {
             tenants: tenants.iter().map(|tenant| value(tenant)).collect(),
-            host: value(&host),
+            hosts: entries.iter().map(|entry| value(&entry.to_string())).collect(),
+            absolute: entries.iter().map(absolute).collect(),
             path: Uri::from_static(PATH),
-            absolute: format!("http://{host}{PATH}").parse().unwrap_or_else(|_| Uri::from_static(PATH)),
         }
     }
 
@@ -60,10 +52,10 @@ impl Heads {
         let headers = request.headers_mut();
         headers.reserve(4);
         if !absolute {
-            headers.insert(header::HOST, self.host.clone());
+            headers.insert(header::HOST, self.hosts[job.entry].clone());
         }
         self.fields(job, headers);
-        *request.uri_mut() = if absolute { self.absolute.clone() } else { self.path.clone() };
+        *request.uri_mut() = if absolute { self.absolute[job.entry].clone() } else { self.path.clone() };
         request
     }
 
@@ -76,10 +68,10 @@ impl Heads {
     }
 
     /// A request that nobody counts, to make a new connection a used one.
-    pub(super) fn greeting(&self) -> Request<Full<Bytes>> {
+    pub(super) fn greeting(&self, entry: usize) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = self.path.clone();
-        request.headers_mut().insert(header::HOST, self.host.clone());
+        request.headers_mut().insert(header::HOST, self.hosts[entry].clone());
         let tenant = self.tenants.first().cloned();
         request.headers_mut().extend(tenant.map(|tenant| (TENANT_ID, tenant)));
         request
@@ -97,23 +89,37 @@ impl Heads {
     }
 }
 
-/// Reads a whole answer. Returns how the request ended, who answered, and whether the connection may be used again.
+/// Reads a whole answer. Returns how the request ended and who answered.
+///
+/// An answer that proves whose it is must be this request's, whatever its status and even if its end is missing.
 pub(super) async fn read(heads: &Heads, job: &Job, answer: Response<Incoming>, echo: bool) -> (End, String) {
     let (head, mut body) = answer.into_parts();
     let stamp = text(&head.headers, echo::STAMP).unwrap_or_default();
     let success = head.status == StatusCode::OK;
-    let belongs = !success || !echo || heads.is_echo(job, &head.headers);
+    let proves = success || head.headers.contains_key(ID);
+    let foreign = echo && proves && !heads.is_echo(job, &head.headers);
     let mut matcher = Matcher::new(job.id);
+    let mut cut = None;
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(frame) => matcher.feed(frame.data_ref().map_or(&[][..], |data| data)),
-            Err(error) => return (End::Broken(word(&error, "cut")), stamp),
+            // an error has a text of its own
+            Ok(frame) if echo && success => matcher.feed(frame.data_ref().map_or(&[][..], |data| data)),
+            Ok(_) => {}
+            Err(error) => {
+                cut = Some(End::Broken(word(&error, "cut")));
+                break;
+            }
         }
     }
-    let end = match (success, belongs && (!echo || matcher.is_whole(job.request.answer))) {
-        (true, true) => End::Answered,
-        (true, false) => End::CrossTalk,
-        (false, _) => End::Refused { status: head.status.as_u16(), reason: text(&head.headers, "x-synaxis-reason") },
+    let whole = !echo || !success || matcher.is_whole(job.request.answer);
+    let end = match cut {
+        _ if foreign || !matcher.matches() => End::CrossTalk,
+        Some(cut) => cut,
+        None if !success => {
+            End::Refused { status: head.status.as_u16(), reason: text(&head.headers, "x-synaxis-reason") }
+        }
+        None if whole => End::Answered,
+        None => End::CrossTalk,
     };
     (end, stamp)
 }
@@ -138,12 +144,37 @@ pub(super) fn word(error: &hyper::Error, otherwise: &'static str) -> &'static st
     if error.is_parse() { "protocol" } else { otherwise }
 }
 
+/// Whether a connection ended because something came that nobody had asked for; hyper has no other name for it.
+pub(super) fn is_surplus(error: &hyper::Error) -> bool {
+    error.to_string() == "received unexpected message from connection"
+}
+
 /// The same for a connection that did not come about.
 pub(super) fn connect_word(error: &io::Error) -> &'static str {
     match error.kind() {
+        _ if Errno::from_io_error(error).is_some_and(is_own) => NO_SOCKET,
         io::ErrorKind::ConnectionRefused => "connect_refused",
         io::ErrorKind::ConnectionReset => "connect_reset",
         io::ErrorKind::TimedOut => "connect_timeout",
         _ => "connect_failed",
+    }
+}
+
+/// Whether this machine, and not the server, is out of something.
+fn is_own(error: Errno) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM].contains(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_sockets_is_not_the_servers_fault() {
+        let word = |errno: Errno| connect_word(&errno.into());
+        assert_eq!(word(Errno::MFILE), NO_SOCKET);
+        assert_eq!(word(Errno::ADDRNOTAVAIL), NO_SOCKET);
+        assert_eq!(word(Errno::CONNREFUSED), "connect_refused");
+        assert_eq!(word(Errno::HOSTUNREACH), "connect_failed");
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP/2 with prior knowledge: a few connections to each entry that many requests use at the same time.
 
-use std::{cell::Cell, io, net::SocketAddr, rc::Rc};
+use std::{cell::Cell, error::Error as _, io, net::SocketAddr, rc::Rc};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -8,11 +8,10 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 
-use super::{
-    exchange::{self, Job},
-    sample::End,
-    shift::Shift,
-};
+use super::{exchange, job::Job, sample::End, shift::Shift};
+
+/// Most tries of a request that the server said it has not looked at.
+const TRIES: u32 = 5;
 
 /// The connections to one entry; requests take them in turn.
 pub(super) struct Group {
@@ -47,24 +46,39 @@ impl Group {
 pub(super) fn send(shift: &Rc<Shift>, mut job: Job) {
     let shift = Rc::clone(shift);
     tokio::task::spawn_local(async move {
+        job.reach();
         let work = exchange(&shift, &mut job);
-        let (end, stamp) = match timeout(shift.timeout, work).await {
-            Ok(ended) => ended,
-            Err(_) => (End::Broken("timeout"), String::new()),
-        };
-        shift.end(&job, &end, &stamp);
+        let timed_out = |_| (End::Broken("timeout"), String::new());
+        let (end, stamp) = timeout(shift.timeout, work).await.unwrap_or_else(timed_out);
+        job.end(&end, &stamp);
     });
 }
 
 async fn exchange(shift: &Shift, job: &mut Job) -> (End, String) {
-    let failed = |how| (End::Broken(how), String::new());
-    let mut sender = match shift.multiplexed[job.entry].next().await {
-        Ok(sender) => sender,
-        Err(error) => return failed(exchange::connect_word(&error)),
-    };
-    shift.begin(job);
-    match sender.send_request(shift.heads.request(job, true)).await {
-        Ok(answer) => exchange::read(&shift.heads, job, answer, shift.echo).await,
-        Err(error) => failed(exchange::word(&error, "closed")),
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut sender = match shift.multiplexed[job.entry].next().await {
+            Ok(sender) => sender,
+            Err(error) => return (End::Broken(exchange::connect_word(&error)), String::new()),
+        };
+        job.begin();
+        let error = match sender.try_send_request(shift.heads.request(job, true)).await {
+            Ok(answer) => return exchange::read(&shift.heads, job, answer, shift.echo).await,
+            Err(error) => error,
+        };
+        // RFC 9113, section 8.7: such a request may be sent again whatever its method
+        let untouched = error.message().is_some() || is_unprocessed(error.error());
+        if !untouched || tries == TRIES {
+            return (End::Broken(exchange::word(error.error(), "closed")), String::new());
+        }
     }
+}
+
+/// Whether the server said that it has not processed the request: refused, or after the last one of its goodbye.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }

@@ -66,8 +66,11 @@ impl Live {
         self.start.get().copied()
     }
 
-    pub(super) fn launched(&self, lag_us: u64) {
+    pub(super) fn launched(&self) {
         self.launched.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn lagged(&self, lag_us: u64) {
         self.lag_max.fetch_max(lag_us, Relaxed);
     }
 

@@ -11,11 +11,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{exchange::Job, http1, sample::End, shift::Shift};
+use super::{http1, job::Job, sample::End, shift::Shift};
 
 pub(super) struct Pool {
+    /// Which entry, and where it is.
+    pub(super) entry: usize,
     pub(super) address: SocketAddr,
-    /// Most connections.
+    /// Most connections; a load without kept connections has none.
     pub(super) size: usize,
     /// Connections that exist or are being opened.
     open: Cell<usize>,
@@ -27,8 +29,9 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(address: SocketAddr, size: usize) -> Self {
+    pub(super) fn new(entry: usize, address: SocketAddr, size: usize) -> Self {
         Self {
+            entry,
             address,
             size,
             open: Cell::new(0),
@@ -52,18 +55,22 @@ impl Pool {
         if self.open.get() < self.size {
             http1::keep(shift, self, None, Some(job));
         } else {
+            job.queue();
             self.waiting.borrow_mut().push_back(job);
         }
     }
 
-    /// The next request that waits and still has time; the others end here.
-    pub(super) fn next(&self, shift: &Shift) -> Option<Job> {
+    /// The next request that waits and still has time.
+    pub(super) fn next(&self) -> Option<Job> {
+        self.expire();
+        self.waiting.borrow_mut().pop_front()
+    }
+
+    /// Ends what has waited for too long. All have the same limit, so those in front are the first.
+    pub(super) fn expire(&self) {
         loop {
-            let job = self.waiting.borrow_mut().pop_front()?;
-            if !shift.left(&job).is_zero() {
-                return Some(job);
-            }
-            shift.end(&job, &End::Broken("backlog"), "");
+            let Some(job) = self.waiting.borrow_mut().pop_front_if(|job| job.left().is_zero()) else { return };
+            job.end(&End::Broken("backlog"), "");
         }
     }
 
@@ -81,15 +88,15 @@ impl Pool {
     /// A connection has ended; somebody may be waiting for one.
     pub(super) fn closed(self: &Rc<Self>, shift: &Rc<Shift>) {
         self.open.set(self.open.get().saturating_sub(1));
-        if let Some(job) = self.next(shift) {
+        if let Some(job) = self.next() {
             self.take(shift, job);
         }
     }
 
     /// Ends whatever still waits.
-    pub(super) fn give_up(&self, shift: &Shift) {
+    pub(super) fn give_up(&self) {
         for job in self.waiting.take() {
-            shift.end(&job, &End::Broken("backlog"), "");
+            job.end(&End::Broken("backlog"), "");
         }
     }
 }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 /// Index of `ok` in [`Names`].
 pub const OK: u16 = 0;
 
+/// Outcome of a request for which the generator's own machine had no socket: no word on the server.
+pub const NO_SOCKET: &str = "no_socket";
+
 /// What became of one request. Times are microseconds since the begin of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -12,7 +15,8 @@ pub struct Sample {
     pub id: u64,
     /// When it was to begin.
     pub intended: u64,
-    /// When the generator got to it; the difference is its lag.
+    /// When the generator got to it: it was about to be written, or began to wait for a connection. The difference is
+    /// the generator's lag.
     pub launched: u64,
     /// When it had its connection, or gave up waiting for one.
     pub begun: u64,
@@ -44,8 +48,19 @@ pub enum End {
     },
     /// The answer was not this request's.
     CrossTalk,
-    /// Without a whole answer, in one word: `connect_refused`, `reset`, `closed`, `cut`, `timeout`, …
+    /// Without a whole answer, in one word: `connect_refused`, `reset`, `closed`, `cut`, `timeout`, `backlog`,
+    /// `goodbye`, `abandoned`, [`NO_SOCKET`], …
     Broken(&'static str),
+}
+
+/// How busy a thread of the client was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Busy {
+    /// Second of the load.
+    pub second: u32,
+    /// Share of the time in which it ran or waited for a core, 0 to 1. Near 1 it was never idle: what it measured then
+    /// is itself.
+    pub share: f64,
 }
 
 /// Strings and their indices.
@@ -97,6 +112,10 @@ pub struct Samples {
     pub outcomes: Names,
     /// Ids of the stamps that answered; the first is empty and stands for nobody.
     pub stamps: Names,
+    /// Connections on which more came than the answer: the request before it, `None` before the first.
+    pub surplus: Vec<Option<u64>>,
+    /// One a second and thread, if the kernel tells.
+    pub busy: Vec<Busy>,
 }
 
 impl Default for Samples {
@@ -104,7 +123,7 @@ impl Default for Samples {
         let (mut outcomes, mut stamps) = (Names::default(), Names::default());
         outcomes.index("ok");
         stamps.index("");
-        Self { samples: Vec::new(), outcomes, stamps }
+        Self { samples: Vec::new(), outcomes, stamps, surplus: Vec::new(), busy: Vec::new() }
     }
 }
 
@@ -124,6 +143,8 @@ impl Samples {
     pub fn merge(&mut self, other: Self) {
         let outcomes: Vec<u16> = other.outcomes.all().iter().map(|name| self.outcomes.index(name)).collect();
         let stamps: Vec<u16> = other.stamps.all().iter().map(|name| self.stamps.index(name)).collect();
+        self.surplus.extend(other.surplus);
+        self.busy.extend(other.busy);
         let new = |map: &[u16], old: u16| map.get(usize::from(old)).copied().unwrap_or_default();
         self.samples.extend(other.samples.into_iter().map(|sample| Sample {
             outcome: new(&outcomes, sample.outcome),

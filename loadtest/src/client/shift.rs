@@ -13,8 +13,10 @@ use tokio::{runtime, sync::Notify, task::LocalSet, time::timeout};
 
 use super::{
     Live, Plan,
-    exchange::{Heads, Job},
+    busy::Meter,
+    exchange::Heads,
     http1, http2,
+    job::Job,
     pool::Pool,
     sample::{End, Sample, Samples},
     timer::Timer,
@@ -25,20 +27,26 @@ use crate::{
     workload::{Carrier, Workload},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How much longer than a request's time limit the thread waits for the last ones.
 const GRACE: Duration = Duration::from_secs(1);
+/// How often requests that wait for a connection are looked through for those whose time is over.
+const EXPIRY: Duration = Duration::from_millis(20);
 
 /// What the tasks of one thread share.
 pub(super) struct Shift {
-    start: Instant,
+    start: Cell<Instant>,
     pub(super) heads: Heads,
     pub(super) pools: Vec<Rc<Pool>>,
     pub(super) multiplexed: Vec<http2::Group>,
     pub(super) timeout: Duration,
     /// Whether answers must echo their request.
     pub(super) echo: bool,
-    live: Arc<Live>,
+    pub(super) live: Arc<Live>,
     samples: RefCell<Samples>,
+    meter: RefCell<Meter>,
     outstanding: Cell<usize>,
     ended: Notify,
 }
@@ -48,11 +56,15 @@ impl Shift {
         let connections = share(plan.connections, index, count);
         let multiplexed = share(plan.http2_connections, index, count);
         let entries = plan.entries.len();
+        // a thread sends to every entry, so it needs a connection to each if it needs any
+        let least = usize::from(plan.connections > 0);
         Self {
-            start: Instant::now(),
-            heads: Heads::new(&plan.tenants, plan.entries[0]),
+            start: Cell::new(Instant::now()),
+            heads: Heads::new(&plan.tenants, &plan.entries),
             pools: (plan.entries.iter().enumerate())
-                .map(|(entry, address)| Rc::new(Pool::new(*address, share(connections, entry, entries).max(1))))
+                .map(|(entry, address)| {
+                    Rc::new(Pool::new(entry, *address, share(connections, entry, entries).max(least)))
+                })
                 .collect(),
             multiplexed: (plan.entries.iter().enumerate())
                 .map(|(entry, address)| http2::Group::new(*address, share(multiplexed, entry, entries).max(1)))
@@ -61,64 +73,67 @@ impl Shift {
             echo: plan.echo,
             live,
             samples: RefCell::default(),
+            meter: RefCell::new(Meter::start()),
             outstanding: Cell::new(0),
             ended: Notify::new(),
         }
     }
 
-    fn now(&self) -> u64 {
-        micros(self.start.elapsed())
+    /// Microseconds since the begin of the load.
+    pub(super) fn now(&self) -> u64 {
+        micros(self.start.get().elapsed())
     }
 
-    /// Begins a request. Whatever carries it calls [`Shift::end`] with it once.
+    /// Begins a request.
     fn launch(self: &Rc<Self>, number: u64, intended: Duration, workload: &Workload) {
-        let request = workload.request(number);
-        let entry = usize::try_from(request.entry).unwrap_or_default() % self.pools.len();
-        let (intended, launched) = (micros(intended), self.now());
-        self.live.launched(launched.saturating_sub(intended));
+        self.live.launched();
         self.outstanding.set(self.outstanding.get() + 1);
-        let job = Job { id: number, request, entry, intended, launched, begun: None };
-        match request.carrier {
-            Carrier::Kept => self.pools[entry].take(self, job),
+        let job = Job::new(self, number, intended, workload.request(number));
+        match job.request.carrier {
+            Carrier::Kept => self.pools[job.entry].take(self, job),
             Carrier::New => http1::once(self, job),
             Carrier::Http2 => http2::send(self, job),
             Carrier::WebSocket => websocket::talk(self, job),
         }
     }
 
-    /// When a request has its connection.
-    pub(super) fn begin(&self, job: &mut Job) {
-        job.begun = Some(self.now());
-    }
-
-    /// What is left of a request's time.
-    pub(super) fn left(&self, job: &Job) -> Duration {
-        let limit = Duration::from_micros(job.launched) + self.timeout;
-        limit.saturating_sub(self.start.elapsed())
-    }
-
     /// A request has ended.
-    pub(super) fn end(&self, job: &Job, end: &End, stamp: &str) {
-        let ended = self.now();
-        let answered = *end == End::Answered;
-        self.live.ended(answered, ended.saturating_sub(job.intended));
+    pub(super) fn sample(&self, end: &End, stamp: &str, sample: impl FnOnce(u16, u16) -> Sample) {
         let mut samples = self.samples.borrow_mut();
         let (outcome, stamp) = (samples.outcome(end), samples.stamps.index(stamp));
-        samples.samples.push(Sample {
-            id: job.id,
-            intended: job.intended,
-            launched: job.launched,
-            begun: job.begun.unwrap_or(ended),
-            ended,
-            tenant: job.request.tenant,
-            writes: job.request.writes,
-            entry: u16::try_from(job.entry).unwrap_or(u16::MAX),
-            outcome,
-            stamp,
-        });
+        samples.samples.push(sample(outcome, stamp));
         drop(samples);
         self.outstanding.set(self.outstanding.get().saturating_sub(1));
         self.ended.notify_one();
+    }
+
+    /// More came on a connection than the answer to the request `last`, its last one.
+    pub(super) fn surplus(&self, last: Option<u64>) {
+        self.samples.borrow_mut().surplus.push(last);
+    }
+
+    /// Looks after what nobody is woken for, as long as it is polled.
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(EXPIRY).await;
+            self.pools.iter().for_each(|pool| pool.expire());
+        }
+    }
+
+    /// Watches how busy this thread is, second by second, as long as it is polled.
+    async fn watch(&self) {
+        let start = tokio::time::Instant::from_std(self.start.get());
+        let mut seconds = tokio::time::interval_at(start, Duration::from_secs(1));
+        loop {
+            seconds.tick().await;
+            self.look();
+        }
+    }
+
+    /// Looks how busy this thread was since the last look.
+    fn look(&self) {
+        let busy = self.meter.borrow_mut().look(self.start.get());
+        self.samples.borrow_mut().busy.extend(busy);
     }
 }
 
@@ -138,34 +153,34 @@ pub(super) fn run(
 ) -> anyhow::Result<Samples> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
     let local = LocalSet::new();
-    let mut shift = Shift::new(plan, index, count, Arc::clone(live));
+    let shift = Rc::new(Shift::new(plan, index, count, Arc::clone(live)));
     let timer = {
         let _inside = runtime.enter();
         Timer::new().context("a timer")?
     };
     // connections move into the pools before the clock starts
-    let opened = Rc::new(shift);
-    local.block_on(&runtime, http1::open_all(&opened))?;
-    shift = Rc::try_unwrap(opened).map_err(|_| anyhow::anyhow!("connections are still being opened"))?;
+    local.block_on(&runtime, http1::open_all(&shift))?;
     // the other end waits as long as there are threads
     let _ = ready.send(());
     drop(ready);
-    shift.start = loop {
+    shift.start.set(loop {
         match begun.get() {
             Some(Some(start)) => break *start,
             // another thread has no connections
             Some(None) => return Ok(Samples::default()),
             None => thread::park_timeout(Duration::from_millis(5)),
         }
-    };
-    let shift = Rc::new(shift);
+    });
     local.block_on(&runtime, async {
+        shift.meter.replace(Meter::start());
         http1::settle(&shift);
+        let watching = Rc::clone(&shift);
+        let watch = tokio::task::spawn_local(async move { tokio::join!(watching.sweep(), watching.watch()) });
         let numbered = (0u64..).zip(plan.schedule.clone());
         let step = u64::try_from(count).unwrap_or(1);
         let first = u64::try_from(index).unwrap_or(0);
         for (number, intended) in numbered.filter(|(number, _)| number % step == first) {
-            timer.until(shift.start + intended).await.context("the timer")?;
+            timer.until(shift.start.get() + intended).await.context("the timer")?;
             shift.launch(number, intended, &plan.workload);
             // a client that is late must not starve its own connections
             tokio::task::coop::consume_budget().await;
@@ -175,10 +190,14 @@ pub(super) fn run(
                 shift.ended.notified().await;
             }
         };
-        if timeout(plan.timeout + GRACE, rest).await.is_err() {
-            shift.pools.iter().for_each(|pool| pool.give_up(&shift));
-        }
+        // who is not done by then has been abandoned
+        let _ = timeout(plan.timeout + GRACE, rest).await;
+        watch.abort();
+        shift.look();
         anyhow::Ok(())
     })?;
+    // a task that is dropped drops its request, and that leaves a sample
+    drop(local);
+    shift.pools.iter().for_each(|pool| pool.give_up());
     Ok(shift.samples.take())
 }

@@ -1,11 +1,12 @@
-//! A WebSocket: opened, three messages each way, closed. A server that says goodbye with 1001 has not failed.
+//! A WebSocket: opened, three messages each way, closed. A server that says goodbye (1001) before that ends it as
+//! `goodbye`, which a fault may declare.
 
 use std::rc::Rc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
-    client_async,
+    WebSocketStream, client_async,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest as _,
@@ -13,11 +14,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{
-    exchange::{self, Job},
-    sample::End,
-    shift::Shift,
-};
+use super::{exchange, job::Job, sample::End, shift::Shift};
 use crate::echo;
 
 /// Messages each way.
@@ -27,13 +24,14 @@ const MESSAGES: u32 = 3;
 pub(super) fn talk(shift: &Rc<Shift>, mut job: Job) {
     let shift = Rc::clone(shift);
     tokio::task::spawn_local(async move {
-        shift.begin(&mut job);
+        job.reach();
+        job.begin();
         let (end, stamp) = match timeout(shift.timeout, session(&shift, &job)).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(how)) => (how, String::new()),
             Err(_) => (End::Broken("timeout"), String::new()),
         };
-        shift.end(&job, &end, &stamp);
+        job.end(&end, &stamp);
     });
 }
 
@@ -50,20 +48,33 @@ async fn session(shift: &Shift, job: &Job) -> Result<(End, String), End> {
     for number in 0..MESSAGES {
         let text = format!("{}:{number}", job.id);
         socket.send(Message::text(text.clone())).await.map_err(|error| failed(&error))?;
-        match socket.next().await {
-            Some(Ok(Message::Text(echoed))) if echoed.as_str() == text => {}
-            Some(Ok(Message::Close(Some(CloseFrame { code: CloseCode::Away, .. })))) => {
-                return Ok((End::Answered, stamp));
-            }
-            Some(Ok(Message::Text(_) | Message::Binary(_))) => return Ok((End::CrossTalk, stamp)),
-            Some(Err(error)) => return Ok((failed(&error), stamp)),
-            Some(Ok(_)) | None => return Ok((End::Broken("closed"), stamp)),
-        }
+        let end = match next(&mut socket).await {
+            Some(Ok(Message::Text(echoed))) if echoed.as_str() == text => continue,
+            Some(Ok(Message::Close(Some(CloseFrame { code: CloseCode::Away, .. })))) => End::Broken("goodbye"),
+            Some(Ok(Message::Text(_) | Message::Binary(_))) => End::CrossTalk,
+            Some(Err(error)) => failed(&error),
+            Some(Ok(_)) | None => End::Broken("closed"),
+        };
+        return Ok((end, stamp));
     }
     // a goodbye that nobody answers changes nothing about what was said
     let _ = socket.close(None).await;
-    while let Some(Ok(_)) = socket.next().await {}
+    while let Some(Ok(message)) = next(&mut socket).await {
+        if message.is_text() || message.is_binary() {
+            return Ok((End::CrossTalk, stamp));
+        }
+    }
     Ok((End::Answered, stamp))
+}
+
+/// The next message that is not about the connection itself.
+async fn next(socket: &mut WebSocketStream<TcpStream>) -> Option<Result<Message, Error>> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            message => return message,
+        }
+    }
 }
 
 fn failed(error: &Error) -> End {

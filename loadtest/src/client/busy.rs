@@ -1,0 +1,81 @@
+//! How busy this thread is, by the kernel's own accounts.
+//!
+//! A thread that is never idle is late without knowing it: answers lie in its sockets, and a clock that it reads itself
+//! is read late too. Only the scheduler saw it.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use super::sample::Busy;
+
+/// A share of less time than this says nothing.
+const LEAST: Duration = Duration::from_millis(100);
+
+/// Looks at the thread that made it.
+pub(super) struct Meter {
+    last: Option<Look>,
+}
+
+#[derive(Clone, Copy)]
+struct Look {
+    at: Instant,
+    /// Nanoseconds on a core or waiting for one, since the thread began.
+    busy: u64,
+}
+
+impl Look {
+    /// `None` where the kernel does not tell.
+    fn now() -> Option<Self> {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
+        let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some(Self { at: Instant::now(), busy: ran + waited })
+    }
+}
+
+impl Meter {
+    pub(super) fn start() -> Self {
+        Self { last: Look::now() }
+    }
+
+    /// The share of the time since the last look in which it was not idle, as one of the second after `start` in which
+    /// that time began; `None` when it was too short, or the kernel does not tell.
+    pub(super) fn look(&mut self, start: Instant) -> Option<Busy> {
+        let (last, now) = (self.last?, Look::now()?);
+        let elapsed = now.at.duration_since(last.at);
+        if elapsed < LEAST {
+            return None;
+        }
+        self.last = Some(now);
+        let (elapsed, second) = (elapsed.as_nanos(), last.at.saturating_duration_since(start).as_secs());
+        let second = u32::try_from(second).unwrap_or(u32::MAX);
+        #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a second or a few")]
+        let share = now.busy.saturating_sub(last.busy) as f64 / elapsed.max(1) as f64;
+        Some(Busy { second, share: share.min(1.0) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn work_and_rest_are_told_apart() {
+        let mut meter = Meter::start();
+        let start = Instant::now();
+        assert_eq!(meter.look(start), None, "too soon");
+        thread::sleep(LEAST);
+        let rest = meter.look(start).unwrap().share;
+        let begin = Instant::now();
+        while begin.elapsed() < LEAST {
+            std::hint::black_box(0);
+        }
+        let work = meter.look(start - Duration::from_secs(3)).unwrap();
+        assert!(rest < 0.5 && work.share > 0.9, "{rest} {work:?}");
+        assert_eq!(work.second, 3);
+    }
+}
