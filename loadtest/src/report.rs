@@ -34,6 +34,9 @@ pub struct Report {
     pub service: Percentiles,
     /// How late the generator was: from the intended start to its begin.
     pub lag: Percentiles,
+    /// How long requests waited for a connection, after the generator got to them.
+    #[serde(default)]
+    pub queue: Percentiles,
     /// Steps of the curve of `latency` at growing percentiles, for the percentile plot.
     pub curve: Vec<Step>,
     /// What the oracle found.
@@ -114,6 +117,9 @@ pub struct Rate {
     pub intended: f64,
     /// What was answered as wanted.
     pub achieved: f64,
+    /// Share of what was answered as wanted that came by the end of the load, or a quarter of a second later.
+    #[serde(default)]
+    pub in_time: f64,
 }
 
 /// A distribution, in milliseconds.
@@ -195,6 +201,12 @@ pub struct Second {
     pub p99: f64,
     /// Greatest.
     pub max: f64,
+    /// 99th percentile of how late the generator began them, in milliseconds.
+    #[serde(default)]
+    pub lag_p99: f64,
+    /// Share of the second in which the busiest thread of the generator was at work or waited for a core, 0 to 1.
+    #[serde(default)]
+    pub busy: f64,
     /// How the requests that were to begin in it ended.
     pub outcomes: BTreeMap<String, u64>,
     /// Who served those that were answered.

@@ -76,9 +76,14 @@ pub struct Load {
     pub timeout: Duration,
     /// Threads of the client; default: one a core.
     pub threads: Option<std::num::NonZeroUsize>,
-    /// The run is void when one request in a hundred began later than this after its intended start.
+    /// The run is void when one request in a hundred, in all or in any second, began later than this after its intended
+    /// start.
     #[serde(default = "lag_max", deserialize_with = "quantity::duration")]
     pub lag_max: Duration,
+    /// The run is void when a thread of the client was at work, or waited for a core, for a greater share of any second,
+    /// 0 to 1. The short form does not look, because it judges no latency.
+    #[serde(default = "busy_max")]
+    pub busy_max: f64,
     /// Position of the stamps through which clients enter; default: all.
     pub entries: Option<Vec<usize>>,
     /// Whether answers must echo their request; false for targets that are not this harness's origins.
@@ -102,12 +107,16 @@ fn lag_max() -> Duration {
     Duration::from_millis(10)
 }
 
+fn busy_max() -> f64 {
+    0.9
+}
+
 fn echo() -> bool {
     true
 }
 
 /// What must hold at the end, beside lost = duplicated = cross-talk = misrouted = unexplained = 0, which always must.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// Median latency, at most.
@@ -124,12 +133,31 @@ pub struct Expect {
     pub max: Option<Duration>,
     /// Requests that may fail within the faults that declare them, at most. Without it: none.
     pub failed: u64,
+    /// Share of the answers, 0 to 1, that must have come by the end of the load, or a quarter of a second later: a system
+    /// that takes in more than it answers has not held its rate. The short form does not look.
+    pub in_time: f64,
     /// Stamps that must serve a share of the requests in a stretch of time.
     pub shares: Vec<Share>,
     /// Resident memory of each proxy at the end, as a multiple of that at the begin, at most.
     pub memory_growth: Option<f64>,
     /// Descriptors that a proxy may have more at the end than at the begin.
     pub descriptor_growth: Option<u64>,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self {
+            p50: None,
+            p99: None,
+            p999: None,
+            max: None,
+            failed: 0,
+            in_time: 0.98,
+            shares: Vec::new(),
+            memory_growth: None,
+            descriptor_growth: None,
+        }
+    }
 }
 
 /// A share of the requests that a stamp must serve.
@@ -255,6 +283,9 @@ impl Scenario {
             "targets are not this harness's to break: no faults with them",
         );
         demand(self.targets.is_empty() || self.load.entries.is_none(), "targets are their own entries");
+        let shares = [self.load.busy_max, self.expect.in_time];
+        let shares = shares.iter().all(|share| (0.0..=1.0).contains(share));
+        demand(shares, "load.busy_max and expect.in_time are shares, 0 to 1");
         for share in &self.expect.shares {
             let shares = (0.0..=1.0).contains(&share.least) && (0.0..=1.0).contains(&share.most);
             demand(shares && known(&share.stamp), "expect.shares: a stamp's position and shares, 0 to 1");
@@ -291,6 +322,7 @@ impl Scenario {
         }
         self.load.connections = self.load.connections.min(connections);
         self.load.lag_max = self.load.lag_max.max(Duration::from_millis(500));
+        (self.load.busy_max, self.expect.in_time) = (1.0, 0.0);
         let Expect { p50, p99, p999, max, memory_growth, .. } = &mut self.expect;
         (*p50, *p99, *p999, *max, *memory_growth) = (None, None, None, None, None);
         self

@@ -1,8 +1,11 @@
 //! The instrument sees what is planted: each lie ends in the right verdict.
 
-use synaxis_loadtest::report::{Report, Verdict};
+use synaxis_loadtest::{
+    report::{Report, Verdict},
+    scenario::Scenario,
+};
 
-use crate::support::{against, run_text, turn};
+use crate::support::{against, run, run_text, turn};
 
 /// A scenario of one stamp with an origin that behaves so.
 fn lied_to(origin: &str, rate: u32, seconds: u32) -> Report {
@@ -77,6 +80,35 @@ fn an_answer_from_the_right_app_in_a_wrong_name_is_found_by_its_record() {
     let report = lied_to("errors = { status = 200, share = 0.01 }", 300, 3);
     // a success that proves nothing of itself
     failed_with(&report, [false, false, true, false, false, false]);
+}
+
+#[test]
+fn a_generator_that_is_never_idle_makes_the_run_void() {
+    let _turn = turn();
+    // that nearly all of it waits in vain for one connection is declared, so nothing else speaks against the run
+    let scenario = Scenario::parse(
+        "name = \"planted\"\nabout = \"too much for one thread\"\n[world]\nstamps = 1\n[load]\nthreads = 1\n\
+         connections = 1\nlag_max = \"1m\"\ntimeout = \"1ms\"\n[[load.phases]]\nfor = \"1s\"\nrate = 1_000_000\nburst = { every = \"100ms\", requests = 100_000 }\n\
+         [[faults]]\nat = \"0s\"\ndo = \"calm\"\nerrors = [\"backlog\", \"timeout\"]\n\
+         [expect]\nfailed = 1_000_000_000\nin_time = 0.0\n",
+    );
+    let report = run(&scenario.unwrap());
+    assert_eq!(report.verdict, Verdict::Void, "{:#?}", report.oracle);
+    assert!(report.void.iter().all(|reason| reason.contains("measured then is itself")), "{:?}", report.void);
+}
+
+#[test]
+fn a_system_that_takes_in_more_than_it_answers_fails() {
+    let _turn = turn();
+    let report = run_text(
+        "name = \"planted\"\nabout = \"too slow\"\n[world]\nstamps = 1\norigin = { latency = \"100ms\" }\n[load]\nthreads = 1\n\
+         connections = 2\n[[load.phases]]\nfor = \"2s\"\nrate = 60\n[expect]\nin_time = 0.98\n",
+    );
+    assert_eq!(report.verdict, Verdict::Failed);
+    let missed: Vec<&str> =
+        report.checks.iter().filter(|check| !check.passed).map(|check| check.name.as_str()).collect();
+    assert_eq!(missed, ["answered in time"], "{:?}", report.rate);
+    assert!(report.queue.p50 > 100.0, "requests waited for a connection: {:?}", report.queue);
 }
 
 #[test]

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::figures::count;
 use crate::{
-    client::{OK, Samples},
+    client::{NO_SOCKET, OK, Samples},
     fault::Window,
     quantity::{micros, millis},
     report::{Check, Report},
     scenario::{Scenario, Share},
     world::stamp_id,
 };
+
+/// A failed bound says nothing when the generator's own lag is this share of what was measured.
+const MATERIAL: f64 = 0.1;
 
 /// Why a run says nothing about the system under test.
 pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
@@ -23,10 +26,56 @@ pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
             report.lag.p99, report.lag.max
         ));
     }
+    let late = || report.seconds.iter().filter(|second| second.lag_p99 > bound);
+    if let Some(worst) = late().max_by(|a, b| a.lag_p99.total_cmp(&b.lag_p99)) {
+        reasons.push(format!(
+            "the generator fell behind its schedule in {} of {} seconds; in second {} one request in a hundred began \
+             {:.1} ms or more after its intended start (allowed {bound:.1} ms)",
+            late().count(),
+            report.seconds.len(),
+            worst.at,
+            worst.lag_p99
+        ));
+    }
+    let most = scenario.load.busy_max;
+    let busy = || report.seconds.iter().filter(|second| second.busy > most);
+    if let Some(first) = busy().next() {
+        reasons.push(format!(
+            "a thread of the generator was busy or waiting for a core all the time in {} of {} seconds (first in second \
+             {}, {:.0} %, allowed {:.0} %): what it measured then is itself",
+            busy().count(),
+            report.seconds.len(),
+            first.at,
+            first.busy * 100.0,
+            most * 100.0
+        ));
+    }
+    if let Some(own) = report.outcomes.iter().find(|outcome| outcome.name == NO_SOCKET) {
+        reasons.push(format!("the generator's machine had no socket for {} requests", own.count));
+    }
+    for (name, bound, measured, lag) in bounds(scenario, report) {
+        if bound.is_some_and(|bound| measured > millis(bound)) && lag > MATERIAL * measured {
+            reasons.push(format!(
+                "{name} is over its bound, but of {measured:.2} ms up to {lag:.2} ms are the generator's own lag"
+            ));
+        }
+    }
     if report.oracle.sent == 0 {
         reasons.push("no request was to be sent".into());
     }
     reasons
+}
+
+/// Bounds of latency with what was measured and how late the generator was, in milliseconds.
+fn bounds(scenario: &Scenario, report: &Report) -> [(&'static str, Option<Duration>, f64, f64); 4] {
+    let Report { latency, lag, .. } = report;
+    let expect = &scenario.expect;
+    [
+        ("p50", expect.p50, latency.p50, lag.p50),
+        ("p99", expect.p99, latency.p99, lag.p99),
+        ("p99.9", expect.p999, latency.p999, lag.p999),
+        ("max", expect.max, latency.max, lag.max),
+    ]
 }
 
 /// Every expectation with what was measured.
@@ -45,16 +94,15 @@ pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples, wi
         none("invented", oracle.invented);
     }
     let expect = &scenario.expect;
-    let latency = &report.latency;
-    let bounds = [
-        ("p50", expect.p50, latency.p50),
-        ("p99", expect.p99, latency.p99),
-        ("p99.9", expect.p999, latency.p999),
-        ("max", expect.max, latency.max),
-    ];
-    for (name, bound, measured) in bounds {
+    for (name, bound, measured, _) in bounds(scenario, report) {
         checks.extend(bound.map(|bound| at_most(name, bound, measured)));
     }
+    checks.push(Check {
+        name: "answered in time".into(),
+        wanted: format!("≥ {:.0} %", expect.in_time * 100.0),
+        measured: format!("{:.1} %", report.rate.in_time * 100.0),
+        passed: report.rate.in_time >= expect.in_time,
+    });
     let failed = oracle.sent - oracle.answered;
     checks.push(Check {
         name: "failed".into(),

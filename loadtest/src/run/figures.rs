@@ -85,8 +85,9 @@ impl Facts<'_> {
         let answered = || self.samples.samples.iter().filter(|sample| sample.outcome == OK);
         let latencies = Latencies::of(answered().map(|sample| sample.ended - sample.intended));
         let service = Latencies::of(answered().map(|sample| sample.ended.saturating_sub(sample.begun)));
-        let all = self.samples.samples.iter();
-        let lag = Latencies::of(all.map(|sample| sample.launched.saturating_sub(sample.intended)));
+        let all = || self.samples.samples.iter();
+        let lag = Latencies::of(all().map(|sample| sample.launched.saturating_sub(sample.intended)));
+        let queue = Latencies::of(all().map(|sample| sample.begun.saturating_sub(sample.launched)));
         let outcomes = self.outcomes(oracle);
         let mut report = Report {
             format: FORMAT,
@@ -107,6 +108,7 @@ impl Facts<'_> {
             latency: latencies.percentiles(),
             service: service.percentiles(),
             lag: lag.percentiles(),
+            queue: queue.percentiles(),
             curve: latencies.curve(),
             oracle: oracle.judge(),
             seconds: self.seconds(),
@@ -130,12 +132,24 @@ impl Facts<'_> {
     fn rate(&self) -> Rate {
         let length = self.scenario.length();
         let until = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
+        // the last answers are on their way when the last request leaves
+        let soon = until.saturating_add(250_000);
+        let of_all = |limit: u64| {
+            let ended = || self.samples.samples.iter().filter(|sample| sample.outcome == OK);
+            let in_time = ended().filter(|sample| sample.ended <= limit).count();
+            self::count(u64::try_from(in_time).unwrap_or(u64::MAX))
+                / self::count(u64::try_from(ended().count().max(1)).unwrap_or(u64::MAX))
+        };
         let per_second = |count: u64| self::count(count) / length.as_secs_f64().max(f64::MIN_POSITIVE);
         let sent = u64::try_from(self.samples.samples.len()).unwrap_or(u64::MAX);
         // what is answered after the last intended start has come too late to be a rate
         let in_time =
             self.samples.samples.iter().filter(|sample| sample.outcome == OK && sample.ended <= until).count();
-        Rate { intended: per_second(sent), achieved: per_second(u64::try_from(in_time).unwrap_or(u64::MAX)) }
+        Rate {
+            intended: per_second(sent),
+            achieved: per_second(u64::try_from(in_time).unwrap_or(u64::MAX)),
+            in_time: of_all(soon),
+        }
     }
 
     fn outcomes(&self, oracle: &Oracle<'_>) -> Vec<Outcome> {
@@ -199,6 +213,11 @@ impl Facts<'_> {
             .collect()
     }
 
+    /// That of the busiest thread.
+    fn busy(&self, second: u32) -> f64 {
+        self.samples.busy.iter().filter(|busy| busy.second == second).fold(0.0, |most, busy| busy.share.max(most))
+    }
+
     fn second(&self, at: u32, samples: &[&Sample], answered: u64) -> Second {
         let ok = || samples.iter().filter(|sample| sample.outcome == OK);
         let latencies = Latencies::of(ok().map(|sample| sample.ended - sample.intended)).percentiles();
@@ -209,6 +228,9 @@ impl Facts<'_> {
             p50: latencies.p50,
             p99: latencies.p99,
             max: latencies.max,
+            lag_p99: Latencies::of(samples.iter().map(|sample| sample.launched.saturating_sub(sample.intended)))
+                .at(0.99),
+            busy: self.busy(at),
             ..Second::default()
         };
         for sample in samples {

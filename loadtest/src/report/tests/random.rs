@@ -35,9 +35,10 @@ prop_compose! {
         at in prop_oneof![4 => 0..200_u32, 1 => any::<u32>()],
         (intended, answered) in (count(), count()),
         (p50, p99, max) in (figure(), figure(), figure()),
+        (lag_p99, busy) in (figure(), figure()),
         (outcomes, stamps) in (counts(), counts()),
     ) -> Second {
-        Second { at, intended, answered, p50, p99, max, outcomes, stamps }
+        Second { at, intended, answered, p50, p99, max, lag_p99, busy, outcomes, stamps }
     }
 }
 
@@ -70,7 +71,7 @@ prop_compose! {
         verdict in prop::sample::select(vec![Verdict::Passed, Verdict::Failed, Verdict::Void]),
         void in prop::collection::vec(name(), 0..9),
         checks in prop::collection::vec((name(), name(), name(), any::<bool>()), 0..12),
-        (length, began_ms, intended, achieved) in (figure(), any::<u64>(), figure(), figure()),
+        (length, began_ms, intended, achieved, in_time) in (figure(), any::<u64>(), figure(), figure(), figure()),
         (latency, service, lag) in (percentiles(), percentiles(), percentiles()),
         curve in prop::collection::vec((figure(), figure()), 0..50),
         found in prop::array::uniform6(count()),
@@ -91,7 +92,7 @@ prop_compose! {
             verdict,
             void,
             checks,
-            rate: Rate { intended, achieved },
+            rate: Rate { intended, achieved, in_time },
             latency,
             service,
             lag,
