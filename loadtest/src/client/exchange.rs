@@ -82,7 +82,7 @@ impl Heads {
         let field = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         let tenant = usize::try_from(job.request.tenant).ok().and_then(|index| self.tenants.get(index));
         let number = |name: &str| std::str::from_utf8(field(name)?).ok()?.parse::<u64>().ok();
-        let upload = || echo::digest(&echo::upload(job.id, job.request.upload));
+        let upload = || echo::digest(job.id, &echo::upload(job.id, job.request.upload));
         number(echo::ID) == Some(job.id)
             && field(echo::TENANT) == tenant.map(HeaderValue::as_bytes)
             && (!job.request.writes || number(echo::UPLOAD) == Some(upload()))

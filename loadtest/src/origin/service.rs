@@ -70,7 +70,7 @@ impl Service {
         let mut facts = Facts::of(request.headers());
         let writes = request.method() != Method::GET && request.method() != Method::HEAD;
         let upload = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
-        facts.upload = writes.then(|| echo::digest(&upload));
+        facts.upload = facts.id.filter(|_| writes).map(|id| echo::digest(id, &upload));
         let script = self.script.borrow().clone();
         let (fate, lie, wait) = {
             let mut rng = self.rng.borrow_mut();

@@ -50,7 +50,7 @@ pub(super) fn whole(facts: &Facts, stamp: &str, script: &Script) -> io::Result<R
         None => HeaderValue::from_static("no-store"),
     };
     headers.insert(header::CACHE_CONTROL, control);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(facts.bytes));
     prove(facts, stamp, headers);
     Ok(answer)
