@@ -12,9 +12,11 @@ use synaxis_routing::id::TenantId;
 
 use crate::{
     client::{OK, Sample, Samples},
+    echo,
     fault::Window,
     origin::journal::Entry,
     report::Judgement,
+    workload::Workload,
 };
 
 mod routing;
@@ -33,13 +35,16 @@ struct Record {
     times: u32,
     /// The stamps that recorded it, each a bit by its index.
     stamps: u32,
-    /// Recorded in the name of another tenant.
+    /// Recorded in the name of another tenant or method.
     foreign: bool,
+    /// Recorded with another upload.
+    mixed: bool,
 }
 
 /// Everything that the oracle compares.
 pub struct Oracle<'a> {
     samples: &'a Samples,
+    workload: &'a Workload,
     tenants: &'a [String],
     windows: &'a [Window],
     routing: Option<Routing>,
@@ -50,10 +55,20 @@ pub struct Oracle<'a> {
 }
 
 impl<'a> Oracle<'a> {
-    /// `samples` must be sorted by id and hold every id from 0 on.
+    /// `samples` must be sorted by id and hold every id from 0 on; they are of `workload`.
     #[must_use]
-    pub fn new(samples: &'a Samples, tenants: &'a [String], windows: &'a [Window]) -> Self {
-        Self { samples, tenants, windows, routing: None, records: None, stamps: Vec::new(), invented: 0, recorded: 0 }
+    pub fn new(samples: &'a Samples, workload: &'a Workload, tenants: &'a [String], windows: &'a [Window]) -> Self {
+        Self {
+            samples,
+            workload,
+            tenants,
+            windows,
+            routing: None,
+            records: None,
+            stamps: Vec::new(),
+            invented: 0,
+            recorded: 0,
+        }
     }
 
     /// Takes what an origin recorded.
@@ -75,6 +90,8 @@ impl<'a> Oracle<'a> {
         record.stamps |= 1 << index.min(31);
         let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
         record.foreign |= tenant.is_none_or(|tenant| *tenant != entry.tenant) || sample.writes != entry.writes;
+        let upload = echo::upload(entry.id, self.workload.request(entry.id).upload);
+        record.mixed |= entry.upload != echo::digest(entry.id, &upload);
     }
 
     /// Says that all origins have been heard, so that a request without a record has none.
@@ -113,33 +130,30 @@ impl<'a> Oracle<'a> {
                 *counter += 1;
                 examples.keep(kind, || format!("{kind}: {}, {words}", self.words(sample)));
             };
-            if outcome == "cross_talk" {
-                count("cross-talk", &mut judgement.cross_talk, "its answer belongs to another request".into());
-            } else if !answered && !self.is_explained(sample) {
+            let record = self.records.as_ref().and_then(|records| records.get(at));
+            let ran: Vec<&str> = record.map(|record| self.ran(record).collect()).unwrap_or_default();
+            let said = self.samples.stamps.name(sample.stamp);
+            let crossed = match record {
+                _ if outcome == "cross_talk" => Some("its answer belongs to another request".into()),
+                Some(record) if record.foreign => Some("it was recorded as another tenant's or method's".into()),
+                Some(record) if record.mixed => Some("it was recorded with another upload than it had".into()),
+                Some(_) if answered && !ran.is_empty() && !ran.contains(&said) => {
+                    Some(format!("answered by {said}, recorded by {}", ran.join(", ")))
+                }
+                _ => None,
+            };
+            if let Some(words) = crossed {
+                count("cross-talk", &mut judgement.cross_talk, words);
+            }
+            if !answered && outcome != "cross_talk" && !self.is_explained(sample) {
                 count("unexplained", &mut judgement.unexplained, format!("ended as {outcome}"));
             }
-            let Some(record) = self.records.as_ref().and_then(|records| records.get(at)) else { continue };
-            let ran: Vec<&str> = self.ran(record).collect();
-            let said = self.samples.stamps.name(sample.stamp);
+            let Some(record) = record else { continue };
             if answered && record.times == 0 {
                 count("lost", &mut judgement.lost, format!("answered by {said}, recorded by nobody"));
             }
             if sample.writes && record.times > 1 {
                 count("duplicated", &mut judgement.duplicated, format!("it writes and ran {} times", record.times));
-            }
-            if record.foreign {
-                count(
-                    "cross-talk",
-                    &mut judgement.cross_talk,
-                    "it was recorded as another tenant's or method's".into(),
-                );
-            }
-            if answered && !ran.is_empty() && !ran.contains(&said) {
-                count(
-                    "cross-talk",
-                    &mut judgement.cross_talk,
-                    format!("answered by {said}, recorded by {}", ran.join(", ")),
-                );
             }
             let Some(routing) = &routing else { continue };
             let (from, until) = span(sample);

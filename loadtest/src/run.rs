@@ -148,7 +148,7 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
     let short = options.short;
     let commit = options.binaries.as_ref().and_then(|binaries| machine::commit(&binaries.proxy));
     let judge = move || -> anyhow::Result<Report> {
-        let mut oracle = Oracle::new(&samples, &plan.tenants, &windows);
+        let mut oracle = Oracle::new(&samples, &plan.workload, &plan.tenants, &windows);
         if let (Some(journals), Some(epochs)) = (&journals, epochs) {
             hear(&mut oracle, journals)?;
             oracle.heard_all(Some(Routing::new(epochs, start, began_ms)));

@@ -7,5 +7,6 @@
 mod cli;
 mod client;
 mod fleet;
+mod origin;
 mod planted;
 mod support;

@@ -46,6 +46,15 @@ fn two_answers_that_are_swapped_are_cross_talk() {
 }
 
 #[test]
+fn an_upload_that_is_not_recorded_as_it_was_sent_is_cross_talk() {
+    let _turn = turn();
+    // the answer itself is in order
+    let report = lied_to("misread = 0.02", 300, 2);
+    failed_with(&report, [false, false, true, false, false, false]);
+    assert_eq!(report.oracle.answered, 600);
+}
+
+#[test]
 fn an_answer_that_never_comes_and_no_fault_declares_is_unexplained() {
     let _turn = turn();
     failed_with(&lied_to("hang = 0.005", 200, 3), [false, false, false, false, true, false]);
@@ -75,10 +84,10 @@ fn a_proxy_that_sends_to_a_wrong_stamps_app_misroutes() {
 }
 
 #[test]
-fn an_answer_from_the_right_app_in_a_wrong_name_is_found_by_its_record() {
+fn a_success_with_another_body_than_its_own_is_cross_talk() {
     let _turn = turn();
+    // its fields are in order
     let report = lied_to("errors = { status = 200, share = 0.01 }", 300, 3);
-    // a success that proves nothing of itself
     failed_with(&report, [false, false, true, false, false, false]);
 }
 

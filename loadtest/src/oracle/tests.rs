@@ -10,12 +10,13 @@ use synaxis_routing::{
 };
 
 use super::*;
-use crate::{client::End, world::Epoch};
+use crate::{client::End, workload::Mix, world::Epoch};
 
 const STAMPS: [&str; 2] = ["synaxis-weu-001", "synaxis-weu-002"];
 
 struct Case {
     samples: Samples,
+    workload: Workload,
     tenants: Vec<String>,
     windows: Vec<Window>,
     placement: Arc<Placement>,
@@ -37,7 +38,8 @@ fn case() -> Case {
     }
     let placement = Arc::new(Placement::build(fleet.table, fleet.tenants).unwrap());
     let tenants: Vec<String> = (0..50).map(crate::workload::tenant).collect();
-    let mut case = Case { samples: Samples::default(), tenants, windows: Vec::new(), placement };
+    let (samples, workload) = (Samples::default(), Workload::new(Mix::default(), 1));
+    let mut case = Case { samples, workload, tenants, windows: Vec::new(), placement };
     for number in 0..100 {
         let tenant = u32::try_from(number % 50).unwrap();
         let owner = case.owner(tenant);
@@ -69,7 +71,8 @@ impl Case {
     fn records(&self) -> Vec<(String, Entry)> {
         let entry = |sample: &Sample| {
             let tenant = self.tenants[sample.tenant as usize].clone();
-            (self.owner(sample.tenant), Entry { id: sample.id, writes: sample.writes, tenant })
+            let upload = echo::digest(sample.id, &echo::upload(sample.id, self.workload.request(sample.id).upload));
+            (self.owner(sample.tenant), Entry { id: sample.id, writes: sample.writes, upload, tenant })
         };
         self.samples.samples.iter().map(entry).collect()
     }
@@ -80,7 +83,7 @@ impl Case {
     }
 
     fn judge(&self, records: &[(String, Entry)]) -> Judgement {
-        let mut oracle = Oracle::new(&self.samples, &self.tenants, &self.windows);
+        let mut oracle = Oracle::new(&self.samples, &self.workload, &self.tenants, &self.windows);
         records.iter().for_each(|(stamp, entry)| oracle.record(stamp, entry));
         let epoch = Epoch { placement: Arc::clone(&self.placement), from: Instant::now(), until: None };
         oracle.heard_all(Some(Routing::new(vec![epoch], Instant::now(), 1)));
@@ -147,6 +150,37 @@ fn an_answer_or_a_record_of_another_request_is_cross_talk() {
 }
 
 #[test]
+fn an_upload_that_was_mixed_up_is_cross_talk_even_if_its_answer_never_came() {
+    let mut case = case();
+    let mut records = case.records();
+    let of = |writes: bool| {
+        case.samples.samples.iter().position(|sample| {
+            let request = case.workload.request(sample.id);
+            request.writes == writes && sample.id > 0
+        })
+    };
+    let (writes, reads) = (of(true).unwrap(), of(false).unwrap());
+    // another's upload in its name, and bytes behind a head that has none
+    records[writes].1.upload = echo::digest(records[writes].1.id, &echo::upload(0, 256));
+    records[reads].1.upload = echo::digest(records[reads].1.id, b"x");
+    case.fail(writes, &End::Broken("reset"));
+    case.windows = vec![open("reset", false)];
+    let judgement = case.judge(&records);
+    assert_eq!(counts(&judgement), [0, 0, 2, 0, 0, 0]);
+    assert!(judgement.examples[0].ends_with("recorded with another upload than it had"), "{:?}", judgement.examples);
+}
+
+#[test]
+fn a_request_that_is_mixed_up_in_every_way_counts_once() {
+    let mut case = case();
+    let mut records = case.records();
+    records[8].1.tenant = "tenant-0009".into();
+    records[8].1.upload = 0;
+    case.fail(8, &End::CrossTalk);
+    assert_eq!(counts(&case.judge(&records)), [0, 0, 1, 0, 0, 0]);
+}
+
+#[test]
 fn a_stamp_that_no_table_named_is_misrouted_unless_a_fault_lets_others_serve() {
     let mut case = case();
     let mut records = case.records();
@@ -203,14 +237,14 @@ fn an_error_that_no_fault_declares_is_unexplained() {
 fn a_record_of_a_request_that_nobody_sent_is_invented() {
     let case = case();
     let mut records = case.records();
-    records.push((STAMPS[0].into(), Entry { id: 100, writes: false, tenant: "tenant-0000".into() }));
+    records.push((STAMPS[0].into(), Entry { id: 100, writes: false, upload: 0, tenant: "tenant-0000".into() }));
     assert_eq!(counts(&case.judge(&records)), [0, 0, 0, 0, 0, 1]);
 }
 
 #[test]
 fn without_records_only_the_clients_end_is_judged() {
     let case = case();
-    let judgement = Oracle::new(&case.samples, &case.tenants, &case.windows).judge();
+    let judgement = Oracle::new(&case.samples, &case.workload, &case.tenants, &case.windows).judge();
     assert_eq!(counts(&judgement), [0; 6]);
     assert!(!judgement.both_ends);
 }

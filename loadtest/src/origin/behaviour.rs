@@ -23,6 +23,7 @@ pub(super) enum Fate {
 pub(super) enum Lie {
     Forget,
     ExecuteTwice,
+    Misread,
     AnswerTwice,
     Swap,
 }
@@ -55,6 +56,7 @@ impl Lie {
         let lies = [
             (script.forget, Self::Forget),
             (script.execute_twice, Self::ExecuteTwice),
+            (script.misread, Self::Misread),
             (script.answer_twice, Self::AnswerTwice),
             (script.swap, Self::Swap),
         ];

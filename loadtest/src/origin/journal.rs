@@ -1,4 +1,4 @@
-//! What an origin was asked, in the order in which it ran: one line a request, `ID METHOD TENANT`.
+//! What an origin was asked, in the order in which it ran: one line a request, `ID METHOD UPLOAD TENANT`.
 //!
 //! Invariant: a line is written with one call before its request is answered, so it survives the origin being killed;
 //! only a last line without its end can be torn, by a kill inside that call, and is no record.
@@ -24,10 +24,10 @@ impl Journal {
     }
 
     /// Writes a request down.
-    pub(super) fn record(&mut self, id: u64, writes: bool, tenant: &str) -> io::Result<()> {
+    pub(super) fn record(&mut self, id: u64, writes: bool, upload: u64, tenant: &str) -> io::Result<()> {
         self.line.clear();
         let method = if writes { 'w' } else { 'r' };
-        writeln!(self.line, "{id} {method} {tenant}")?;
+        writeln!(self.line, "{id} {method} {upload:016x} {tenant}")?;
         self.file.write_all(&self.line)
     }
 }
@@ -39,6 +39,8 @@ pub struct Entry {
     pub id: u64,
     /// Whether it writes.
     pub writes: bool,
+    /// [`digest`](crate::echo::digest) of what came with it; of nothing for one that reads.
+    pub upload: u64,
     /// The tenant in whose name it came.
     pub tenant: String,
 }
@@ -60,14 +62,15 @@ pub fn read(path: &Path, mut each: impl FnMut(Entry)) -> anyhow::Result<()> {
 }
 
 fn entry(line: &str) -> Option<Entry> {
-    let mut words = line.splitn(3, ' ');
+    let mut words = line.splitn(4, ' ');
     let id = words.next()?.parse().ok()?;
     let writes = match words.next()? {
         "w" => true,
         "r" => false,
         _ => return None,
     };
-    Some(Entry { id, writes, tenant: words.next()?.to_owned() })
+    let upload = u64::from_str_radix(words.next()?, 16).ok()?;
+    Some(Entry { id, writes, upload, tenant: words.next()?.to_owned() })
 }
 
 #[cfg(test)]
@@ -81,22 +84,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let mut journal = Journal::append_to(&path).unwrap();
-        journal.record(7, true, "a b").unwrap();
-        Journal::append_to(&path).unwrap().record(8, false, "").unwrap();
+        journal.record(7, true, u64::MAX, "a b").unwrap();
+        Journal::append_to(&path).unwrap().record(8, false, 1, "").unwrap();
         let mut bytes = fs::read(&path).unwrap();
-        bytes.extend_from_slice(b"9 w tor");
+        bytes.extend_from_slice(b"9 w 1f tor");
         fs::write(&path, &bytes).unwrap();
         let mut seen = Vec::new();
         read(&path, |entry| seen.push(entry)).unwrap();
         assert_eq!(
             seen,
             [
-                Entry { id: 7, writes: true, tenant: "a b".into() },
-                Entry { id: 8, writes: false, tenant: String::new() }
+                Entry { id: 7, writes: true, upload: u64::MAX, tenant: "a b".into() },
+                Entry { id: 8, writes: false, upload: 1, tenant: String::new() }
             ]
         );
-        fs::write(&path, "x w y\n").unwrap();
-        assert!(read(&path, |_| ()).is_err());
+        for broken in ["x w 1f y\n", "1 x 1f y\n", "1 w y\n", "1 w 1f\n"] {
+            fs::write(&path, broken).unwrap();
+            assert!(read(&path, |_| ()).is_err(), "{broken}");
+        }
         assert!(read(&folder.path().join("none"), |_| ()).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! What an origin does beside answering as it should.
 //!
-//! Shares are of its requests, 0 to 1, drawn for each one. The last four are lies, planted to see whether the oracle
+//! Shares are of its requests, 0 to 1, drawn for each one. The lies among them are planted to see whether the oracle
 //! finds them.
 
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct Script {
     pub forget: f64,
     /// Lie: share of requests that are executed twice.
     pub execute_twice: f64,
+    /// Lie: share of requests that are recorded with another upload than came.
+    pub misread: f64,
     /// Lie: share of answers that are sent twice in one piece.
     pub answer_twice: f64,
     /// Lie: share of requests whose answer goes to the next request, and the other way round.
@@ -74,6 +76,7 @@ impl Script {
             ("hang", self.hang),
             ("forget", self.forget),
             ("execute_twice", self.execute_twice),
+            ("misread", self.misread),
             ("answer_twice", self.answer_twice),
             ("swap", self.swap),
             ("errors.share", self.errors.map_or(0.0, |errors| errors.share)),

@@ -42,17 +42,19 @@ pub(super) struct Facts {
     pub(super) id: Option<u64>,
     pub(super) tenant: String,
     pub(super) bytes: u32,
-    pub(super) upload: Option<u64>,
+    /// [`echo::digest`] of what came with it.
+    pub(super) upload: u64,
 }
 
 impl Facts {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, upload: &[u8]) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let id: Option<u64> = text(echo::ID).and_then(|id| id.parse().ok());
         Self {
-            id: text(echo::ID).and_then(|id| id.parse().ok()),
+            id,
             tenant: text(echo::TENANT_ID).unwrap_or_default().to_owned(),
             bytes: text(echo::BYTES).and_then(|bytes| bytes.parse().ok()).unwrap_or(BYTES_DEFAULT),
-            upload: None,
+            upload: echo::digest(id.unwrap_or_default(), upload),
         }
     }
 }
@@ -67,10 +69,9 @@ impl Service {
         if request.headers().contains_key(http::header::UPGRADE) {
             return websocket::accept(&self, request);
         }
-        let mut facts = Facts::of(request.headers());
-        let writes = request.method() != Method::GET && request.method() != Method::HEAD;
-        let upload = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
-        facts.upload = facts.id.filter(|_| writes).map(|id| echo::digest(id, &upload));
+        let (head, body) = request.into_parts();
+        let writes = head.method != Method::GET && head.method != Method::HEAD;
+        let facts = Facts::of(&head.headers, &body.collect().await.map_err(io::Error::other)?.to_bytes());
         let script = self.script.borrow().clone();
         let (fate, lie, wait) = {
             let mut rng = self.rng.borrow_mut();
@@ -86,7 +87,7 @@ impl Service {
                 tricks.reset();
                 Err(io::ErrorKind::ConnectionReset.into())
             }
-            (Fate::Error(status), _) => respond::error(status, &self.stamp),
+            (Fate::Error(status), _) => respond::error(status, &facts, &self.stamp),
             (Fate::Cut, _) => respond::cut(&facts, &self.stamp),
             (Fate::Answer, Some(Lie::Swap)) => {
                 let other = Stranger::wait(&self.previous, facts).await;
@@ -104,17 +105,18 @@ impl Service {
 
     fn record(&self, facts: &Facts, writes: bool, lie: Option<Lie>) -> io::Result<()> {
         let Some(id) = facts.id else { return Ok(()) };
-        let times = match lie {
-            Some(Lie::Forget) => 0,
-            Some(Lie::ExecuteTwice) => 2,
-            _ => 1,
+        let (times, upload) = match lie {
+            Some(Lie::Forget) => (0, facts.upload),
+            Some(Lie::ExecuteTwice) => (2, facts.upload),
+            Some(Lie::Misread) => (1, !facts.upload),
+            _ => (1, facts.upload),
         };
-        (0..times).try_for_each(|_| self.journal.borrow_mut().record(id, writes, &facts.tenant))
+        (0..times).try_for_each(|_| self.journal.borrow_mut().record(id, writes, upload, &facts.tenant))
     }
 
     /// Records a WebSocket.
     pub(super) fn opened(&self, headers: &HeaderMap) -> io::Result<Facts> {
-        let facts = Facts::of(headers);
+        let facts = Facts::of(headers, &[]);
         self.record(&facts, false, None)?;
         Ok(facts)
     }
@@ -131,9 +133,7 @@ pub(super) fn prove(facts: &Facts, stamp: &str, headers: &mut HeaderMap) {
     say(echo::TENANT, &facts.tenant);
     if let Some(id) = facts.id {
         say(echo::ID, &id.to_string());
-    }
-    if let Some(upload) = facts.upload {
-        say(echo::UPLOAD, &upload.to_string());
+        say(echo::UPLOAD, &facts.upload.to_string());
     }
 }
 

@@ -74,9 +74,10 @@ pub(super) fn cut(facts: &Facts, stamp: &str) -> io::Result<Response<Body>> {
     Ok(answer)
 }
 
-/// An error of the app.
-pub(super) fn error(code: u16, stamp: &str) -> io::Result<Response<Body>> {
+/// An error of the app. It proves whose it is, as every answer does.
+pub(super) fn error(code: u16, facts: &Facts, stamp: &str) -> io::Result<Response<Body>> {
     let mut answer = Response::new(Either::Left(Full::from(format!("the app of {stamp} fails as told\n"))));
     *answer.status_mut() = status(code);
+    prove(facts, stamp, answer.headers_mut());
     Ok(answer)
 }

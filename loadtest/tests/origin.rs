@@ -1,0 +1,65 @@
+//! An origin asked without anything between: what it says is what it did.
+
+use std::time::Duration;
+
+use synaxis_loadtest::{
+    echo,
+    origin::{Error, Script, journal},
+    world::{Binaries, Blueprint, World},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::turn;
+
+/// Asks the origin of a world of one stamp under each script in turn; `each` sees the script's place and what came back.
+fn ask(request: &[u8], scripts: &[Script], mut each: impl FnMut(usize, &str)) -> Vec<journal::Entry> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let blueprint = Blueprint { stamps: 1, ..Blueprint::default() };
+        let world = World::start(&blueprint, &Binaries::beside().unwrap()).await.unwrap();
+        let origin = &world.stamps[0].origin;
+        for (place, script) in scripts.iter().enumerate() {
+            origin.set(script).await.unwrap();
+            let mut stream = TcpStream::connect(origin.address()).await.unwrap();
+            stream.write_all(request).await.unwrap();
+            let mut answer = Vec::new();
+            // an answer that is cut ends with an error, and what came before it counts
+            let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap();
+            each(place, &String::from_utf8_lossy(&answer));
+        }
+        let mut entries = Vec::new();
+        journal::read(origin.journal(), |entry| entries.push(entry)).unwrap();
+        entries
+    })
+}
+
+#[test]
+fn every_answer_proves_whose_it_is_and_the_journal_says_the_same() {
+    let _turn = turn();
+    let upload = echo::upload(77, 3);
+    let head = "POST /load HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Load-Id: 77\r\nX-Load-Bytes: 5\r\n\
+                X-Tenant-Id: tenant-0042\r\nContent-Length: 3\r\n\r\n";
+    let scripts = [
+        Script::default(),
+        Script { errors: Some(Error { status: 503, share: 1.0 }), ..Script::default() },
+        Script { cut: 1.0, ..Script::default() },
+    ];
+    let digest = echo::digest(77, &upload);
+    let proof = [
+        "x-load-id: 77\r\n".to_owned(),
+        "x-load-tenant: tenant-0042\r\n".to_owned(),
+        "x-load-stamp: synaxis-weu-001\r\n".to_owned(),
+        format!("x-load-upload: {digest}\r\n"),
+    ];
+    let entries = ask(&[head.as_bytes(), &upload].concat(), &scripts, |place, answer| {
+        let status = ["200", "503", "200"][place];
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(proof.iter().all(|field| answer.contains(field)), "{answer}");
+    });
+    let entry = journal::Entry { id: 77, writes: true, upload: digest, tenant: "tenant-0042".into() };
+    assert_eq!(entries, vec![entry; 3]);
+}
