@@ -1,6 +1,7 @@
 //! What is done to a world while it is under load.
 //!
-//! Invariant: only what a fault declares explains an error, and only from the instant it is done until its time is over.
+//! Invariant: only what a fault declares explains an error, only of a request that it can have touched, and only from the
+//! instant it is done until its time is over.
 
 use std::time::Duration;
 
@@ -13,11 +14,13 @@ use crate::{
     world::{Blueprint, Wire},
 };
 
+mod concern;
 mod perform;
 mod slow;
 mod table;
 mod timeline;
 
+pub use concern::Concern;
 pub use slow::Slowness;
 pub use table::Lie;
 pub use timeline::{Timeline, Window};
@@ -35,10 +38,11 @@ pub struct Fault {
     /// What is done.
     #[serde(rename = "do")]
     pub action: Action,
-    /// Outcomes that it explains; `*` at the end stands for anything.
+    /// Outcomes that it explains, of requests that it concerns; `*` at the end stands for anything.
     #[serde(default)]
     pub errors: Vec<String>,
-    /// How long other candidates than a tenant's owner may serve it, from the instant it began; default: never.
+    /// How long other candidates than their owner may serve the tenants that it concerns, from the instant it began;
+    /// default: never.
     #[serde(default, deserialize_with = "quantity::optional")]
     pub failover: Option<Duration>,
 }

@@ -13,7 +13,7 @@ use synaxis_routing::id::TenantId;
 use crate::{
     client::{OK, Sample, Samples},
     echo,
-    fault::Window,
+    fault::{Concern, Window},
     origin::journal::Entry,
     report::Judgement,
     workload::Workload,
@@ -78,20 +78,21 @@ impl<'a> Oracle<'a> {
             self.stamps.len() - 1
         });
         let count = self.samples.samples.len();
-        let records = self.records.get_or_insert_with(|| vec![Record::default(); count]);
         let at = usize::try_from(entry.id).unwrap_or(usize::MAX);
-        let (Some(record), Some(sample)) = (records.get_mut(at), self.samples.samples.get(at)) else {
+        let Some(sample) = self.samples.samples.get(at) else {
             self.invented += 1;
             return;
         };
+        let foreign = self.tenant(sample) != Some(&entry.tenant) || sample.writes != entry.writes;
+        let upload = echo::upload(entry.id, self.workload.request(entry.id).upload);
+        let mixed = entry.upload != echo::digest(entry.id, &upload);
+        let record = &mut self.records.get_or_insert_with(|| vec![Record::default(); count])[at];
         self.recorded += u64::from(record.times == 0);
         record.times += 1;
         // a world has at most 20 stamps
         record.stamps |= 1 << index.min(31);
-        let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
-        record.foreign |= tenant.is_none_or(|tenant| *tenant != entry.tenant) || sample.writes != entry.writes;
-        let upload = echo::upload(entry.id, self.workload.request(entry.id).upload);
-        record.mixed |= entry.upload != echo::digest(entry.id, &upload);
+        record.foreign |= foreign;
+        record.mixed |= mixed;
     }
 
     /// Says that all origins have been heard, so that a request without a record has none.
@@ -101,18 +102,57 @@ impl<'a> Oracle<'a> {
         self.routing = routing;
     }
 
-    /// Whether a declared fault explains how a request ended.
+    /// Whether a declared fault that can have touched it explains how a request ended.
     #[must_use]
     pub fn is_explained(&self, sample: &Sample) -> bool {
         let (from, until) = span(sample);
         let outcome = self.samples.outcomes.name(sample.outcome);
         sample.outcome == OK
-            || self.windows.iter().any(|window| window.explains(outcome) && window.overlaps(from, until))
+            || self.windows.iter().any(|window| {
+                window.explains(outcome)
+                    && window.overlaps(from, until)
+                    && self.may_touch(&window.concern, sample, self.fails_over(sample))
+            })
+    }
+
+    /// Whether a fault lets others than its owner serve a request.
+    fn fails_over(&self, sample: &Sample) -> bool {
+        let (from, until) = span(sample);
+        self.windows.iter().any(|window| {
+            // by whom it entered does not matter: who serves it is a matter of its tenant
+            let of_its_tenant = || match &window.concern {
+                Concern::All => true,
+                Concern::Tenants(stamp) | Concern::Stamp(stamp) => self.may_serve(stamp, sample, false),
+            };
+            window.fails_over(from, until) && of_its_tenant()
+        })
+    }
+
+    /// Whether a fault of this concern can have touched a request. Without tables only one that concerns all can.
+    fn may_touch(&self, concern: &Concern, sample: &Sample, failover: bool) -> bool {
+        let entered = |stamp| self.routing.as_ref().is_some_and(|routing| routing.enters(sample.entry, stamp));
+        match concern {
+            Concern::All => true,
+            Concern::Tenants(stamp) => self.may_serve(stamp, sample, failover),
+            Concern::Stamp(stamp) => entered(stamp) || self.may_serve(stamp, sample, failover),
+        }
+    }
+
+    /// Whether a stamp may have run a request by the tables in force.
+    fn may_serve(&self, stamp: &str, sample: &Sample, failover: bool) -> bool {
+        let (from, until) = span(sample);
+        let tenant = self.tenant(sample).and_then(|tenant| TenantId::parse(tenant.as_bytes()).ok());
+        let known = self.routing.as_ref().zip(tenant);
+        known.is_some_and(|(routing, tenant)| routing.may_serve(stamp, &tenant, from, until, failover))
+    }
+
+    fn tenant(&self, sample: &Sample) -> Option<&str> {
+        usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index)).map(String::as_str)
     }
 
     /// The judgement.
     #[must_use]
-    pub fn judge(&mut self) -> Judgement {
+    pub fn judge(&self) -> Judgement {
         let mut judgement = Judgement {
             both_ends: self.records.is_some(),
             sent: u64::try_from(self.samples.samples.len()).unwrap_or(u64::MAX),
@@ -121,7 +161,6 @@ impl<'a> Oracle<'a> {
             ..Judgement::default()
         };
         let mut examples = Examples::default();
-        let routing = self.routing.take();
         for (at, sample) in self.samples.samples.iter().enumerate() {
             let outcome = self.samples.outcomes.name(sample.outcome);
             let answered = sample.outcome == OK;
@@ -155,14 +194,11 @@ impl<'a> Oracle<'a> {
             if sample.writes && record.times > 1 {
                 count("duplicated", &mut judgement.duplicated, format!("it writes and ran {} times", record.times));
             }
-            let Some(routing) = &routing else { continue };
-            let (from, until) = span(sample);
-            let failover = self.windows.iter().any(|window| window.fails_over(from, until));
-            let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
-            let tenant = tenant.and_then(|tenant| TenantId::parse(tenant.as_bytes()).ok());
-            let may =
-                |stamp: &&str| tenant.as_ref().is_some_and(|id| routing.may_serve(stamp, id, from, until, failover));
-            if !ran.iter().all(may) || ran.len() > STAMPS_MAX {
+            if self.routing.is_none() {
+                continue;
+            }
+            let failover = self.fails_over(sample);
+            if !ran.iter().all(|stamp| self.may_serve(stamp, sample, failover)) || ran.len() > STAMPS_MAX {
                 count("misrouted", &mut judgement.misrouted, format!("run by {}", ran.join(", ")));
             }
         }
@@ -193,10 +229,9 @@ impl<'a> Oracle<'a> {
     }
 
     fn words(&self, sample: &Sample) -> String {
-        let tenant = usize::try_from(sample.tenant).ok().and_then(|index| self.tenants.get(index));
         let method = if sample.writes { "POST" } else { "GET" };
         let (begin, end) = (seconds(sample.intended), seconds(sample.ended));
-        format!("{method} {} of {} from {begin:.3} s to {end:.3} s", sample.id, tenant.map_or("?", String::as_str))
+        format!("{method} {} of {} from {begin:.3} s to {end:.3} s", sample.id, self.tenant(sample).unwrap_or("?"))
     }
 }
 

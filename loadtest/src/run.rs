@@ -23,7 +23,7 @@ use crate::{
     report::{Report, Verdict},
     scenario::Scenario,
     workload::Workload,
-    world::{Binaries, World, tables},
+    world::{Binaries, Stamp, World, tables},
 };
 
 mod expect;
@@ -108,12 +108,19 @@ fn plan(scenario: &Scenario, entries: Vec<SocketAddr>) -> Plan {
     }
 }
 
+/// The stamps by which clients enter.
+fn entered<'a>(scenario: &Scenario, world: &'a World) -> Vec<&'a Stamp> {
+    let chosen = scenario.load.entries.clone().unwrap_or_else(|| (0..world.stamps.len()).collect());
+    chosen.into_iter().filter_map(|position| world.stamps.get(position)).collect()
+}
+
 async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>>) -> anyhow::Result<Report> {
-    let entries = match (world, &scenario.load.entries) {
-        (None, _) => scenario.targets.clone(),
-        (Some(world), None) => world.entries(),
-        (Some(world), Some(chosen)) => chosen.iter().filter_map(|stamp| world.entries().get(*stamp).copied()).collect(),
+    let entered = world.map(|world| entered(scenario, world)).unwrap_or_default();
+    let entries = match world {
+        None => scenario.targets.clone(),
+        Some(_) => entered.iter().map(|stamp| stamp.entry()).collect(),
     };
+    let entered = entered.iter().map(|stamp| stamp.id.to_string()).collect();
     let plan = plan(scenario, entries);
     options.progress.say("opening connections");
     let starting = plan.clone();
@@ -151,7 +158,7 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
         let mut oracle = Oracle::new(&samples, &plan.workload, &plan.tenants, &windows);
         if let (Some(journals), Some(epochs)) = (&journals, epochs) {
             hear(&mut oracle, journals)?;
-            oracle.heard_all(Some(Routing::new(epochs, start, began_ms)));
+            oracle.heard_all(Some(Routing::new(epochs, start, began_ms, entered)));
         }
         let facts = figures::Facts {
             scenario: &scenario,

@@ -67,6 +67,21 @@ fn a_reset_that_no_fault_declares_is_unexplained() {
 }
 
 #[test]
+fn a_stamp_that_misbehaves_while_another_is_dead_is_not_excused() {
+    let _turn = turn();
+    let report = run_text(
+        "name = \"planted\"\nabout = \"two stamps, one fault that declares errors\"\n\
+         [load]\nconnections = 16\nentries = [0]\n[[load.phases]]\nfor = \"3s\"\nrate = 300\n[workload]\nreads = 0.0\n\
+         [expect]\nfailed = 1000\n\
+         [[faults]]\nat = \"300ms\"\ndo = { app = { stamp = 1, script = { reset = 0.05 } } }\n\
+         [[faults]]\nat = \"0s\"\ndo = { kill-stamp = { stamp = 2 } }\nerrors = [\"*\"]\nfailover = \"3s\"\n",
+    );
+    failed_with(&report, [false, false, false, false, true, false]);
+    let of_the_app = |example: &String| example.contains("ended as 502 upstream_reset");
+    assert!(report.oracle.examples.iter().all(of_the_app), "{:?}", report.oracle.examples);
+}
+
+#[test]
 fn an_answer_sent_twice_reaches_nobody_else() {
     let _turn = turn();
     let report = lied_to("answer_twice = 0.02", 500, 3);

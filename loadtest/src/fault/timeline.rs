@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Fault, perform};
+use super::{Concern, Fault, perform};
 use crate::world::World;
 
 /// A fault while it explained something.
@@ -15,6 +15,8 @@ use crate::world::World;
 pub struct Window {
     /// In words.
     pub what: String,
+    /// Whose requests it can have touched.
+    pub concern: Concern,
     /// When it was begun, after the begin of the load.
     pub from: Duration,
     /// When it no longer explained anything; `None`: never.
@@ -75,6 +77,8 @@ impl Timeline {
             tokio::time::sleep_until((start + fault.at).into()).await;
             let what = perform::words(&fault.action, &world);
             said(&what);
+            let id = |position: usize| world.stamps.get(position).map_or("?".into(), |stamp| stamp.id.to_string());
+            let concern = Concern::of(&fault.action, id);
             let world = Arc::clone(&world);
             begun.spawn(async move {
                 let from = start.elapsed();
@@ -82,7 +86,7 @@ impl Timeline {
                 // what takes longer than its time explains what happens until it is done
                 let until = fault.lasts.map(|lasts| (from + lasts).max(start.elapsed()));
                 let failover = fault.failover.map(|failover| (from + failover).max(start.elapsed()));
-                (index, Window { what, from, until, errors: fault.errors, failover, failed })
+                (index, Window { what, concern, from, until, errors: fault.errors, failover, failed })
             });
         }
         let mut windows = Vec::new();
@@ -103,6 +107,7 @@ mod tests {
         let seconds = Duration::from_secs;
         let window = Window {
             what: String::new(),
+            concern: Concern::All,
             from: seconds(5),
             until: Some(seconds(7)),
             errors: vec!["reset".into(), "502 *".into()],

@@ -1,4 +1,4 @@
-//! Who might have served a tenant, by every table that was in force.
+//! Who might have served a tenant, by every table that was in force, and by whom clients entered.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ pub struct Routing {
     epochs: Vec<Live>,
     /// The begin of the load in milliseconds since the Unix epoch.
     began_ms: Millis,
+    /// Ids of the stamps through which clients entered.
+    entries: Vec<String>,
 }
 
 struct Live {
@@ -27,12 +29,13 @@ struct Live {
 }
 
 impl Routing {
-    /// From the tables of a world and the begin of the load by both clocks.
+    /// From the tables of a world, the begin of the load by both clocks, and the ids of the stamps by which clients enter,
+    /// in the order of the client's entries.
     #[must_use]
-    pub fn new(epochs: Vec<Epoch>, start: Instant, began_ms: Millis) -> Self {
+    pub fn new(epochs: Vec<Epoch>, start: Instant, began_ms: Millis, entries: Vec<String>) -> Self {
         let since = |instant: Instant| instant.saturating_duration_since(start);
         let live = |epoch: Epoch| Live { from: since(epoch.from), until: epoch.until.map(since), epoch };
-        Self { epochs: epochs.into_iter().map(live).collect(), began_ms }
+        Self { epochs: epochs.into_iter().map(live).collect(), began_ms, entries }
     }
 
     /// Whether a stamp may have run a request of a tenant between two instants: it owns the tenant by a table in force at
@@ -46,6 +49,12 @@ impl Routing {
             let Some(index) = placement.find(stamp) else { return false };
             ends.iter().any(|at| serves(placement, index, tenant, self.unix(*at), failover))
         })
+    }
+
+    /// Whether clients of this entry came by a stamp.
+    #[must_use]
+    pub fn enters(&self, entry: u16, stamp: &str) -> bool {
+        self.entries.get(usize::from(entry)).is_some_and(|id| id == stamp)
     }
 
     fn unix(&self, at: Duration) -> Millis {

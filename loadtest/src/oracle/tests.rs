@@ -86,7 +86,8 @@ impl Case {
         let mut oracle = Oracle::new(&self.samples, &self.workload, &self.tenants, &self.windows);
         records.iter().for_each(|(stamp, entry)| oracle.record(stamp, entry));
         let epoch = Epoch { placement: Arc::clone(&self.placement), from: Instant::now(), until: None };
-        oracle.heard_all(Some(Routing::new(vec![epoch], Instant::now(), 1)));
+        // all clients enter by the first
+        oracle.heard_all(Some(Routing::new(vec![epoch], Instant::now(), 1, vec![STAMPS[0].into()])));
         oracle.judge()
     }
 }
@@ -234,6 +235,76 @@ fn an_error_that_no_fault_declares_is_unexplained() {
 }
 
 #[test]
+fn a_fault_of_a_stamp_explains_errors_of_its_own_tenants_and_of_who_enters_by_it() {
+    let mut case = case();
+    let refused = End::Refused { status: 502, reason: Some("upstream_reset".into()) };
+    (0..100).for_each(|at| case.fail(at, &refused));
+    let records = case.records();
+    let own = |case: &Case, stamp| (0..100).filter(|number| case.owner(number % 50) == stamp).count() as u64;
+    let [first, second] = STAMPS.map(|stamp| own(&case, stamp));
+    assert!(first > 0 && second > 0);
+    let mut unexplained = |concern| {
+        case.windows = vec![Window { concern, ..open("502 *", false) }];
+        case.judge(&records).unexplained
+    };
+    assert_eq!(unexplained(Concern::All), 0);
+    assert_eq!(unexplained(Concern::Tenants(STAMPS[0].into())), second);
+    assert_eq!(unexplained(Concern::Tenants(STAMPS[1].into())), first);
+    assert_eq!(unexplained(Concern::Stamp(STAMPS[0].into())), 0, "everybody enters by it");
+    assert_eq!(unexplained(Concern::Stamp(STAMPS[1].into())), first, "nobody enters by it");
+    assert_eq!(unexplained(Concern::Stamp("synaxis-weu-009".into())), 100);
+}
+
+#[test]
+fn a_stamp_that_serves_for_a_dead_one_may_fail_as_declared_and_no_other_may() {
+    let mut case = case();
+    case.fail(8, &End::Broken("reset"));
+    let owner = case.owner(8);
+    let other = STAMPS.iter().find(|stamp| **stamp != owner).unwrap().to_string();
+    let records = case.records();
+    let own = Window { concern: Concern::Tenants(owner), ..open("nothing", true) };
+    let others = Window { concern: Concern::Tenants(other), ..open("reset", false) };
+    case.windows = vec![others];
+    assert_eq!(counts(&case.judge(&records)), [0, 0, 0, 0, 1, 0]);
+    case.windows.push(own);
+    assert_eq!(counts(&case.judge(&records)), [0; 6]);
+}
+
+#[test]
+fn failover_lets_others_serve_the_tenants_of_the_stamp_that_it_names_and_no_others() {
+    let mut case = case();
+    let mut records = case.records();
+    // it enters by the other one, which is of no account
+    let [other, owner] = STAMPS.map(str::to_owned);
+    let at = records.iter().position(|(stamp, _)| *stamp == owner).unwrap();
+    records[at].0.clone_from(&other);
+    case.samples.samples[at].stamp = case.samples.stamps.index(&other);
+    for (concern, misrouted) in [
+        (Concern::All, 0),
+        (Concern::Tenants(owner.clone()), 0),
+        (Concern::Stamp(owner), 0),
+        (Concern::Tenants(other.clone()), 1),
+        (Concern::Stamp(other), 1),
+    ] {
+        let words = format!("{concern:?}");
+        case.windows = vec![Window { concern, ..open("nothing", true) }];
+        assert_eq!(counts(&case.judge(&records)), [0, 0, 0, misrouted, 0, 0], "{words}");
+    }
+}
+
+#[test]
+fn without_tables_only_a_fault_that_concerns_all_explains_anything() {
+    let mut case = case();
+    case.fail(9, &End::Broken("reset"));
+    case.windows = vec![open("reset", false)];
+    let unexplained =
+        |case: &Case| Oracle::new(&case.samples, &case.workload, &case.tenants, &case.windows).judge().unexplained;
+    assert_eq!(unexplained(&case), 0);
+    case.windows[0].concern = Concern::Stamp(case.owner(9));
+    assert_eq!(unexplained(&case), 1);
+}
+
+#[test]
 fn a_record_of_a_request_that_nobody_sent_is_invented() {
     let case = case();
     let mut records = case.records();
@@ -253,6 +324,7 @@ fn open(errors: &str, failover: bool) -> Window {
     let failover = failover.then_some(Duration::from_secs(9));
     Window {
         what: String::new(),
+        concern: Concern::All,
         from: Duration::ZERO,
         until: None,
         errors: vec![errors.into()],
