@@ -3,6 +3,8 @@
 //! Invariant: a rate counts as held only by a run that passed; a void run holds nothing, because whoever cannot send a
 //! rate cannot say that it is held.
 
+use std::{future::Future, path::PathBuf, pin::Pin};
+
 use crate::{
     report::{Report, Verdict},
     run::{self, Options},
@@ -15,6 +17,8 @@ pub struct Tried {
     pub rate: f64,
     /// What came of it.
     pub report: Report,
+    /// Where the world's folder is, if it was left.
+    pub folder: Option<PathBuf>,
 }
 
 /// Halves the distance between a rate that holds and one that does not until it is below a twentieth of the rate.
@@ -70,13 +74,15 @@ pub async fn find(
     scenario: &Scenario,
     options: &Options,
     first: f64,
+    mut told: Pin<&mut impl Future<Output = &'static str>>,
     mut each: impl FnMut(&Tried),
 ) -> anyhow::Result<Option<f64>> {
     let mut search = Search::from(first);
     while let Some(rate) = search.next() {
-        let report = run::run(&scenario.clone().at_rate(rate)?, options).await?.report;
+        let run::Finished { report, folder } =
+            run::run_until(&scenario.clone().at_rate(rate)?, options, told.as_mut()).await?;
         search.learn(report.verdict == Verdict::Passed);
-        each(&Tried { rate, report });
+        each(&Tried { rate, report, folder });
     }
     Ok(search.held())
 }

@@ -12,7 +12,7 @@ use synaxis_loadtest::{
     highest::{self, Tried},
     origin,
     report::{self, Report, Verdict},
-    run::{self, Options, Progress},
+    run::{self, LEFT, Options, Progress},
     scenario::{SHIPPED, Scenario},
     world::Binaries,
 };
@@ -145,27 +145,27 @@ impl Run {
     }
 }
 
-/// One thread for worlds, balancers and chaos; the client has its own.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+/// Works on one thread for worlds, balancers and chaos; the client has its own.
+fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let done = runtime.block_on(work);
+    // whatever a fault left running ends here, and nobody waits for the client of a run that was given up
+    runtime.shutdown_background();
+    done
 }
 
 fn judge(arguments: &Run) -> anyhow::Result<ExitCode> {
     let scenario = arguments.scenario()?;
     let options = arguments.options(&scenario)?;
-    let runtime = runtime()?;
-    let finished = runtime.block_on(run::run(&scenario, &options))?;
-    // whatever a fault left running ends here
-    runtime.shutdown_background();
-    let report = finished.report;
+    let run::Finished { report, folder } = in_runtime(run::run_until(&scenario, &options, run::signalled()))?;
     let colour = std::io::stdout().is_terminal();
     let summary = if colour { report::terminal::summary_in_colour } else { report::terminal::summary };
     print!("{}", summary(&report));
     if let Some(folder) = &arguments.out {
         write(&report, folder)?;
     }
-    if let Some(folder) = finished.folder {
-        println!("configurations, logs and journals: {}", folder.display());
+    if let Some(folder) = folder {
+        println!("{LEFT}{}", folder.display());
     }
     Ok(match report.verdict {
         Verdict::Passed => ExitCode::SUCCESS,
@@ -182,8 +182,17 @@ fn highest(arguments: &Run) -> anyhow::Result<ExitCode> {
         "| rate/s | verdict | answered/s | failed | p50 ms | p99 ms | lag p99 ms | proxies | apps | client | cores |"
     );
     println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let each = |tried: &Tried| println!("{}", row(tried));
-    let held = runtime()?.block_on(highest::find(&scenario, &options, first, each))?;
+    let each = |tried: &Tried| {
+        println!("{}", row(tried));
+        if let Some(folder) = &tried.folder {
+            // beside the table
+            eprintln!("{LEFT}{}", folder.display());
+        }
+    };
+    let held = in_runtime(async {
+        let told = std::pin::pin!(run::signalled());
+        highest::find(&scenario, &options, first, told, each).await
+    })?;
     Ok(match held {
         Some(rate) => {
             println!("\nheld: {rate:.0}/s");

@@ -4,6 +4,7 @@
 //! itself, and then there is no verdict.
 
 use std::{
+    future,
     net::SocketAddr,
     num::NonZeroUsize,
     path::PathBuf,
@@ -23,21 +24,28 @@ use crate::{
     report::{Report, Verdict},
     scenario::Scenario,
     workload::Workload,
-    world::{Binaries, Stamp, World, tables},
+    world::{Binaries, Site, Stamp, World, tables},
 };
 
 mod expect;
 mod figures;
+mod interrupt;
 mod machine;
 mod progress;
 mod usage;
 
+pub use interrupt::{Interrupted, signalled};
 pub use progress::Progress;
+
+use interrupt::unless;
 
 /// Origins that record nothing for so long have nothing more to record.
 const QUIET: Duration = Duration::from_millis(300);
 /// Longest wait for that.
 const QUIET_MAX: Duration = Duration::from_secs(5);
+
+/// What stands before the path of a folder that was left.
+pub const LEFT: &str = "configurations, logs and journals: ";
 
 /// How a scenario is run.
 #[derive(Clone, Debug)]
@@ -52,7 +60,7 @@ pub struct Options {
     pub keep: bool,
 }
 
-/// A report, and where the world's folder is if it was left there.
+/// A report, and where the world's folder is if it was left there, which happens when the run failed.
 pub struct Finished {
     /// What was found.
     pub report: Report,
@@ -63,33 +71,46 @@ pub struct Finished {
 /// Runs a scenario.
 ///
 /// # Errors
-/// The world cannot be had, a fault cannot be done, or the client cannot work.
+/// The world cannot be had, a fault cannot be done, or the client cannot work. When configurations and logs were left, the
+/// error names their folder.
 pub async fn run(scenario: &Scenario, options: &Options) -> anyhow::Result<Finished> {
-    let world = if scenario.targets.is_empty() {
-        let binaries = options.binaries.as_ref().context("a world needs its programs")?;
-        options.progress.say("starting the world");
-        Some(World::start(&scenario.world, binaries).await.context("the world does not start")?)
-    } else {
-        None
-    };
-    let mut world = world.map(Arc::new);
-    let result = drive(scenario, options, world.as_ref()).await;
-    let failed = result.as_ref().map_or(true, |report| report.verdict == Verdict::Failed);
-    let mut folder = None;
-    // tasks of faults may hold the world a moment longer
-    if let Some(world) = world.take().and_then(Arc::into_inner).as_mut()
-        && (failed || options.keep)
-    {
-        world.keep();
-        folder = Some(world.path().to_owned());
+    run_until(scenario, options, future::pending()).await
+}
+
+/// The same, given up as soon as `told` says why: then the processes of the world are ended, and its folder is removed
+/// unless it is to be kept.
+///
+/// # Errors
+/// As [`run`]; and [`Interrupted`].
+pub async fn run_until(
+    scenario: &Scenario,
+    options: &Options,
+    told: impl Future<Output = &'static str>,
+) -> anyhow::Result<Finished> {
+    if !scenario.targets.is_empty() {
+        let report = unless(told, drive(scenario, options, None)).await?;
+        return Ok(Finished { report, folder: None });
     }
-    let report = result.with_context(|| {
-        folder.as_deref().map_or_else(
-            || "the run broke off".into(),
-            |folder| format!("the run broke off; its logs are in {}", folder.display()),
-        )
-    })?;
-    Ok(Finished { report, folder })
+    let binaries = options.binaries.as_ref().context("a world needs its programs")?;
+    let site = Site::new()?;
+    let result = unless(told, in_world(scenario, options, binaries, &site)).await;
+    site.clear().await;
+    let kept = match &result {
+        Ok(report) => report.verdict == Verdict::Failed,
+        Err(error) => !error.is::<Interrupted>(),
+    };
+    let folder = if kept || options.keep { Some(site.keep()) } else { site.remove() };
+    match (result, folder) {
+        (Ok(report), folder) => Ok(Finished { report, folder }),
+        (Err(error), None) => Err(error),
+        (Err(error), Some(folder)) => anyhow::bail!("{error:#}\n{LEFT}{}", folder.display()),
+    }
+}
+
+async fn in_world(scenario: &Scenario, options: &Options, binaries: &Binaries, site: &Site) -> anyhow::Result<Report> {
+    options.progress.say("starting the world");
+    let world = World::start(&scenario.world, binaries, site).await.context("the world does not start")?;
+    drive(scenario, options, Some(&Arc::new(world))).await.context("the run broke off")
 }
 
 fn plan(scenario: &Scenario, entries: Vec<SocketAddr>) -> Plan {

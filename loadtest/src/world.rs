@@ -1,13 +1,12 @@
 //! Real processes: a redis-server, and for every stamp an origin and one or more proxies, started, waited for, broken,
 //! torn down.
 //!
-//! Invariants: nothing outlives the world, not even when this process is killed; every address is chosen by the system
-//! and then kept, so that a process that comes back is found where it was. The logs stay where they are when the run
-//! failed.
+//! Invariants: nothing outlives the world's [`Site`], not even when this process is killed; every address is chosen by the
+//! system and then kept, so that a process that comes back is found where it was.
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -20,7 +19,6 @@ use synaxis_routing::{
     id::{Region, StampId},
     store::Store,
 };
-use tempfile::TempDir;
 
 use crate::{
     balancer::{self, Balancer},
@@ -35,6 +33,7 @@ mod origin;
 mod process;
 mod proxy;
 mod redis;
+mod site;
 pub mod tables;
 
 pub use admin::get;
@@ -43,6 +42,7 @@ pub use origin::Origin;
 pub use process::{Process, Registry, Usage, eventually, own_usage};
 pub use proxy::Proxy;
 pub use redis::Redis;
+pub use site::Site;
 pub use tables::{Epoch, Tables};
 
 /// What a world consists of.
@@ -180,7 +180,6 @@ pub struct World {
     /// What was published and when it was live.
     pub tables: Arc<Tables>,
     registry: Arc<Registry>,
-    folder: TempDir,
 }
 
 /// The id of the stamp at a position.
@@ -199,10 +198,9 @@ impl World {
     ///
     /// # Errors
     /// What did not start, with the end of its log.
-    pub async fn start(blueprint: &Blueprint, binaries: &Binaries) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("synaxis-world-").tempdir().context("a folder for the world")?;
-        let (path, registry) = (folder.path(), Arc::new(Registry::default()));
-        let redis = Redis::start(path, &registry).await?;
+    pub async fn start(blueprint: &Blueprint, binaries: &Binaries, site: &Site) -> anyhow::Result<Self> {
+        let (path, registry) = (site.path(), site.registry());
+        let redis = Redis::start(path, registry).await?;
         let redis_chaos = match blueprint.has(Wire::Redis) {
             true => Some(Chaos::start(redis.address()).await?),
             false => None,
@@ -210,7 +208,7 @@ impl World {
         let url = format!("redis://{}/0", redis_chaos.as_ref().map_or(redis.address(), Chaos::address));
         let mut origins = Vec::new();
         for position in 0..blueprint.stamps {
-            let origin = Origin::start(path, &registry, &binaries.loadtest, &stamp_id(position)?).await?;
+            let origin = Origin::start(path, registry, &binaries.loadtest, &stamp_id(position)?).await?;
             origin.set(&blueprint.origin).await?;
             origins.push(origin);
         }
@@ -239,7 +237,7 @@ impl World {
                     workers: blueprint.workers,
                     more: &blueprint.proxy,
                 };
-                Proxy::start(path, &registry, &binaries.proxy, written)
+                Proxy::start(path, registry, &binaries.proxy, written)
             }))
             .await?;
             let (mut edge, mut peer) = (None, None);
@@ -258,7 +256,7 @@ impl World {
         }
         // the table's own way to Redis has no chaos proxy: it is the operator's
         let tables = Arc::new(Tables::new(Store::open(&format!("redis://{}/0", redis.address()), "synaxis")?));
-        let world = Self { redis, redis_chaos, stamps, tables, registry, folder };
+        let world = Self { redis, redis_chaos, stamps, tables, registry: Arc::clone(registry) };
         world.publish_first(blueprint).await?;
         Ok(world)
     }
@@ -340,16 +338,5 @@ impl World {
     #[must_use]
     pub fn journals(&self) -> Vec<(String, PathBuf)> {
         self.stamps.iter().map(|stamp| (stamp.id.to_string(), stamp.origin.journal().to_owned())).collect()
-    }
-
-    /// The folder with configurations, logs and journals.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Leaves the folder where it is when the world ends.
-    pub fn keep(&mut self) {
-        self.folder.disable_cleanup(true);
     }
 }

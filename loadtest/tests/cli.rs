@@ -2,11 +2,13 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
+
+use tempfile::TempDir;
 
 use crate::support::turn;
 
@@ -113,6 +115,69 @@ fn nothing_outlives_a_harness_that_is_killed() {
     child.kill().unwrap();
     child.wait().unwrap();
     eventually("its children have ended", || children.iter().all(|id| !is_running(*id)));
+}
+
+/// Sends a run a signal so long after its processes are there; returns what it said, and left in its temporary folder.
+fn interrupted(command: &str, more: &[&str], load: Duration, signal: &str) -> (String, Vec<PathBuf>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let file = scenario(folder.path(), "[[load.phases]]\nfor = \"60s\"\nrate = 10\n");
+    let words = [&[command, &file, "--quiet"], more].concat();
+    let command = &mut loadtest(&words);
+    let child = command.env("TMPDIR", &temporary).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut children = Vec::new();
+    eventually("the world is there", || {
+        children = children_of(child.id());
+        children.len() == 3
+    });
+    thread::sleep(load);
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    let begin = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(begin.elapsed() < Duration::from_secs(5), "it waits for {:?}", begin.elapsed());
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(children.iter().all(|id| !is_running(*id)), "its children outlive it");
+    let left = fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+    (text, left, folder)
+}
+
+#[test]
+fn a_signal_ends_a_run_and_nothing_of_its_world_is_left() {
+    let _turn = turn();
+    // while the world comes to be, and under load
+    let (early, late) = (Duration::ZERO, Duration::from_millis(1_000));
+    for (command, load, signal) in [("run", late, "-TERM"), ("run", early, "-INT"), ("highest", late, "-TERM")] {
+        let (text, left, _folder) = interrupted(command, &[], load, signal);
+        assert!(text.contains(&format!("interrupted by SIG{}", &signal[1..])), "{command}: {text}");
+        assert_eq!(left, Vec::<PathBuf>::new(), "{command}: {text}");
+    }
+}
+
+#[test]
+fn a_run_that_is_to_keep_its_folder_names_it_when_a_signal_ends_it() {
+    let _turn = turn();
+    let (text, left, _folder) = interrupted("run", &["--keep"], Duration::ZERO, "-TERM");
+    assert_eq!(left.len(), 1);
+    assert_eq!(text.lines().last().unwrap(), format!("configurations, logs and journals: {}", left[0].display()));
+}
+
+#[test]
+fn a_world_that_does_not_start_leaves_its_logs_and_says_where() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "[[load.phases]]\nfor = \"1s\"\nrate = 1\n");
+    let with_nonsense = fs::read_to_string(&file).unwrap().replace("stamps = 1", "stamps = 1\nproxy = \"colour = 1\"");
+    fs::write(&file, with_nonsense).unwrap();
+    let output = loadtest(&["run", &file, "--quiet"]).env("TMPDIR", folder.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let left = text.lines().find_map(|line| line.strip_prefix("configurations, logs and journals: ")).unwrap();
+    assert!(Path::new(left).starts_with(folder.path()), "{left}");
+    let log = fs::read_to_string(Path::new(left).join("synaxis-weu-001-0.log")).unwrap();
+    assert!(log.contains("colour") && text.contains("colour"), "{text}");
+    assert!(Path::new(left).join("synaxis-weu-001-0.toml").is_file());
 }
 
 #[test]

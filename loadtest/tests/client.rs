@@ -7,7 +7,7 @@ use synaxis_loadtest::{
     client::{self, Client, Plan, Samples},
     origin::Script,
     workload::{Mix, Workload},
-    world::{Binaries, Blueprint, World},
+    world::{Binaries, Blueprint, Site, World},
 };
 
 use crate::support::turn;
@@ -32,7 +32,8 @@ fn load(script: &Script, rate: f64, mix: Mix, act: impl AsyncFnOnce(&World)) -> 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let blueprint = Blueprint { stamps: 1, origin: script.clone(), ..Blueprint::default() };
-        let world = World::start(&blueprint, &Binaries::beside().unwrap()).await.unwrap();
+        let site = Site::new().unwrap();
+        let world = World::start(&blueprint, &Binaries::beside().unwrap(), &site).await.unwrap();
         let plan = plan(world.stamps[0].origin.address(), rate, mix);
         let client = tokio::task::spawn_blocking(move || Client::start(&plan)).await.unwrap().unwrap();
         let waiting = tokio::task::spawn_blocking(move || client.wait());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use synaxis_loadtest::{
     echo,
     origin::{Error, Script, journal},
-    world::{Binaries, Blueprint, World},
+    world::{Binaries, Blueprint, Site, World},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,7 +20,8 @@ fn ask(request: &[u8], scripts: &[Script], mut each: impl FnMut(usize, &str)) ->
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let blueprint = Blueprint { stamps: 1, ..Blueprint::default() };
-        let world = World::start(&blueprint, &Binaries::beside().unwrap()).await.unwrap();
+        let site = Site::new().unwrap();
+        let world = World::start(&blueprint, &Binaries::beside().unwrap(), &site).await.unwrap();
         let origin = &world.stamps[0].origin;
         for (place, script) in scripts.iter().enumerate() {
             origin.set(script).await.unwrap();
