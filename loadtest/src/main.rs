@@ -40,9 +40,15 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run a scenario: a shipped one by its name, or a file.
-    Run(Run),
+    Run {
+        #[command(flatten)]
+        load: Load,
+        /// Folder for NAME.json and NAME.html; made before the load begins.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
     /// Find the highest rate at which a scenario still passes: from --rate, by halves, to 5 %.
-    Highest(Run),
+    Highest(Load),
     /// Show the shipped scenarios.
     List,
     /// Show the difference of two runs.
@@ -58,7 +64,7 @@ enum Command {
 }
 
 #[derive(clap::Args)]
-struct Run {
+struct Load {
     /// Its name, or a file.
     scenario: String,
     /// Another seed: other arrivals, other requests.
@@ -82,9 +88,6 @@ struct Run {
     /// Another proxy than the one beside this program.
     #[arg(long, value_name = "PATH")]
     proxy: Option<PathBuf>,
-    /// Folder for NAME.json and NAME.html.
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
     /// Leave the world's folder with its configurations, logs and journals even after success.
     #[arg(long)]
     keep: bool,
@@ -95,8 +98,8 @@ struct Run {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run(run) => judge(&run),
-        Command::Highest(run) => highest(&run),
+        Command::Run { load, out } => judge(&load, out.as_deref()),
+        Command::Highest(load) => highest(&load),
         Command::List => {
             list();
             Ok(ExitCode::SUCCESS)
@@ -110,7 +113,7 @@ fn main() -> ExitCode {
     })
 }
 
-impl Run {
+impl Load {
     fn scenario(&self) -> anyhow::Result<Scenario> {
         let mut scenario = Scenario::load(&self.scenario)?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
@@ -154,27 +157,30 @@ fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     done
 }
 
-fn judge(arguments: &Run) -> anyhow::Result<ExitCode> {
+fn judge(arguments: &Load, out: Option<&Path>) -> anyhow::Result<ExitCode> {
     let scenario = arguments.scenario()?;
     let options = arguments.options(&scenario)?;
+    out.map_or(Ok(()), report::prepare)?;
     let run::Finished { report, folder } = in_runtime(run::run_until(&scenario, &options, run::signalled()))?;
     let colour = std::io::stdout().is_terminal();
     let summary = if colour { report::terminal::summary_in_colour } else { report::terminal::summary };
     print!("{}", summary(&report));
-    if let Some(folder) = &arguments.out {
-        write(&report, folder)?;
-    }
+    let written = out.map_or(Ok(()), |folder| write(&report, folder));
     if let Some(folder) = folder {
         println!("{LEFT}{}", folder.display());
     }
-    Ok(match report.verdict {
-        Verdict::Passed => ExitCode::SUCCESS,
-        Verdict::Failed => ExitCode::from(FAILED),
-        Verdict::Void => ExitCode::from(VOID),
+    Ok(match (report.verdict, written) {
+        (Verdict::Passed, Ok(())) => ExitCode::SUCCESS,
+        (Verdict::Passed, Err(error)) => return Err(error),
+        (verdict, written) => {
+            // a verdict that is worse than a missing file stays what it is
+            written.unwrap_or_else(|error| eprintln!("{error:#}"));
+            ExitCode::from(if verdict == Verdict::Void { VOID } else { FAILED })
+        }
     })
 }
 
-fn highest(arguments: &Run) -> anyhow::Result<ExitCode> {
+fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
     let scenario = arguments.scenario()?;
     let options = arguments.options(&scenario)?;
     let first = scenario.load.phases.first().map_or(0.0, |phase| phase.rate);

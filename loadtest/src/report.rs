@@ -275,6 +275,8 @@ pub mod terminal;
 mod tests;
 mod timeline;
 
+pub use file::prepare;
+
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

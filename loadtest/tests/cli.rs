@@ -55,7 +55,7 @@ fn a_run_that_passes_writes_its_report_and_exits_with_0() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let file = scenario(folder.path(), "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"1s\"\nrate = 100\n");
-    let out = folder.path().join("out");
+    let out = folder.path().join("made/for/it");
     let output = loadtest(&["run", &file, "--out", out.to_str().unwrap()]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -79,6 +79,34 @@ fn a_run_that_fails_exits_with_1_and_leaves_its_logs() {
     let left = text.lines().find_map(|line| line.strip_prefix("configurations, logs and journals: ")).unwrap();
     assert!(Path::new(left).join("synaxis-weu-001-0.log").is_file());
     fs::remove_dir_all(left).unwrap();
+}
+
+#[test]
+fn a_report_that_cannot_be_written_takes_no_verdict_away() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    // a file cannot take the place of a folder
+    fs::create_dir(folder.path().join("small.json")).unwrap();
+    for (origin, code) in [("forget = 1.0", 1), ("", 2)] {
+        let load = "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n";
+        let file = scenario(folder.path(), &format!("{load}[world.origin]\n{origin}\n"));
+        let mut command = loadtest(&["run", &file, "--quiet", "--out"]);
+        let output = command.arg(folder.path()).env("TMPDIR", folder.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}{}", String::from_utf8_lossy(&output.stdout));
+        assert!(text.contains("cannot write") && text.contains("small.json"), "{text}");
+    }
+}
+
+#[test]
+fn a_folder_for_reports_is_proved_before_the_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "[[load.phases]]\nfor = \"60s\"\nrate = 10\n");
+    let begin = Instant::now();
+    let output = loadtest(&["run", &file, "--out", &format!("{file}/below")]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("cannot make the folder") && begin.elapsed() < Duration::from_secs(5), "{text}");
 }
 
 #[test]

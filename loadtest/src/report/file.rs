@@ -66,6 +66,17 @@ impl Report {
     }
 }
 
+/// Makes a folder for reports, with its parents, and proves that a file can be written into it.
+///
+/// # Errors
+/// It cannot be made, or not be written into.
+pub fn prepare(folder: &Path) -> anyhow::Result<()> {
+    let shown = folder.display();
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {shown}"))?;
+    let proof = tempfile::Builder::new().tempfile_in(folder).and_then(|mut file| file.write_all(b"a report"));
+    proof.with_context(|| format!("cannot write into the folder {shown}"))
+}
+
 /// Writes beside the target and renames; makes the folder if there is none.
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let shown = path.display();
