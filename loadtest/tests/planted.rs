@@ -7,6 +7,12 @@ use synaxis_loadtest::{
 
 use crate::support::{against, run, run_text, turn};
 
+/// Names and measurements of the checks that were not passed.
+fn missed(report: &Report) -> Vec<(&str, &str)> {
+    let missed = report.checks.iter().filter(|check| !check.passed);
+    missed.map(|check| (check.name.as_str(), check.measured.as_str())).collect()
+}
+
 /// A scenario of one stamp with an origin that behaves so.
 fn lied_to(origin: &str, rate: u32, seconds: u32) -> Report {
     run_text(&format!(
@@ -143,7 +149,21 @@ fn a_share_that_is_missed_fails() {
          [[expect.shares]]\nstamp = 0\nfrom = \"0s\"\nuntil = \"2s\"\nleast = 0.9\n[expect]\np50 = \"1ns\"\n",
     );
     assert_eq!(report.verdict, Verdict::Failed);
-    let missed: Vec<&str> =
-        report.checks.iter().filter(|check| !check.passed).map(|check| check.name.as_str()).collect();
-    assert_eq!(missed, ["p50", "share of synaxis-weu-001 from 0ns to 2s"]);
+    let names: Vec<&str> = missed(&report).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["p50", "share of synaxis-weu-001 from 0ns to 2s"]);
+}
+
+#[test]
+fn a_fault_that_is_done_after_the_load_has_proved_nothing() {
+    let _turn = turn();
+    let report = run_text(
+        "name = \"planted\"\nabout = \"too late\"\n\
+         [world]\nstamps = 1\nprocesses = 2\nbalancers = true\nproxy = \"[shutdown]\\nlame_duck = \\\"700ms\\\"\"\n\
+         [load]\nconnections = 8\n[[load.phases]]\nfor = \"1500ms\"\nrate = 200\n\
+         [[faults]]\nat = \"1s\"\ndo = { rolling-restart = {} }\n",
+    );
+    assert_eq!(report.verdict, Verdict::Failed, "{:#?}", report.oracle);
+    let checks = missed(&report);
+    let [("rolling restart of every stamp", how)] = checks[..] else { panic!("{checks:?}") };
+    assert!(how.starts_with("ended ") && how.ends_with(" s after the load"), "{how}");
 }

@@ -19,6 +19,8 @@ pub struct Window {
     pub concern: Concern,
     /// When it was begun, after the begin of the load.
     pub from: Duration,
+    /// When it was done, after the begin of the load.
+    pub done: Duration,
     /// When it no longer explained anything; `None`: never.
     pub until: Option<Duration>,
     /// Outcomes that it explains.
@@ -40,6 +42,14 @@ impl Window {
     #[must_use]
     pub fn fails_over(&self, from: Duration, until: Duration) -> bool {
         self.failover.is_some_and(|end| self.from <= until && from <= end)
+    }
+
+    /// Why it proves nothing of a load that ended at `end`, in words; `None` when it was done within it.
+    #[must_use]
+    pub fn missed(&self, end: Duration) -> Option<String> {
+        let late = |at: Duration| (at > end).then(|| at.saturating_sub(end).as_secs_f64());
+        let began = late(self.from).map(|late| format!("began {late:.1} s after the load"));
+        began.or_else(|| late(self.done).map(|late| format!("ended {late:.1} s after the load")))
     }
 
     /// Whether it explains an outcome.
@@ -83,10 +93,11 @@ impl Timeline {
             begun.spawn(async move {
                 let from = start.elapsed();
                 let failed = perform::perform(&fault, &world).await.err().map(|error| format!("{error:#}"));
+                let done = start.elapsed();
                 // what takes longer than its time explains what happens until it is done
-                let until = fault.lasts.map(|lasts| (from + lasts).max(start.elapsed()));
-                let failover = fault.failover.map(|failover| (from + failover).max(start.elapsed()));
-                (index, Window { what, concern, from, until, errors: fault.errors, failover, failed })
+                let until = fault.lasts.map(|lasts| (from + lasts).max(done));
+                let failover = fault.failover.map(|failover| (from + failover).max(done));
+                (index, Window { what, concern, from, done, until, errors: fault.errors, failover, failed })
             });
         }
         let mut windows = Vec::new();
@@ -109,6 +120,7 @@ mod tests {
             what: String::new(),
             concern: Concern::All,
             from: seconds(5),
+            done: seconds(6),
             until: Some(seconds(7)),
             errors: vec!["reset".into(), "502 *".into()],
             failover: Some(seconds(10)),
@@ -121,5 +133,24 @@ mod tests {
         assert!(window.explains("reset") && window.explains("502 upstream_reset"));
         assert!(!window.explains("502") && !window.explains("resets") && !window.explains("503 no_stamp"));
         assert!(Window { until: None, ..window }.overlaps(seconds(99), seconds(100)));
+    }
+
+    #[test]
+    fn a_fault_that_is_not_done_before_the_load_ends_has_missed_it() {
+        let seconds = Duration::from_secs_f64;
+        let window = |from, done| Window {
+            what: String::new(),
+            concern: Concern::All,
+            from: seconds(from),
+            done: seconds(done),
+            until: None,
+            errors: Vec::new(),
+            failover: None,
+            failed: None,
+        };
+        let missed = |from, done| window(from, done).missed(seconds(10.0));
+        assert_eq!(missed(3.0, 10.0), None);
+        assert_eq!(missed(3.0, 12.1).as_deref(), Some("ended 2.1 s after the load"));
+        assert_eq!(missed(11.5, 12.1).as_deref(), Some("began 1.5 s after the load"));
     }
 }

@@ -326,6 +326,7 @@ fn open(errors: &str, failover: bool) -> Window {
         what: String::new(),
         concern: Concern::All,
         from: Duration::ZERO,
+        done: Duration::ZERO,
         until: None,
         errors: vec![errors.into()],
         failover,

@@ -80,7 +80,7 @@ fn bounds(scenario: &Scenario, report: &Report) -> [(&'static str, Option<Durati
 
 /// Every expectation with what was measured.
 pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples, windows: &[Window]) -> Vec<Check> {
-    let mut checks: Vec<Check> = windows.iter().filter_map(done).collect();
+    let mut checks: Vec<Check> = windows.iter().filter_map(|window| done(window, scenario.length())).collect();
     let oracle = &report.oracle;
     let mut none = |name: &str, found: u64| {
         checks.push(Check { name: name.into(), wanted: "0".into(), measured: found.to_string(), passed: found == 0 });
@@ -130,10 +130,14 @@ pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples, wi
     checks
 }
 
-/// A fault that did not go as it should have.
-fn done(window: &Window) -> Option<Check> {
-    let measured = window.failed.clone()?;
-    Some(Check { name: window.what.clone(), wanted: "goes as it should".into(), measured, passed: false })
+/// A fault that did not go as it should have, or of which the load saw nothing or only the begin.
+fn done(window: &Window, end: Duration) -> Option<Check> {
+    let (wanted, measured) = match (&window.failed, window.missed(end)) {
+        (Some(failed), _) => ("goes as it should", failed.clone()),
+        (None, Some(missed)) => ("done before the load ends", missed),
+        (None, None) => return None,
+    };
+    Some(Check { name: window.what.clone(), wanted: wanted.into(), measured, passed: false })
 }
 
 fn at_most(name: &str, bound: Duration, measured: f64) -> Check {
