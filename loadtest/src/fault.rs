@@ -228,7 +228,7 @@ impl Fault {
         }
         match &self.action {
             Action::App(scripted) => faults.extend(scripted.script.check()),
-            Action::SlowClients(slow) => faults.extend(slow.check()),
+            Action::SlowClients(slow) => faults.extend(slow.check(self.lasts)),
             _ => {}
         }
         faults

@@ -375,6 +375,10 @@ mod tests {
             ("[[faults]]\nat = \"1s\"\ndo = { kill-stamp = { stamp = 7 } }", &["7"]),
             ("[[faults]]\nat = \"1m\"\ndo = \"redis-kill\"", &["after the load"]),
             ("[[faults]]\nat = \"1s\"\ndo = \"explode\"", &["explode"]),
+            (
+                "[[faults]]\nat = \"1s\"\ndo = { slow-clients = { clients = 0, at = \"head\" } }",
+                &["clients is 1 to", "slow-clients need `for`"],
+            ),
             ("targets = [\"127.0.0.1:80\"]\n[[faults]]\nat = \"1s\"\ndo = \"redis-kill\"", &["targets"]),
         ] {
             // a key of the top level must stand before the first table

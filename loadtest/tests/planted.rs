@@ -167,3 +167,32 @@ fn a_fault_that_is_done_after_the_load_has_proved_nothing() {
     let [("rolling restart of every stamp", how)] = checks[..] else { panic!("{checks:?}") };
     assert!(how.starts_with("ended ") && how.ends_with(" s after the load"), "{how}");
 }
+
+/// Slow heads against a proxy with this time limit for them.
+fn slow_heads(limit: &str) -> Report {
+    run_text(&format!(
+        "name = \"planted\"\nabout = \"slow heads\"\n\
+         [world]\nstamps = 1\nproxy = \"[timeouts]\\nhead = \\\"{limit}\\\"\"\n\
+         [load]\nconnections = 8\n[[load.phases]]\nfor = \"2s\"\nrate = 200\n\
+         [[faults]]\nat = \"100ms\"\nfor = \"1500ms\"\ndo = {{ slow-clients = {{ clients = 20, at = \"head\" }} }}\n"
+    ))
+}
+
+#[test]
+fn slow_clients_that_are_turned_away_at_the_door_are_no_slow_clients() {
+    let _turn = turn();
+    let report = slow_heads("200ms");
+    assert_eq!(report.verdict, Verdict::Failed, "{:#?}", report.oracle);
+    let name = "20 clients send their head slowly";
+    let how = "no more than 0 of 20 slow clients held a connection at the same time";
+    assert_eq!(missed(&report), [(name, how)]);
+}
+
+#[test]
+fn slow_clients_that_a_server_closes_later_are_counted() {
+    let _turn = turn();
+    let report = slow_heads("1s");
+    assert_eq!(report.verdict, Verdict::Passed, "{:#?}", report.checks);
+    let what = &report.faults[0].what;
+    assert!(what.contains("20 connections closed by a server, 1.") && what.ends_with(" s old"), "{what}");
+}

@@ -47,10 +47,10 @@ pub(super) fn words(action: &Action, world: &World) -> String {
     }
 }
 
-/// Does it, and returns once it has happened.
-pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result<()> {
+/// Does it, and returns once it has happened, with more words if there is more to tell.
+pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result<Option<String>> {
     let stamp = |position: usize| &world.stamps[position];
-    match &fault.action {
+    let done: anyhow::Result<()> = match &fault.action {
         Action::Drain(ramped) => {
             let how = Drain {
                 ramp_seconds: seconds(ramped.ramp),
@@ -131,8 +131,11 @@ pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result
             }
             Ok(())
         }
-        Action::SlowClients(how) => slow::come(how, &world.entries(), fault.lasts).await,
-    }
+        Action::SlowClients(how) => {
+            return slow::come(how, &world.entries(), fault.lasts.unwrap_or_default()).await.map(Some);
+        }
+    };
+    done.map(|()| None)
 }
 
 /// Ramps are whole seconds; a short form rounds up, so that a ramp stays one.

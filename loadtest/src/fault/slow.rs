@@ -1,6 +1,14 @@
 //! Clients that are slow on purpose.
+//!
+//! Invariant: they count as come once each of them has had its connection for a while at the same instant; clients that
+//! are turned away at the door are no load.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 use tokio::{
@@ -10,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::workload;
+use crate::{workload, world::eventually};
 
 /// Slow clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -40,6 +48,10 @@ pub enum Phase {
 const PAUSE: Duration = Duration::from_millis(200);
 /// Before a client that was turned away comes back.
 const RETURN: Duration = Duration::from_millis(100);
+/// A connection that is older than this is not about to be turned away.
+const HELD: Duration = Duration::from_millis(500);
+/// Longest wait until all clients have such a connection.
+const COMING: Duration = Duration::from_secs(5);
 
 /// Bytes of an answer that is read slowly: more than all buffers on its way.
 const ANSWER: u32 = 4 << 20;
@@ -53,9 +65,15 @@ fn post(tenant: &str) -> String {
 }
 
 impl Slowness {
-    pub(super) fn check(&self) -> Vec<String> {
-        let sound = (1..=20_000).contains(&self.clients);
-        if sound { Vec::new() } else { vec!["slow-clients.clients is 1 to 20,000".into()] }
+    pub(super) fn check(&self, lasts: Option<Duration>) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !(1..=20_000).contains(&self.clients) {
+            faults.push("slow-clients.clients is 1 to 20,000".into());
+        }
+        if lasts.is_none() {
+            faults.push("slow-clients need `for`: how long they stay".into());
+        }
+        faults
     }
 
     pub(super) fn words(&self) -> String {
@@ -69,35 +87,90 @@ impl Slowness {
     }
 }
 
-/// They come, return whenever they are turned away, and go when their time is over. Returns once all have come.
-pub(super) async fn come(how: &Slowness, entries: &[SocketAddr], lasts: Option<Duration>) -> anyhow::Result<()> {
+/// They come, return whenever they are turned away, and go when their time is over. Returns then, and says how often they
+/// were turned away.
+///
+/// # Errors
+/// Not all of them were connected at the same time.
+pub(super) async fn come(how: &Slowness, entries: &[SocketAddr], lasts: Duration) -> anyhow::Result<String> {
     anyhow::ensure!(!entries.is_empty(), "slow clients need an entry");
+    let begin = Instant::now();
+    let crowd = Arc::new(Mutex::new(Crowd::default()));
     let mut clients = JoinSet::new();
     for (client, entry) in (0..how.clients).zip(entries.iter().copied().cycle()) {
-        let (at, tenant) = (how.at, workload::tenant(client));
+        let (at, tenant, crowd) = (how.at, workload::tenant(client), Arc::clone(&crowd));
         clients.spawn(async move {
             loop {
-                // being turned away is what a slow client can expect
-                let _ = dawdle(entry, at, &tenant).await;
+                if let Ok(stream) = connect(entry).await {
+                    let since = Instant::now();
+                    lock(&crowd).open.push(since);
+                    // being turned away is what a slow client can expect
+                    let _ = dawdle(stream, at, &tenant).await;
+                    lock(&crowd).closed(since);
+                }
                 sleep(RETURN).await;
             }
         });
     }
-    // without a time of their own they stay until the runtime ends
-    let lasts = lasts.unwrap_or(Duration::from_secs(24 * 3_600));
-    tokio::spawn(async move {
-        sleep(lasts).await;
-        clients.shutdown().await;
+    let wanted = usize::try_from(how.clients).unwrap_or(usize::MAX);
+    let mut most = 0;
+    let all = eventually(COMING.min(lasts), || {
+        most = most.max(lock(&crowd).held());
+        std::future::ready(most >= wanted)
     });
-    Ok(())
+    let come = all.await;
+    anyhow::ensure!(come.is_ok(), "no more than {most} of {wanted} slow clients held a connection at the same time");
+    sleep(lasts.saturating_sub(begin.elapsed())).await;
+    clients.shutdown().await;
+    Ok(lock(&crowd).words())
 }
 
-async fn dawdle(entry: SocketAddr, at: Phase, tenant: &str) -> io::Result<()> {
+/// The connections of all clients.
+#[derive(Default)]
+struct Crowd {
+    /// When each open one was opened.
+    open: Vec<Instant>,
+    /// How many were not closed from here, and the shortest and the longest time that one lasted.
+    closed: u64,
+    ages: Option<(Duration, Duration)>,
+}
+
+fn lock(crowd: &Mutex<Crowd>) -> MutexGuard<'_, Crowd> {
+    crowd.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Crowd {
+    fn closed(&mut self, since: Instant) {
+        if let Some(place) = self.open.iter().position(|open| *open == since) {
+            self.open.swap_remove(place);
+        }
+        let age = since.elapsed();
+        self.closed += 1;
+        self.ages = Some(self.ages.map_or((age, age), |(least, most)| (least.min(age), most.max(age))));
+    }
+
+    fn held(&self) -> usize {
+        self.open.iter().filter(|since| since.elapsed() >= HELD).count()
+    }
+
+    fn words(&self) -> String {
+        self.ages.map_or("no connection was closed by a server".into(), |(least, most)| {
+            let (closed, least, most) = (self.closed, least.as_secs_f64(), most.as_secs_f64());
+            format!("{closed} connections closed by a server, {least:.1} to {most:.1} s old")
+        })
+    }
+}
+
+async fn connect(entry: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     // otherwise the kernel would read the answer in its stead
     socket.set_recv_buffer_size(4_096)?;
-    let mut stream = socket.connect(entry).await?;
+    let stream = socket.connect(entry).await?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn dawdle(mut stream: TcpStream, at: Phase, tenant: &str) -> io::Result<()> {
     match at {
         Phase::FirstByte => until_closed(&mut stream).await,
         Phase::Head => {

@@ -92,7 +92,11 @@ impl Timeline {
             let world = Arc::clone(&world);
             begun.spawn(async move {
                 let from = start.elapsed();
-                let failed = perform::perform(&fault, &world).await.err().map(|error| format!("{error:#}"));
+                let (what, failed) = match perform::perform(&fault, &world).await {
+                    Ok(Some(more)) => (format!("{what}: {more}"), None),
+                    Ok(None) => (what, None),
+                    Err(error) => (what, Some(format!("{error:#}"))),
+                };
                 let done = start.elapsed();
                 // what takes longer than its time explains what happens until it is done
                 let until = fault.lasts.map(|lasts| (from + lasts).max(done));
