@@ -9,12 +9,12 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::Exp1;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::quantity;
 
 /// How arrivals are spread in time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Process {
     /// Evenly.
@@ -25,11 +25,11 @@ pub enum Process {
 }
 
 /// A stretch of the schedule.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
     /// Its length.
-    #[serde(rename = "for", deserialize_with = "quantity::duration")]
+    #[serde(rename = "for", serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub duration: Duration,
     /// Requests a second at its begin.
     pub rate: f64,
@@ -40,11 +40,11 @@ pub struct Phase {
 }
 
 /// Requests that come all at once.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Burst {
     /// Time between two bursts; the first comes so long after the begin of the phase.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub every: Duration,
     /// Requests in each.
     pub requests: u32,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     chaos::{Direction, Toxics},
@@ -26,14 +26,19 @@ pub use table::Lie;
 pub use timeline::{Timeline, Window};
 
 /// One line of a timeline.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// When, after the begin of the load.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub at: Duration,
     /// How long it explains what it declares, from the instant it began; default: to the end of the run.
-    #[serde(rename = "for", default, deserialize_with = "quantity::optional")]
+    #[serde(
+        rename = "for",
+        default,
+        serialize_with = "quantity::serialize_optional",
+        deserialize_with = "quantity::optional"
+    )]
     pub lasts: Option<Duration>,
     /// What is done.
     #[serde(rename = "do")]
@@ -43,12 +48,12 @@ pub struct Fault {
     pub errors: Vec<String>,
     /// How long other candidates than their owner may serve the tenants that it concerns, from the instant it began;
     /// default: never.
-    #[serde(default, deserialize_with = "quantity::optional")]
+    #[serde(default, serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
     pub failover: Option<Duration>,
 }
 
 /// What can be done. Stamps are named by their position, from 0.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// The operator drains a stamp.
@@ -104,7 +109,7 @@ pub enum Action {
 }
 
 /// One stamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct One {
     /// Its position.
@@ -112,7 +117,7 @@ pub struct One {
 }
 
 /// The proxies of one stamp, or of all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Restarted {
     /// Its position; default: all.
@@ -120,18 +125,18 @@ pub struct Restarted {
 }
 
 /// A stamp, and how gradually.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ramped {
     /// Its position.
     pub stamp: usize,
     /// Length of the ramp, in whole seconds.
-    #[serde(default, deserialize_with = "quantity::duration")]
+    #[serde(default, serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub ramp: Duration,
 }
 
 /// A stamp's app, and how it behaves.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scripted {
     /// Its position.
@@ -142,7 +147,7 @@ pub struct Scripted {
 }
 
 /// A table that nobody should believe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
     /// What is wrong with it.
@@ -150,7 +155,7 @@ pub struct Written {
 }
 
 /// A chaos proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Which kind.
@@ -160,7 +165,7 @@ pub struct Place {
 }
 
 /// A chaos proxy and what it does.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Toxic {
     /// Which kind.

@@ -1,6 +1,7 @@
 //! `synaxis-loadtest`: arguments and exit codes. Everything else is the library's.
 
 use std::{
+    env,
     io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,7 +14,7 @@ use synaxis_loadtest::{
     origin,
     report::{self, Report, Verdict},
     run::{self, LEFT, Options, Progress},
-    scenario::{SHIPPED, Scenario},
+    scenario::{Flags, SHIPPED, Scenario},
     world::Binaries,
 };
 
@@ -67,24 +68,8 @@ enum Command {
 struct Load {
     /// Its name, or a file.
     scenario: String,
-    /// Another seed: other arrivals, other requests.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Another rate, in requests a second: that of the first phase; the others keep their proportion to it.
-    #[arg(long)]
-    rate: Option<f64>,
-    /// Other connections.
-    #[arg(long)]
-    connections: Option<usize>,
-    /// Another number of stamps; of one, nothing is forwarded.
-    #[arg(long)]
-    stamps: Option<usize>,
-    /// The short form: seconds instead of half a minute, and no bounds on latency.
-    #[arg(long)]
-    short: bool,
-    /// Address of a server that is already there, instead of a world; may be repeated.
-    #[arg(long, value_name = "IP:PORT")]
-    target: Vec<std::net::SocketAddr>,
+    #[command(flatten)]
+    flags: Flags,
     /// Another proxy than the one beside this program.
     #[arg(long, value_name = "PATH")]
     proxy: Option<PathBuf>,
@@ -114,37 +99,23 @@ fn main() -> ExitCode {
 }
 
 impl Load {
-    fn scenario(&self) -> anyhow::Result<Scenario> {
-        let mut scenario = Scenario::load(&self.scenario)?;
-        scenario.seed = self.seed.unwrap_or(scenario.seed);
-        scenario.world.stamps = self.stamps.unwrap_or(scenario.world.stamps);
-        scenario.load.connections = self.connections.unwrap_or(scenario.load.connections);
-        if !self.target.is_empty() {
-            scenario.targets.clone_from(&self.target);
-            // they are not this harness's to break
-            scenario.faults.clear();
-            scenario.expect.shares.clear();
-            scenario.load.entries = None;
-        }
-        if self.short {
-            scenario = scenario.shortened();
-        }
-        if let Some(rate) = self.rate {
-            scenario = scenario.at_rate(rate)?;
-        }
-        scenario.sound()?;
+    fn scenario(&self) -> anyhow::Result<(Scenario, Options)> {
+        let (scenario, notes) = self.flags.apply(Scenario::load(&self.scenario)?)?;
         descriptors::raise(scenario.load.connections)?;
-        Ok(scenario)
-    }
-
-    fn options(&self, scenario: &Scenario) -> anyhow::Result<Options> {
         let binaries = match (&self.proxy, scenario.targets.is_empty()) {
             (_, false) => None,
             (Some(proxy), true) => Some(Binaries::beside()?.with_proxy(proxy.clone())?),
             (None, true) => Some(Binaries::beside()?),
         };
-        let progress = if self.quiet { Progress::Silent } else { Progress::suited() };
-        Ok(Options { short: self.short, binaries, progress, keep: self.keep })
+        let options = Options {
+            short: self.flags.short,
+            arguments: env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect(),
+            notes,
+            binaries,
+            progress: if self.quiet { Progress::Silent } else { Progress::suited() },
+            keep: self.keep,
+        };
+        Ok((scenario, options))
     }
 }
 
@@ -158,8 +129,7 @@ fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 }
 
 fn judge(arguments: &Load, out: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let scenario = arguments.scenario()?;
-    let options = arguments.options(&scenario)?;
+    let (scenario, options) = arguments.scenario()?;
     out.map_or(Ok(()), report::prepare)?;
     let run::Finished { report, folder } = in_runtime(run::run_until(&scenario, &options, run::signalled()))?;
     let colour = std::io::stdout().is_terminal();
@@ -181,8 +151,7 @@ fn judge(arguments: &Load, out: Option<&Path>) -> anyhow::Result<ExitCode> {
 }
 
 fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
-    let scenario = arguments.scenario()?;
-    let options = arguments.options(&scenario)?;
+    let (scenario, options) = arguments.scenario()?;
     let first = scenario.load.phases.first().map_or(0.0, |phase| phase.rate);
     println!(
         "| rate/s | verdict | answered/s | failed | p50 ms | p99 ms | lag p99 ms | proxies | apps | client | cores |"

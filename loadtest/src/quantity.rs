@@ -40,3 +40,14 @@ pub fn micros(duration: Duration) -> u64 {
 pub fn serialize<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&humantime::format_duration(*duration))
 }
+
+/// The same for a value that may be left out.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize_optional<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => serialize(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Version of the document; another one is refused by `compare`.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,12 +64,32 @@ pub struct Run {
     pub seed: u64,
     /// Whether it is the short form.
     pub short: bool,
-    /// Commit of the checkout, if there is one; with `+` when the work tree differed.
-    pub commit: Option<String>,
+    /// The arguments that the program was given.
+    pub arguments: Vec<String>,
+    /// What they took away of the scenario beside what they ask for, in words.
+    pub notes: Vec<String>,
+    /// The scenario with every default and change, as TOML: whoever runs it runs the same.
+    pub resolved: String,
+    /// Commit of the checkout around the programs when the load began, with `+` when the work tree differed; `None` outside
+    /// of one. The programs may have been built from another: `binaries` says which they are.
+    pub checkout: Option<String>,
+    /// The programs.
+    pub binaries: Vec<Binary>,
     /// Begin of the load, in milliseconds since the Unix epoch.
     pub began_ms: u64,
     /// Length of the load, in seconds.
     pub seconds: f64,
+}
+
+/// A program of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binary {
+    /// What it was in the run: `proxy`, `app` or `generator`.
+    pub role: String,
+    /// Name of its file.
+    pub file: String,
+    /// XXH3, 64 bits, of its bytes, in hexadecimal.
+    pub xxh3: String,
 }
 
 /// What it ran on.

@@ -21,7 +21,7 @@ use crate::{
     fault::Timeline,
     oracle::{Oracle, Routing},
     origin::journal,
-    report::{Report, Verdict},
+    report::{Report, Run, Verdict},
     scenario::Scenario,
     workload::Workload,
     world::{Binaries, Site, Stamp, World, tables},
@@ -52,6 +52,10 @@ pub const LEFT: &str = "configurations, logs and journals: ";
 pub struct Options {
     /// Whether it was shortened; only written into the report.
     pub short: bool,
+    /// The program's arguments; only written into the report.
+    pub arguments: Vec<String>,
+    /// What they took away of the scenario; only written into the report.
+    pub notes: Vec<String>,
     /// The programs of the world; not needed for targets.
     pub binaries: Option<Binaries>,
     /// Where progress is shown.
@@ -87,13 +91,14 @@ pub async fn run_until(
     options: &Options,
     told: impl Future<Output = &'static str>,
 ) -> anyhow::Result<Finished> {
+    let run = described(scenario, options)?;
     if !scenario.targets.is_empty() {
-        let report = unless(told, drive(scenario, options, None)).await?;
+        let report = unless(told, drive(scenario, options, run, None)).await?;
         return Ok(Finished { report, folder: None });
     }
     let binaries = options.binaries.as_ref().context("a world needs its programs")?;
     let site = Site::new()?;
-    let result = unless(told, in_world(scenario, options, binaries, &site)).await;
+    let result = unless(told, in_world(scenario, options, run, binaries, &site)).await;
     site.clear().await;
     let kept = match &result {
         Ok(report) => report.verdict == Verdict::Failed,
@@ -107,10 +112,34 @@ pub async fn run_until(
     }
 }
 
-async fn in_world(scenario: &Scenario, options: &Options, binaries: &Binaries, site: &Site) -> anyhow::Result<Report> {
+async fn in_world(
+    scenario: &Scenario,
+    options: &Options,
+    run: Run,
+    binaries: &Binaries,
+    site: &Site,
+) -> anyhow::Result<Report> {
     options.progress.say("starting the world");
     let world = World::start(&scenario.world, binaries, site).await.context("the world does not start")?;
-    drive(scenario, options, Some(&Arc::new(world))).await.context("the run broke off")
+    drive(scenario, options, run, Some(&Arc::new(world))).await.context("the run broke off")
+}
+
+/// What is about to be run; its begin is not known yet.
+fn described(scenario: &Scenario, options: &Options) -> anyhow::Result<Run> {
+    let (checkout, binaries) = machine::programs(options.binaries.as_ref())?;
+    Ok(Run {
+        name: scenario.name.clone(),
+        about: scenario.about.clone(),
+        seed: scenario.seed,
+        short: options.short,
+        arguments: options.arguments.clone(),
+        notes: options.notes.clone(),
+        resolved: scenario.text()?,
+        checkout,
+        binaries,
+        began_ms: 0,
+        seconds: scenario.length().as_secs_f64(),
+    })
 }
 
 fn plan(scenario: &Scenario, entries: Vec<SocketAddr>) -> Plan {
@@ -135,7 +164,7 @@ fn entered<'a>(scenario: &Scenario, world: &'a World) -> Vec<&'a Stamp> {
     chosen.into_iter().filter_map(|position| world.stamps.get(position)).collect()
 }
 
-async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>>) -> anyhow::Result<Report> {
+async fn drive(scenario: &Scenario, options: &Options, run: Run, world: Option<&Arc<World>>) -> anyhow::Result<Report> {
     let entered = world.map(|world| entered(scenario, world)).unwrap_or_default();
     let entries = match world {
         None => scenario.targets.clone(),
@@ -173,8 +202,6 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
     options.progress.say("comparing both ends");
     let scenario = scenario.clone();
     let (journals, epochs) = world.map(|world| (world.journals(), world.tables.epochs())).unzip();
-    let short = options.short;
-    let commit = options.binaries.as_ref().and_then(|binaries| machine::commit(&binaries.proxy));
     let judge = move || -> anyhow::Result<Report> {
         let mut oracle = Oracle::new(&samples, &plan.workload, &plan.tenants, &windows);
         if let (Some(journals), Some(epochs)) = (&journals, epochs) {
@@ -186,9 +213,7 @@ async fn drive(scenario: &Scenario, options: &Options, world: Option<&Arc<World>
             samples: &samples,
             windows: &windows,
             processes,
-            began_ms,
-            short,
-            commit,
+            run: Run { began_ms, ..run },
         };
         Ok(facts.report(&mut oracle))
     };

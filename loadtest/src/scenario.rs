@@ -5,7 +5,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     arrival::{Phase, Process},
@@ -15,12 +15,14 @@ use crate::{
     world::Blueprint,
 };
 
+mod flags;
 mod shipped;
 
+pub use flags::Flags;
 pub use shipped::SHIPPED;
 
 /// A scenario as written.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Its name.
@@ -57,7 +59,7 @@ fn seed() -> u64 {
 }
 
 /// When requests come, and over what.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Load {
     /// How they are spread in time.
@@ -72,13 +74,13 @@ pub struct Load {
     #[serde(default = "http2_connections")]
     pub http2_connections: usize,
     /// Longest time that a request may take.
-    #[serde(default = "timeout", deserialize_with = "quantity::duration")]
+    #[serde(default = "timeout", serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub timeout: Duration,
     /// Threads of the client; default: one a core.
     pub threads: Option<std::num::NonZeroUsize>,
     /// The run is void when one request in a hundred, in all or in any second, began later than this after its intended
     /// start.
-    #[serde(default = "lag_max", deserialize_with = "quantity::duration")]
+    #[serde(default = "lag_max", serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub lag_max: Duration,
     /// The run is void when a thread of the client was at work, or waited for a core, for a greater share of any second,
     /// 0 to 1. The short form does not look, because it judges no latency.
@@ -116,20 +118,20 @@ fn echo() -> bool {
 }
 
 /// What must hold at the end, beside lost = duplicated = cross-talk = misrouted = unexplained = 0, which always must.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// Median latency, at most.
-    #[serde(deserialize_with = "quantity::optional")]
+    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
     pub p50: Option<Duration>,
     /// 99th percentile, at most.
-    #[serde(deserialize_with = "quantity::optional")]
+    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
     pub p99: Option<Duration>,
     /// 99.9th percentile, at most.
-    #[serde(deserialize_with = "quantity::optional")]
+    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
     pub p999: Option<Duration>,
     /// Greatest latency, at most.
-    #[serde(deserialize_with = "quantity::optional")]
+    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
     pub max: Option<Duration>,
     /// Requests that may fail within the faults that declare them, at most. Without it: none.
     pub failed: u64,
@@ -161,16 +163,16 @@ impl Default for Expect {
 }
 
 /// A share of the requests that a stamp must serve.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Share {
     /// Position of the stamp.
     pub stamp: usize,
     /// Of requests that were to begin at or after this.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub from: Duration,
     /// And before this.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub until: Duration,
     /// At least, 0 to 1.
     #[serde(default)]
@@ -185,7 +187,7 @@ fn whole() -> f64 {
 }
 
 /// How the short form differs from the long one.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Short {
     /// Every time of the scenario is multiplied by this.
@@ -227,6 +229,14 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// It as TOML, with every default and change: what [`Scenario::parse`] reads as the same scenario.
+    ///
+    /// # Errors
+    /// It holds what TOML cannot say; one that is [`sound`](Self::sound) does not.
+    pub fn text(&self) -> anyhow::Result<String> {
+        toml::to_string(self).context("the scenario cannot be written")
+    }
+
     /// Whether it can be run; to be asked again after it was changed.
     ///
     /// # Errors
@@ -256,6 +266,7 @@ impl Scenario {
             letters && (1..=64).contains(&self.name.len()),
             "name is made of a-z, 0-9 and -: it becomes a file's name",
         );
+        demand(i64::try_from(self.seed).is_ok(), "seed is below 2^63, where TOML's numbers end");
         let Load { phases, connections, http2_connections, entries, timeout, .. } = &self.load;
         demand(
             (Duration::from_millis(1)..=Duration::from_secs(600)).contains(timeout),
@@ -390,6 +401,21 @@ mod tests {
         }
         assert!(Scenario::parse(SMALL).is_ok());
         assert!(Scenario::load("no-such-scenario").is_err());
+    }
+
+    #[test]
+    fn a_scenario_is_read_back_as_it_was_written() {
+        for (name, text) in SHIPPED {
+            let scenario = Scenario::parse(text).unwrap();
+            for scenario in [scenario.clone(), scenario.shortened().at_rate(1_234.5).unwrap()] {
+                let text = scenario.text().unwrap_or_else(|error| panic!("{name}: {error:#}"));
+                assert_eq!(Scenario::parse(&text).unwrap(), scenario, "{name}");
+            }
+        }
+        let odd = "targets = [\"127.0.0.1:80\", \"[::1]:80\"]\nseed = 9223372036854775807\n".to_owned() + SMALL;
+        let odd = Scenario::parse(&odd).unwrap();
+        assert_eq!(Scenario::parse(&odd.text().unwrap()).unwrap(), odd);
+        assert!(Scenario { seed: 1 << 63, ..odd }.sound().is_err());
     }
 
     #[test]

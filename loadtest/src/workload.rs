@@ -5,10 +5,10 @@
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_distr::Zipf;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The mix of requests.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mix {
     /// Tenants.
@@ -30,7 +30,7 @@ pub struct Mix {
 }
 
 /// A size and its weight.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Size {
     /// Bytes.

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use synaxis_routing::{
     change::Fleet,
     id::{Region, StampId},
@@ -46,7 +46,7 @@ pub use site::Site;
 pub use tables::{Epoch, Tables};
 
 /// What a world consists of.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Blueprint {
     /// Stamps, all Active.
@@ -70,7 +70,7 @@ pub struct Blueprint {
 }
 
 /// Where a chaos proxy can stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wire {
     /// Before Redis.

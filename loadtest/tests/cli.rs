@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use synaxis_loadtest::{report::Report, scenario::Scenario};
 use tempfile::TempDir;
 
 use crate::support::turn;
@@ -63,6 +64,13 @@ fn a_run_that_passes_writes_its_report_and_exits_with_0() {
     let page = fs::read_to_string(out.join("small.html")).unwrap();
     assert!(page.contains("<svg") && !page.contains("http://") && !page.contains("src="), "self-contained");
     let json = out.join("small.json").display().to_string();
+    let report = Report::read_json(Path::new(&json)).unwrap();
+    let roles: Vec<&str> = report.scenario.binaries.iter().map(|binary| binary.role.as_str()).collect();
+    assert_eq!(roles, ["proxy", "app", "generator"]);
+    assert_eq!(report.scenario.arguments[..2], ["run".to_owned(), file.clone()]);
+    // what was run can be run again from the report alone
+    let again = Scenario::parse(&report.scenario.resolved).unwrap();
+    assert_eq!(again, Scenario::load(&file).unwrap());
     let compared = loadtest(&["compare", &json, &json]).output().unwrap();
     assert!(compared.status.success() && !compared.stdout.is_empty());
 }

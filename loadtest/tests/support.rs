@@ -19,8 +19,14 @@ pub fn turn() -> MutexGuard<'static, ()> {
 /// Runs a scenario to its report.
 pub fn run(scenario: &Scenario) -> Report {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let options =
-        Options { short: true, binaries: Some(Binaries::beside().unwrap()), progress: Progress::Silent, keep: false };
+    let options = Options {
+        short: true,
+        arguments: Vec::new(),
+        notes: Vec::new(),
+        binaries: Some(Binaries::beside().unwrap()),
+        progress: Progress::Silent,
+        keep: false,
+    };
     let finished = runtime.block_on(run::run(scenario, &options)).unwrap_or_else(|error| panic!("{error:#}"));
     if let Some(folder) = finished.folder {
         println!("logs: {}", folder.display());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::quantity;
@@ -10,39 +10,39 @@ use crate::quantity;
 /// What is wrong with one direction; the default is nothing. All of it holds for each connection on its own.
 ///
 /// As text, durations are written as `"250ms"`. A delay above a day is a day.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Toxics {
     /// Everything arrives so much later, its end too. As much as fits into 1 MiB is under way at a time.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub latency: Duration,
     /// And up to so much later still, evenly and by chance, never out of order.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub jitter: Duration,
     /// Bytes a second; at 0 no byte passes.
     pub bandwidth: Option<u64>,
     /// A FIN passes so long after the bytes before it.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub slow_close: Duration,
     /// Bytes pass in small writes.
     pub slice: Option<Slice>,
     /// After so many bytes in this direction the whole connection is closed, with a FIN to both sides.
     pub limit: Option<u64>,
     /// So long after the connection began, or after the toxics were set if that was later, the whole connection is reset.
-    #[serde(deserialize_with = "quantity::optional")]
+    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
     pub reset_after: Option<Duration>,
     /// Nothing passes, neither bytes nor their end, and the connection stays open.
     pub hang: bool,
 }
 
 /// How bytes are sliced.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slice {
     /// Bytes of a write; 0 counts as 1.
     pub bytes: usize,
     /// Time between two writes.
-    #[serde(default, deserialize_with = "quantity::duration")]
+    #[serde(default, serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub pause: Duration,
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use futures_util::future::join_all;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use synaxis_routing::{
     bundle::{Bundle, Head},
     change::Fleet,
@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::world::{PATIENCE, Proxy, World, get};
 
 /// What is wrong with a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lie {
     /// The head is no document.

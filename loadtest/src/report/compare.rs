@@ -4,14 +4,19 @@
 
 use std::collections::BTreeMap;
 
+mod difference;
+
 use crate::report::{Percentiles, Process, Report, Verdict, figures};
 
 /// Most outcomes and processes.
 const ROWS_MAX: usize = 60;
+/// Most keys in which two scenarios differ.
+const KEYS_MAX: usize = 8;
 
 /// Warnings, then one table: A, B, B − A and B / A.
 pub fn table(a: &Report, b: &Report) -> String {
     let mut text = format!("A: {}\nB: {}\n", named(a), named(b));
+    text += &programs(a, b);
     for warning in warnings(a, b) {
         text += &format!("warning: {warning}\n");
     }
@@ -27,14 +32,34 @@ pub fn table(a: &Report, b: &Report) -> String {
 fn named(report: &Report) -> String {
     let run = &report.scenario;
     format!(
-        "{}{}, {}, seed {}, commit {}, {}",
+        "{}{}, {}, seed {}, checkout {}, {}",
         name(&run.name),
         if run.short { " (short form)" } else { "" },
         report.verdict,
         run.seed,
-        run.commit.as_deref().map_or_else(|| "unknown".to_owned(), name),
+        run.checkout.as_deref().map_or_else(|| "none".to_owned(), name),
         figures::date(run.began_ms),
     )
+}
+
+/// Which programs the two ran: what differs there is what one compares.
+fn programs(a: &Report, b: &Report) -> String {
+    let mut roles: Vec<&str> = vec![];
+    for binary in a.scenario.binaries.iter().chain(&b.scenario.binaries) {
+        if !roles.contains(&binary.role.as_str()) && roles.len() < ROWS_MAX {
+            roles.push(&binary.role);
+        }
+    }
+    let line = |role: &str| {
+        let of = |report: &Report| {
+            let binary = report.scenario.binaries.iter().find(|binary| binary.role == role);
+            binary.map_or_else(|| "none".to_owned(), |binary| format!("{} {}", name(&binary.file), name(&binary.xxh3)))
+        };
+        let (a, b) = (of(a), of(b));
+        let which = if a == b { format!("the same, {a}") } else { format!("A {a}, B {b}") };
+        format!("{}: {which}\n", name(role))
+    };
+    roles.into_iter().map(line).collect()
 }
 
 /// Why the two may not be compared.
@@ -65,6 +90,12 @@ fn warnings(a: &Report, b: &Report) -> Vec<String> {
     }
     if (run_a.seconds - run_b.seconds).abs() > 0.01 * run_a.seconds {
         differ("the length", figures::length(run_a.seconds), figures::length(run_b.seconds));
+    }
+    let keys = difference::keys(&run_a.resolved, &run_b.resolved);
+    if !keys.is_empty() {
+        let shown = keys.iter().take(KEYS_MAX).map(|key| name(key)).collect::<Vec<_>>().join(", ");
+        let more = if keys.len() > KEYS_MAX { format!(" and {} more", keys.len() - KEYS_MAX) } else { String::new() };
+        warnings.push(format!("what was run differs in {shown}{more}: these are figures of two things"));
     }
     warnings
 }

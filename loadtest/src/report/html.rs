@@ -8,6 +8,7 @@ use crate::report::{Report, Verdict, figures, timeline::Timeline};
 
 mod first;
 mod plots;
+mod subject;
 mod tables;
 
 /// Most rows of a table; the JSON has them all.
@@ -35,7 +36,7 @@ pub fn page(report: &Report) -> String {
             body class=[void] {
                 (fills())
                 (first::screen(report))
-                main { (plots::all(report, &timeline)) (tables::all(report)) }
+                main { (plots::all(report, &timeline)) (tables::all(report)) (subject::section(report)) }
                 footer { "synaxis-loadtest, seed " (report.scenario.seed) ". Latency counts from the intended start of a request." }
                 script { (PreEscaped(include_str!("hover.js"))) }
             }

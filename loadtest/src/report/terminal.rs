@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{Check, Mark, Outcome, Percentiles, Report, StampShare, Verdict, figures, plot::faults};
+use crate::report::{Binary, Check, Mark, Outcome, Percentiles, Report, StampShare, Verdict, figures, plot::faults};
 
 /// Most failed checks and reasons.
 const FAILED_MAX: usize = 6;
@@ -88,10 +88,10 @@ impl Summary<'_> {
 
     fn run(&self) -> String {
         let (run, machine) = (&self.report.scenario, &self.report.machine);
-        let commit = run.commit.as_deref().map_or_else(|| "unknown".to_owned(), name);
+        let checkout = run.checkout.as_deref().map_or_else(|| "none".to_owned(), name);
         let cores = if machine.cores == 1 { "core" } else { "cores" };
-        format!(
-            "run        seed {}, commit {commit}, began {}, {} long\n\
+        let mut text = format!(
+            "run        seed {}, checkout {checkout}, began {}, {} long\n\
              machine    {} {cores}, {}, {} MiB, {}\n",
             run.seed,
             figures::date(run.began_ms),
@@ -100,7 +100,13 @@ impl Summary<'_> {
             name(&machine.model),
             figures::thousands(machine.memory_mib),
             name(&machine.kernel),
-        )
+        );
+        let program = |binary: &Binary| format!("{} {} {}", name(&binary.role), name(&binary.file), name(&binary.xxh3));
+        text += &list("programs", run.binaries.iter().map(program));
+        for note in run.notes.iter().take(FAILED_MAX) {
+            text += &format!("note       {}\n", figures::plain(note, 160));
+        }
+        text
     }
 
     fn rates(&self) -> String {

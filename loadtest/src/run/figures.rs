@@ -19,9 +19,7 @@ pub(super) struct Facts<'a> {
     pub(super) samples: &'a Samples,
     pub(super) windows: &'a [Window],
     pub(super) processes: Vec<Process>,
-    pub(super) began_ms: u64,
-    pub(super) short: bool,
-    pub(super) commit: Option<String>,
+    pub(super) run: Run,
 }
 
 /// Latencies in microseconds, up to an hour, to three digits.
@@ -91,15 +89,7 @@ impl Facts<'_> {
         let outcomes = self.outcomes(oracle);
         let mut report = Report {
             format: FORMAT,
-            scenario: Run {
-                name: self.scenario.name.clone(),
-                about: self.scenario.about.clone(),
-                seed: self.scenario.seed,
-                short: self.short,
-                commit: self.commit.clone(),
-                began_ms: self.began_ms,
-                seconds: self.scenario.length().as_secs_f64(),
-            },
+            scenario: self.run.clone(),
             machine: machine::machine(),
             verdict: Verdict::Passed,
             void: Vec::new(),

@@ -79,15 +79,15 @@ fn more(all: usize) -> Markup {
 
 fn facts(report: &Report) -> Markup {
     let (run, machine) = (&report.scenario, &report.machine);
-    let commit = run.commit.as_deref().map_or_else(|| "unknown".to_owned(), |commit| figures::plain(commit, 60));
+    let checkout = run.checkout.as_deref().map_or_else(|| "none".to_owned(), |commit| figures::plain(commit, 60));
     html! {
         dl.facts {
             div { dt { "Began" } dd { (figures::date(run.began_ms)) } }
             div { dt { "Length" } dd { (figures::length(run.seconds)) } }
             div { dt { "Seed" } dd { code { (run.seed) } } }
             div {
-                dt { "Commit" }
-                dd { code { (commit) } @if commit.ends_with('+') { span.soft { " changed work tree" } } }
+                dt { "Checkout when it ran" }
+                dd { code { (checkout) } @if checkout.ends_with('+') { span.soft { " changed work tree" } } }
             }
             div {
                 dt { "Machine" }
@@ -96,6 +96,7 @@ fn facts(report: &Report) -> Markup {
                     ", " (text(&machine.model)) ", " (figures::thousands(machine.memory_mib)) " MiB, " (text(&machine.kernel))
                 }
             }
+            @for note in run.notes.iter().take(SHOWN_MAX) { div { dt { "Note" } dd { (text(note)) } } }
         }
     }
 }

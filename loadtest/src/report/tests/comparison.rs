@@ -38,10 +38,14 @@ fn nothing_is_divided_by_no_answers() {
 
 #[test]
 fn it_warns_of_what_makes_runs_incomparable() {
-    let changes: [Change; 8] = [
+    let changes: [Change; 10] = [
         ("the scenario differs", |b| b.scenario.name = "steady".into()),
         ("the form differs: A full, B short", |b| b.scenario.short = true),
         ("the seed differs: A 7215331, B 1", |b| b.scenario.seed = 1),
+        ("what was run differs in load.connections: ", |b| b.scenario.resolved = changed(b, "64", "65")),
+        ("what was run differs in load.connections, world.more: ", |b| {
+            b.scenario.resolved = changed(b, "64", "65").replace("stamps = 3", "stamps = 3\nmore = 1");
+        }),
         ("the processor differs", |b| b.machine.cores = 64),
         ("the kernel differs", |b| b.machine.kernel = "Linux 7".into()),
         ("the machine's memory differs", |b| b.machine.memory_mib *= 2),
@@ -58,6 +62,32 @@ fn it_warns_of_what_makes_runs_incomparable() {
 }
 
 #[test]
+fn bounds_and_targets_make_nothing_incomparable() {
+    let (a, mut b) = (fixture::passed(), fixture::passed());
+    b.scenario.resolved += "[expect]\np99 = \"1s\"\n";
+    b.scenario.resolved = format!("targets = [\"127.0.0.1:80\"]\n{}", b.scenario.resolved);
+    assert!(!table(&a, &b).contains("warning"));
+    b.scenario.resolved = "no TOML".into();
+    assert!(table(&a, &b).contains("warning: what was run differs in its text"));
+}
+
+#[test]
+fn other_programs_are_named_and_no_reason_to_warn() {
+    let (a, mut b) = (fixture::passed(), fixture::passed());
+    b.scenario.binaries[0].xxh3 = "1111111111111111".into();
+    b.scenario.binaries.remove(1);
+    let text = table(&a, &b);
+    for line in [
+        "proxy: A synaxis-proxy 0123456789abcdef, B synaxis-proxy 1111111111111111",
+        "app: A synaxis-loadtest fedcba9876543210, B none",
+        "generator: the same, synaxis-loadtest fedcba9876543210",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}:\n{text}");
+    }
+    assert!(!text.contains("warning"), "{text}");
+}
+
+#[test]
 fn it_is_an_aligned_markdown_table_whatever_the_names_are() {
     let mut b = fixture::passed();
     b.outcomes[1].name = "5|3 \u{1b}[2J\n".into();
@@ -70,6 +100,10 @@ fn it_is_an_aligned_markdown_table_whatever_the_names_are() {
 
 /// A warning and what brings it about.
 type Change = (&'static str, fn(&mut Report));
+
+fn changed(report: &Report, from: &str, to: &str) -> String {
+    report.scenario.resolved.replace(from, to)
+}
 
 /// The figures of a row.
 fn row(text: &str, label: &str) -> [String; 4] {

@@ -49,8 +49,8 @@ fn what_is_no_report_is_refused_with_what_it_is() {
         (whole[..whole.len() / 2].to_owned(), "is no JSON"),
         ("[1, 2]".to_owned(), "no `format`"),
         ("{\"name\": 1}".to_owned(), "no `format`"),
-        (whole.replacen("\"format\":1", "\"format\":7", 1), "is a report of format 7, this program reads format 1"),
-        (whole.replacen("\"format\":1", "\"format\":\"x\"", 1), "is a report of format \"x\""),
+        (whole.replacen("\"format\":2", "\"format\":7", 1), "is a report of format 7, this program reads format 2"),
+        (whole.replacen("\"format\":2", "\"format\":\"x\"", 1), "is a report of format \"x\""),
         (whole.replacen("\"seed\"", "\"sead\"", 1), "missing field `seed`"),
     ];
     let folder = tempfile::tempdir().unwrap();

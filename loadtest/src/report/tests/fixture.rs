@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::report::{
-    Check, FORMAT, Judgement, Machine, Mark, Outcome, Percentiles, Process, Rate, Report, Run, Second, StampShare,
-    Step, Verdict,
+    Binary, Check, FORMAT, Judgement, Machine, Mark, Outcome, Percentiles, Process, Rate, Report, Run, Second,
+    StampShare, Step, Verdict,
 };
 
 /// A stamp is drained from 20 s to 35 s of a minute, another one is killed at 45 s; every expectation was met.
@@ -69,7 +69,15 @@ pub(crate) fn drain(seconds: u32) -> Report {
                 .into(),
             seed: 7_215_331,
             short: false,
-            commit: Some("70be36d1c2+".into()),
+            arguments: vec!["run".into(), "drain-under-load".into(), "--rate".into(), "5000".into()],
+            notes: vec![],
+            resolved: "seed = 7215331\n\n[world]\nstamps = 3\n\n[load]\nconnections = 64\n".into(),
+            checkout: Some("70be36d1c2+".into()),
+            binaries: vec![
+                binary("proxy", "synaxis-proxy", "0123456789abcdef"),
+                binary("app", "synaxis-loadtest", "fedcba9876543210"),
+                binary("generator", "synaxis-loadtest", "fedcba9876543210"),
+            ],
             began_ms: 1_790_000_000_000,
             seconds: length,
         },
@@ -141,6 +149,10 @@ fn second(at: u32, minute: f64) -> Second {
             ("synaxis-weu-003", rest - rest / 2),
         ]),
     }
+}
+
+fn binary(role: &str, file: &str, xxh3: &str) -> Binary {
+    Binary { role: role.into(), file: file.into(), xxh3: xxh3.into() }
 }
 
 fn percentiles(count: u64, scale: f64) -> Percentiles {

@@ -10,7 +10,13 @@ fn nothing_from_the_run_becomes_markup() {
     let mut report = fixture::failed();
     report.scenario.name = hostile.into();
     report.scenario.about = hostile.into();
-    report.scenario.commit = Some(hostile.into());
+    report.scenario.checkout = Some(hostile.into());
+    report.scenario.resolved = hostile.into();
+    report.scenario.arguments = vec![hostile.into()];
+    report.scenario.notes = vec![hostile.into()];
+    report.scenario.binaries.iter_mut().for_each(|binary| {
+        (binary.role, binary.file, binary.xxh3) = (hostile.into(), hostile.into(), hostile.into());
+    });
     report.machine.model = hostile.into();
     report.machine.kernel = hostile.into();
     report.void = vec![hostile.into()];
@@ -94,6 +100,18 @@ fn the_first_screen_says_what_was_run_and_what_came_of_it() {
     ] {
         assert!(first.contains(fact), "{fact}");
     }
+}
+
+#[test]
+fn it_holds_what_somebody_needs_to_run_the_same() {
+    let mut report = fixture::passed();
+    report.scenario.notes = vec!["--target takes the faults away".into()];
+    let page = page(&report);
+    for fact in ["0123456789abcdef", "run drain-under-load --rate 5000", "<details>", "connections = 64\n"] {
+        assert!(page.contains(fact), "{fact}");
+    }
+    assert!(first_screen(&page).contains("--target takes the faults away"));
+    assert!(summary(&report).contains("note       --target takes the faults away"));
 }
 
 #[test]
