@@ -54,7 +54,7 @@ pub struct Report {
 }
 
 /// What was run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Name of the scenario.
     pub name: String,
@@ -229,12 +229,14 @@ pub struct Second {
     pub busy: f64,
     /// How the requests that were to begin in it ended.
     pub outcomes: BTreeMap<String, u64>,
+    /// How long those of each outcome took, from the intended start: as [`Outcome::histogram`], to two digits.
+    pub histograms: BTreeMap<String, String>,
     /// Who served those that were answered.
     pub stamps: BTreeMap<String, u64>,
 }
 
 /// How requests ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// `ok`, a status with its reason token (`503 no_stamp`), or what happened to the connection (`reset`).
     pub name: String,
@@ -242,6 +244,14 @@ pub struct Outcome {
     pub count: u64,
     /// How many of them a declared fault explains; of `ok` always all.
     pub explained: u64,
+    /// Median of how long they took from the intended start to their end, in milliseconds.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Greatest.
+    pub max: f64,
+    /// All of it in microseconds, to three digits: an `HdrHistogram` in the compressed V2 format, as base64.
+    pub histogram: String,
 }
 
 /// What one stamp served.

@@ -30,6 +30,7 @@ use crate::{
 mod expect;
 mod figures;
 mod interrupt;
+mod latencies;
 mod machine;
 mod progress;
 mod usage;

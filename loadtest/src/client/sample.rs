@@ -9,7 +9,7 @@ pub const OK: u16 = 0;
 pub const NO_SOCKET: &str = "no_socket";
 
 /// What became of one request. Times are microseconds since the begin of the load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// Its number and unique id.
     pub id: u64,
@@ -157,6 +157,11 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_kept_in_as_few_bytes_as_the_readme_says() {
+        assert_eq!(size_of::<Sample>(), 56);
+    }
 
     #[test]
     fn merging_keeps_names_with_their_samples() {

@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use hdrhistogram::Histogram;
-
-use super::{expect, machine};
+use super::{expect, latencies::Latencies, machine};
 use crate::{
     client::{OK, Sample, Samples},
     fault::Window,
     oracle::Oracle,
-    report::{FORMAT, Mark, Outcome, Percentiles, Process, Rate, Report, Run, Second, StampShare, Step, Verdict},
+    report::{FORMAT, Mark, Outcome, Percentiles, Process, Rate, Report, Run, Second, StampShare, Verdict},
     scenario::Scenario,
 };
 
@@ -20,57 +18,6 @@ pub(super) struct Facts<'a> {
     pub(super) windows: &'a [Window],
     pub(super) processes: Vec<Process>,
     pub(super) run: Run,
-}
-
-/// Latencies in microseconds, up to an hour, to three digits.
-struct Latencies(Histogram<u64>);
-
-impl Latencies {
-    fn of(micros: impl Iterator<Item = u64>) -> Self {
-        let mut histogram =
-            Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("sound bounds"));
-        micros.for_each(|micros| histogram.saturating_record(micros.max(1)));
-        Self(histogram)
-    }
-
-    fn at(&self, quantile: f64) -> f64 {
-        if self.0.is_empty() { 0.0 } else { ms(self.0.value_at_quantile(quantile)) }
-    }
-
-    fn percentiles(&self) -> Percentiles {
-        Percentiles {
-            count: self.0.len(),
-            mean: self.0.mean() / 1e3,
-            p50: self.at(0.5),
-            p90: self.at(0.9),
-            p99: self.at(0.99),
-            p999: self.at(0.999),
-            max: if self.0.is_empty() { 0.0 } else { ms(self.0.max()) },
-        }
-    }
-
-    /// Ten steps for every further nine, as far as there are requests to tell them apart.
-    fn curve(&self) -> Vec<Step> {
-        let mut steps: Vec<Step> = (0..9)
-            .map(|tenth| f64::from(tenth) / 10.0)
-            .map(|quantile| Step { quantile, ms: self.at(quantile) })
-            .collect();
-        let mut rest = 0.1;
-        #[expect(clippy::cast_precision_loss, reason = "requests stay far below 2^52")]
-        let least = 1.0 / self.0.len().max(1) as f64;
-        while rest >= least {
-            let decade = (0..10).map(|step| 1.0 - rest * 10f64.powf(-f64::from(step) / 10.0));
-            steps.extend(decade.map(|quantile| Step { quantile, ms: self.at(quantile) }));
-            rest /= 10.0;
-        }
-        steps.push(Step { quantile: 1.0, ms: self.at(1.0) });
-        steps
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "microseconds of hours")]
-fn ms(micros: u64) -> f64 {
-    micros as f64 / 1e3
 }
 
 #[expect(clippy::cast_precision_loss, reason = "requests stay far below 2^52")]
@@ -143,20 +90,19 @@ impl Facts<'_> {
     }
 
     fn outcomes(&self, oracle: &Oracle<'_>) -> Vec<Outcome> {
-        let mut counts: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
+        let mut found: BTreeMap<u16, (u64, u64, Latencies)> = BTreeMap::new();
         for sample in &self.samples.samples {
-            let (count, explained) = counts.entry(sample.outcome).or_default();
+            let (count, explained, latencies) = found.entry(sample.outcome).or_default();
             *count += 1;
             *explained += u64::from(oracle.is_explained(sample));
+            latencies.record(sample.ended - sample.intended);
         }
-        let mut rows: Vec<Outcome> = counts
-            .into_iter()
-            .map(|(outcome, (count, explained))| Outcome {
-                name: self.samples.outcomes.name(outcome).to_owned(),
-                count,
-                explained,
-            })
-            .collect();
+        let row = |(outcome, (count, explained, latencies)): (u16, (u64, u64, Latencies))| {
+            let Percentiles { p50, p99, max, .. } = latencies.percentiles();
+            let name = self.samples.outcomes.name(outcome).to_owned();
+            Outcome { name, count, explained, p50, p99, max, histogram: latencies.written() }
+        };
+        let mut rows: Vec<Outcome> = found.into_iter().map(row).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
         rows
     }
@@ -183,24 +129,23 @@ impl Facts<'_> {
     fn seconds(&self) -> Vec<Second> {
         let length = self.scenario.length();
         let count = length.as_secs() + u64::from(length.subsec_nanos() > 0);
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let mut by_start: Vec<Vec<&Sample>> = vec![Vec::new(); count];
-        let mut answered = vec![0; count];
-        let second = |micros: u64| usize::try_from(Duration::from_micros(micros).as_secs()).unwrap_or(usize::MAX);
-        for sample in &self.samples.samples {
-            if let Some(samples) = by_start.get_mut(second(sample.intended)) {
-                samples.push(sample);
-            }
-            if let Some(answered) = answered.get_mut(second(sample.ended)).filter(|_| sample.outcome == OK) {
+        let mut answered = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
+        let second = |micros: u64| Duration::from_micros(micros).as_secs();
+        for sample in self.samples.samples.iter().filter(|sample| sample.outcome == OK) {
+            let at = usize::try_from(second(sample.ended)).unwrap_or(usize::MAX);
+            if let Some(answered) = answered.get_mut(at) {
                 *answered += 1;
             }
         }
-        by_start
-            .iter()
-            .zip(answered)
-            .zip(0u32..)
-            .map(|((samples, answered), at)| self.second(at, samples, answered))
-            .collect()
+        // samples are in the order of their ids, which is that of their intended starts
+        let mut rest = &self.samples.samples[..];
+        let mut rows = Vec::new();
+        for (answered, at) in answered.into_iter().zip(0u32..) {
+            let own = rest.partition_point(|sample| second(sample.intended) <= u64::from(at));
+            rows.push(self.second(at, &rest[..own], answered));
+            rest = &rest[own..];
+        }
+        rows
     }
 
     /// That of the busiest thread.
@@ -208,27 +153,71 @@ impl Facts<'_> {
         self.samples.busy.iter().filter(|busy| busy.second == second).fold(0.0, |most, busy| busy.share.max(most))
     }
 
-    fn second(&self, at: u32, samples: &[&Sample], answered: u64) -> Second {
-        let ok = || samples.iter().filter(|sample| sample.outcome == OK);
-        let latencies = Latencies::of(ok().map(|sample| sample.ended - sample.intended)).percentiles();
+    fn second(&self, at: u32, samples: &[Sample], answered: u64) -> Second {
+        let mut found: BTreeMap<u16, Latencies> = BTreeMap::new();
+        for sample in samples {
+            found.entry(sample.outcome).or_default().record(sample.ended - sample.intended);
+        }
+        let ok = found.get(&OK).map(Latencies::percentiles).unwrap_or_default();
+        let lag = Latencies::of(samples.iter().map(|sample| sample.launched.saturating_sub(sample.intended)));
         let mut row = Second {
             at,
             intended: u64::try_from(samples.len()).unwrap_or(u64::MAX),
             answered,
-            p50: latencies.p50,
-            p99: latencies.p99,
-            max: latencies.max,
-            lag_p99: Latencies::of(samples.iter().map(|sample| sample.launched.saturating_sub(sample.intended)))
-                .at(0.99),
+            p50: ok.p50,
+            p99: ok.p99,
+            max: ok.max,
+            lag_p99: lag.at(0.99),
             busy: self.busy(at),
             ..Second::default()
         };
-        for sample in samples {
-            *row.outcomes.entry(self.samples.outcomes.name(sample.outcome).to_owned()).or_default() += 1;
+        for (outcome, latencies) in found {
+            let name = self.samples.outcomes.name(outcome);
+            row.outcomes.insert(name.to_owned(), latencies.percentiles().count);
+            row.histograms.insert(name.to_owned(), latencies.written_of_a_second());
         }
-        for sample in ok().filter(|sample| sample.stamp != 0) {
+        for sample in samples.iter().filter(|sample| sample.outcome == OK && sample.stamp != 0) {
             *row.stamps.entry(self.samples.stamps.name(sample.stamp).to_owned()).or_default() += 1;
         }
         row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{client::End, workload::Workload};
+
+    #[test]
+    fn every_second_says_how_long_each_outcome_took() {
+        let text = "name = \"a\"\nabout = \"b\"\n[[load.phases]]\nfor = \"3s\"\nrate = 2\n";
+        let scenario = Scenario::parse(text).unwrap();
+        let mut samples = Samples::default();
+        let reset = samples.outcome(&End::Broken("reset"));
+        // nothing begins in the second second
+        for (id, intended, took, outcome) in
+            [(0, 0, 1_000, OK), (1, 900_000, 700_000, reset), (2, 2_000_000, 2_000, OK), (3, 2_999_999, 3_000, OK)]
+        {
+            let ended = intended + took;
+            let times = Sample { id, intended, launched: intended, begun: intended, ended, ..Sample::default() };
+            samples.samples.push(Sample { outcome, ..times });
+        }
+        let facts =
+            Facts { scenario: &scenario, samples: &samples, windows: &[], processes: vec![], run: Run::default() };
+        let seconds = facts.seconds();
+        let counts = seconds.iter().map(|second| second.outcomes.clone().into_iter().collect::<Vec<_>>());
+        let counted = |name: &str, count: u64| (name.to_owned(), count);
+        assert_eq!(
+            counts.collect::<Vec<_>>(),
+            [vec![counted("ok", 1), counted("reset", 1)], vec![], vec![counted("ok", 2)]]
+        );
+        assert_eq!(seconds[0].histograms["reset"], Latencies::of([700_000].into_iter()).written_of_a_second());
+        assert_eq!(seconds[2].histograms["ok"], Latencies::of([2_000, 3_000].into_iter()).written_of_a_second());
+        assert_eq!(seconds.iter().map(|second| second.answered).collect::<Vec<_>>(), [1, 0, 1]);
+        let workload = Workload::new(scenario.workload.clone(), scenario.seed);
+        let outcomes = facts.outcomes(&Oracle::new(&samples, &workload, &[], &[]));
+        let of_reset = outcomes.iter().find(|outcome| outcome.name == "reset").unwrap();
+        assert!((of_reset.p50 - 700.0).abs() < 1.0 && (of_reset.max - 700.0).abs() < 1.0, "{of_reset:?}");
+        assert_eq!(of_reset.histogram, Latencies::of([700_000].into_iter()).written());
     }
 }

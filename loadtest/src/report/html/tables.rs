@@ -41,7 +41,7 @@ pub(super) fn outcomes(report: &Report) -> Markup {
         section {
             h3 { "How requests ended" }
             table {
-                thead { tr { th { "outcome" } th.n { "requests" } th.n { "share" } th.n { "explained by a fault" } th.n { "unexplained" } } }
+                thead { tr { th { "outcome" } th.n { "requests" } th.n { "share" } th.n { "explained by a fault" } th.n { "unexplained" } th.n { "p50" } th.n { "p99" } th.n { "max" } } }
                 tbody {
                     @for outcome in report.outcomes.iter().take(ROWS_MAX) {
                         tr class=[class(outcome)] {
@@ -54,9 +54,10 @@ pub(super) fn outcomes(report: &Report) -> Markup {
                                 td.n { (figures::thousands(outcome.explained)) }
                                 td.n { (figures::thousands(outcome.count.saturating_sub(outcome.explained))) }
                             }
+                            @for ms in [outcome.p50, outcome.p99, outcome.max] { td.n { (figures::latency(ms)) } }
                         }
                     }
-                    @if report.outcomes.is_empty() { (none(5, "No request ended.")) }
+                    @if report.outcomes.is_empty() { (none(8, "No request ended.")) }
                 }
             }
             (left_out(report.outcomes.len()))

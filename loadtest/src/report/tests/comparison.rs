@@ -6,7 +6,7 @@ fn it_shows_difference_and_ratio() {
     let (a, mut b) = (fixture::passed(), fixture::passed());
     b.latency.p99 = a.latency.p99 * 1.5;
     b.processes[0].cpu_seconds = a.processes[0].cpu_seconds / 2.0;
-    b.outcomes.push(Outcome { name: "504 timeout".into(), count: 12, explained: 0 });
+    b.outcomes.push(Outcome { name: "504 timeout".into(), count: 12, explained: 0, ..a.outcomes[0].clone() });
     let text = table(&a, &b);
     assert_eq!(row(&text, "latency p99, ms"), ["8.59", "12.9", "+4.30", "1.500"]);
     assert_eq!(row(&text, "latency p50, ms"), ["0.824", "0.824", "0", "1.000"]);

@@ -138,6 +138,15 @@ fn findings_are_loud_and_zeros_are_calm() {
 }
 
 #[test]
+fn it_says_how_long_failures_took() {
+    let page = page(&fixture::passed());
+    let row = page.split("<th scope=\"row\">reset</th>").nth(1).unwrap().split("</tr>").next().unwrap();
+    for took in ["1.02 s", "2.48 s", "10.0 s"] {
+        assert!(row.contains(&format!("<td class=\"n\">{took}</td>")), "{row}");
+    }
+}
+
+#[test]
 fn what_cannot_be_judged_without_the_origins_is_no_zero() {
     let mut report = fixture::passed();
     let oracle = Judgement { both_ends: false, ..report.oracle };

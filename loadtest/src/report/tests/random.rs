@@ -38,7 +38,7 @@ prop_compose! {
         (lag_p99, busy) in (figure(), figure()),
         (outcomes, stamps) in (counts(), counts()),
     ) -> Second {
-        Second { at, intended, answered, p50, p99, max, lag_p99, busy, outcomes, stamps }
+        Second { at, intended, answered, p50, p99, max, lag_p99, busy, outcomes, stamps, ..Second::default() }
     }
 }
 
@@ -76,7 +76,7 @@ prop_compose! {
         curve in prop::collection::vec((figure(), figure()), 0..50),
         found in prop::array::uniform6(count()),
         seconds in prop::collection::vec(second(), 0..40),
-        outcomes in prop::collection::vec((name(), count(), count()), 0..12),
+        outcomes in prop::collection::vec((name(), count(), count(), prop::array::uniform3(figure())), 0..12),
         stamps in prop::collection::vec((name(), count(), figure()), 0..12),
         faults in marks(),
         processes in processes(),
@@ -99,13 +99,17 @@ prop_compose! {
             curve: curve.into_iter().map(|(quantile, ms)| Step { quantile, ms }).collect(),
             oracle,
             seconds,
-            outcomes: outcomes.into_iter().map(|(name, count, explained)| Outcome { name, count, explained }).collect(),
+            outcomes: outcomes.into_iter().map(outcome).collect(),
             stamps: stamps.into_iter().map(|(id, served, share)| StampShare { id, served, share }).collect(),
             faults,
             processes,
             ..report
         }
     }
+}
+
+fn outcome((name, count, explained, [p50, p99, max]): (String, u64, u64, [f64; 3])) -> Outcome {
+    Outcome { name, count, explained, p50, p99, max, histogram: String::new() }
 }
 
 proptest! {
