@@ -61,7 +61,7 @@ pub struct Arguments {
 }
 
 /// Runs an origin until its standard input ends. Prints `listening ADDRESS`; every line of standard input is a script as
-/// JSON and answered with `script` once it holds.
+/// JSON and answered with `script` once it holds; every answer that was sent twice is told with `sent twice`.
 ///
 /// # Errors
 /// The address or the journal cannot be had, or a line is no script.

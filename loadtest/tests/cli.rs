@@ -241,5 +241,13 @@ fn what_cannot_be_run_exits_with_2_and_says_why() {
 fn list_names_every_scenario() {
     let output = loadtest(&["list"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.lines().count() >= 11 && text.contains("rolling-restart"), "{text}");
+    let mut named: Vec<&str> = text.lines().filter_map(|line| line.split_once(' ')).map(|(name, _)| name).collect();
+    named.sort_unstable();
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).unwrap();
+    let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().strip_suffix(".toml").unwrap().to_owned();
+    let mut shipped: Vec<String> = files.map(|file| name(file.unwrap().path())).collect();
+    shipped.sort_unstable();
+    assert_eq!(named, shipped);
+    // each with what it is for
+    assert!(text.lines().all(|line| line.ends_with('.')), "{text}");
 }

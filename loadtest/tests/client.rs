@@ -6,7 +6,7 @@ use synaxis_loadtest::{
     arrival::{Phase, Process, Schedule},
     client::{self, Client, Plan, Samples},
     origin::Script,
-    workload::{Mix, Workload},
+    workload::{Carrier, Mix, Workload},
     world::{Binaries, Blueprint, Site, World},
 };
 
@@ -58,9 +58,13 @@ fn sorted(mut micros: Vec<u64>) -> Vec<u64> {
 fn every_carrier_carries() {
     let _turn = turn();
     let mix = Mix { new_connections: 0.2, websockets: 0.2, http2: 0.5, ..Mix::default() };
+    let workload = Workload::new(mix.clone(), 5);
     let samples = load(&Script::default(), 300.0, mix, async |_| {});
     assert_eq!(outcomes(&samples), ["ok"]);
     assert_eq!(samples.samples.len(), 600);
+    let drawn = |carrier| (0..600).filter(|number| workload.request(*number).carrier == carrier).count();
+    let all = [Carrier::Kept, Carrier::Http2, Carrier::New, Carrier::WebSocket].map(drawn);
+    assert!(all.iter().all(|count| *count > 50), "{all:?}");
     // every id once, in order
     assert!(samples.samples.iter().map(|sample| sample.id).eq(0..600));
 }

@@ -64,3 +64,14 @@ fn every_answer_proves_whose_it_is_and_the_journal_says_the_same() {
     let entry = journal::Entry { id: 77, writes: true, upload: digest, tenant: "tenant-0042".into() };
     assert_eq!(entries, vec![entry; 3]);
 }
+
+#[test]
+fn an_answer_that_is_sent_twice_comes_twice_and_is_one_request() {
+    let _turn = turn();
+    let request = b"GET /load HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Load-Id: 5\r\nX-Load-Bytes: 9\r\n\r\n";
+    let entries = ask(request, &[Script { answer_twice: 1.0, ..Script::default() }], |_, answer| {
+        assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 2, "{answer}");
+        assert_eq!(answer.matches("x-load-id: 5\r\n").count(), 2, "{answer}");
+    });
+    assert_eq!(entries.len(), 1);
+}

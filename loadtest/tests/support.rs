@@ -1,10 +1,13 @@
 //! Runs a scenario in this process, one at a time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    fs,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use synaxis_loadtest::{
     report::Report,
-    run::{self, Options, Progress},
+    run::{self, Finished, Options, Progress},
     scenario::Scenario,
     world::Binaries,
 };
@@ -16,8 +19,7 @@ pub fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs a scenario to its report.
-pub fn run(scenario: &Scenario) -> Report {
+fn finish(scenario: &Scenario, keep: bool) -> Finished {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let options = Options {
         short: true,
@@ -25,24 +27,43 @@ pub fn run(scenario: &Scenario) -> Report {
         notes: Vec::new(),
         binaries: Some(Binaries::beside().unwrap()),
         progress: Progress::Silent,
-        keep: false,
+        keep,
     };
     let finished = runtime.block_on(run::run(scenario, &options)).unwrap_or_else(|error| panic!("{error:#}"));
-    if let Some(folder) = finished.folder {
+    if let Some(folder) = &finished.folder {
         println!("logs: {}", folder.display());
     }
-    finished.report
+    finished
 }
 
-/// Runs a scenario from its text. What a busy machine needs is added to it.
-pub fn run_text(text: &str) -> Report {
+/// Runs a scenario to its report.
+pub fn run(scenario: &Scenario) -> Report {
+    finish(scenario, false).report
+}
+
+/// What a busy machine needs is added to a scenario.
+fn patient(text: &str) -> Scenario {
     let mut scenario = Scenario::parse(text).unwrap();
     scenario.load.lag_max = scenario.load.lag_max.max(std::time::Duration::from_millis(500));
     scenario.load.busy_max = 1.0;
     if !text.contains("in_time") {
         scenario.expect.in_time = 0.0;
     }
-    run(&scenario)
+    scenario
+}
+
+/// Runs a scenario from its text.
+pub fn run_text(text: &str) -> Report {
+    run(&patient(text))
+}
+
+/// The same with what the origin of the first stamp said.
+pub fn run_and_listen(text: &str) -> (Report, String) {
+    let finished = finish(&patient(text), true);
+    let folder = finished.folder.unwrap();
+    let said = fs::read_to_string(folder.join("origin-synaxis-weu-001.log")).unwrap();
+    fs::remove_dir_all(folder).unwrap();
+    (finished.report, said)
 }
 
 /// What must be 0: lost, duplicated, cross-talk, misrouted, unexplained, invented.

@@ -26,6 +26,7 @@ pub(super) enum Lie {
     Misread,
     AnswerTwice,
     Swap,
+    Invent,
 }
 
 /// The first of some outcomes that a draw falls on.
@@ -59,6 +60,7 @@ impl Lie {
             (script.misread, Self::Misread),
             (script.answer_twice, Self::AnswerTwice),
             (script.swap, Self::Swap),
+            (script.invent, Self::Invent),
         ];
         choose(&lies, rng)
     }

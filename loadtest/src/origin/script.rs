@@ -43,6 +43,8 @@ pub struct Script {
     pub answer_twice: f64,
     /// Lie: share of requests whose answer goes to the next request, and the other way round.
     pub swap: f64,
+    /// Lie: share of requests beside which one is recorded that nobody sent.
+    pub invent: f64,
 }
 
 /// Answers that are errors.
@@ -79,6 +81,7 @@ impl Script {
             ("misread", self.misread),
             ("answer_twice", self.answer_twice),
             ("swap", self.swap),
+            ("invent", self.invent),
             ("errors.share", self.errors.map_or(0.0, |errors| errors.share)),
         ];
         let outside = shares.iter().filter(|(_, share)| !(0.0..=1.0).contains(share));

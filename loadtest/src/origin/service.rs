@@ -105,6 +105,9 @@ impl Service {
 
     fn record(&self, facts: &Facts, writes: bool, lie: Option<Lie>) -> io::Result<()> {
         let Some(id) = facts.id else { return Ok(()) };
+        if lie == Some(Lie::Invent) {
+            self.journal.borrow_mut().record(!id, writes, facts.upload, &facts.tenant)?;
+        }
         let (times, upload) = match lie {
             Some(Lie::Forget) => (0, facts.upload),
             Some(Lie::ExecuteTwice) => (2, facts.upload),

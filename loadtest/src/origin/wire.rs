@@ -16,6 +16,9 @@ use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+/// What an origin says whenever it has sent an answer twice.
+const SENT_TWICE: &str = "sent twice";
+
 /// What the next answer on a connection suffers.
 #[derive(Clone, Default)]
 pub(super) struct Tricks {
@@ -92,6 +95,8 @@ impl Write for Wire {
         if this.sending {
             this.sending = false;
             this.tricks.twice.store(false, Relaxed);
+            // whoever planted it wants to know that it happened
+            println!("{SENT_TWICE}");
         }
         Pin::new(&mut this.stream).poll_flush(context)
     }
