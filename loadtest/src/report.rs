@@ -173,8 +173,11 @@ pub struct Step {
 /// What the oracle found by comparing both ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {
-    /// Whether the origins' records were there to compare with; without them only the client's end was judged.
+    /// Whether the origins' records were there to compare with; without them only the client's end was judged, and what
+    /// is lost, duplicated, misrouted or invented is 0 because nobody looked.
     pub both_ends: bool,
+    /// Whether answers had to echo their request; without that, cross-talk is 0 because nobody looked.
+    pub echo: bool,
     /// Requests begun.
     pub sent: u64,
     /// Requests answered as wanted.
@@ -332,16 +335,16 @@ impl Percentiles {
 }
 
 impl Judgement {
-    /// What must not be there, by name; `None` is what nobody can tell without the origins' records.
+    /// What must not be there, by name; `None` is what nobody looked at.
     fn findings(&self) -> [(&'static str, Option<u64>); 6] {
-        let told = |count: u64| (self.both_ends || count > 0).then_some(count);
+        let told = |judged: bool, count: u64| (judged || count > 0).then_some(count);
         [
-            ("lost", told(self.lost)),
-            ("duplicated", told(self.duplicated)),
-            ("cross-talk", Some(self.cross_talk)),
-            ("misrouted", Some(self.misrouted)),
+            ("lost", told(self.both_ends, self.lost)),
+            ("duplicated", told(self.both_ends, self.duplicated)),
+            ("cross-talk", told(self.echo, self.cross_talk)),
+            ("misrouted", told(self.both_ends, self.misrouted)),
             ("unexplained", Some(self.unexplained)),
-            ("invented", told(self.invented)),
+            ("invented", told(self.both_ends, self.invented)),
         ]
     }
 }

@@ -284,7 +284,10 @@ impl Scenario {
             demand(burst, "a burst has 1 to 100,000 requests, and at least a millisecond before the next");
         }
         demand(self.length() <= Duration::from_secs(24 * 3_600), "the load lasts a day at most");
-        demand((1..=100_000).contains(connections), "load.connections is 1 to 100,000");
+        demand(
+            (usize::from(self.workload.keeps())..=100_000).contains(connections),
+            "load.connections is 1 to 100,000, or 0 where every request takes HTTP/2 or a connection of its own",
+        );
         demand((1..=10_000).contains(http2_connections), "load.http2_connections is 1 to 10,000");
         let known = |stamp: &usize| *stamp < self.world.stamps;
         let entered = entries.as_ref().is_none_or(|entries| !entries.is_empty() && entries.iter().all(known));
@@ -297,6 +300,10 @@ impl Scenario {
         let shares = [self.load.busy_max, self.expect.in_time];
         let shares = shares.iter().all(|share| (0.0..=1.0).contains(share));
         demand(shares, "load.busy_max and expect.in_time are shares, 0 to 1");
+        demand(
+            self.load.echo || self.workload.websockets == 0.0,
+            "a WebSocket is judged by its echo: workload.websockets needs load.echo",
+        );
         for share in &self.expect.shares {
             let shares = (0.0..=1.0).contains(&share.least) && (0.0..=1.0).contains(&share.most);
             demand(shares && known(&share.stamp), "expect.shares: a stamp's position and shares, 0 to 1");
@@ -307,7 +314,7 @@ impl Scenario {
             times.iter().all(|factor| *factor > 0.0 && *factor <= 1.0),
             "short.time and short.rate are above 0, at most 1",
         );
-        demand(self.short.connections > 0, "short.connections is at least 1");
+        demand(self.short.connections > 0 || *connections == 0, "short.connections is at least 1");
         for fault in &self.faults {
             faults.extend(fault.check(&self.world, self.length()));
         }
@@ -390,6 +397,7 @@ mod tests {
                 "[[faults]]\nat = \"1s\"\ndo = { slow-clients = { clients = 0, at = \"head\" } }",
                 &["clients is 1 to", "slow-clients need `for`"],
             ),
+            ("[workload]\nwebsockets = 0.1\n[load]\necho = false", &["WebSocket", "load.echo"]),
             ("targets = [\"127.0.0.1:80\"]\n[[faults]]\nat = \"1s\"\ndo = \"redis-kill\"", &["targets"]),
         ] {
             // a key of the top level must stand before the first table
@@ -416,6 +424,21 @@ mod tests {
         let odd = Scenario::parse(&odd).unwrap();
         assert_eq!(Scenario::parse(&odd.text().unwrap()).unwrap(), odd);
         assert!(Scenario { seed: 1 << 63, ..odd }.sound().is_err());
+    }
+
+    #[test]
+    fn kept_connections_are_there_unless_no_request_takes_one() {
+        let none = SMALL.replace("[[load", "[load]\nconnections = 0\n[[load");
+        for (mix, sound) in [
+            ("", false),
+            ("http2 = 0.99", false),
+            ("new_connections = 0.5\nwebsockets = 0.4", false),
+            ("http2 = 1.0", true),
+            ("new_connections = 0.5\nwebsockets = 0.5", true),
+            ("new_connections = 0.5\nhttp2 = 1.0", true),
+        ] {
+            assert_eq!(Scenario::parse(&format!("{none}[workload]\n{mix}\n")).is_ok(), sound, "{mix}");
+        }
     }
 
     #[test]

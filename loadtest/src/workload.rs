@@ -29,6 +29,14 @@ pub struct Mix {
     pub http2: f64,
 }
 
+impl Mix {
+    /// Whether some of its requests take a kept HTTP/1.1 connection.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.new_connections + self.websockets < 1.0 && self.http2 < 1.0
+    }
+}
+
 /// A size and its weight.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

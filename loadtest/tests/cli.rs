@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -73,6 +75,43 @@ fn a_run_that_passes_writes_its_report_and_exits_with_0() {
     assert_eq!(again, Scenario::load(&file).unwrap());
     let compared = loadtest(&["compare", &json, &json]).output().unwrap();
     assert!(compared.status.success() && !compared.stdout.is_empty());
+}
+
+/// A server that knows nothing of this harness; it answers every request with the same three bytes.
+fn stranger() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let mut answer = stream;
+                while let Some(Ok(line)) = lines.next() {
+                    if line.is_empty() {
+                        let _ = answer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes");
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn of_a_server_that_echoes_nothing_only_what_was_seen_is_judged() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let load = "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n[workload]\nreads = 1.0\n";
+    let file = scenario(folder.path(), load);
+    let target = stranger().to_string();
+    let output = loadtest(&["run", &file, "--target", &target, "--no-echo", "--quiet"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let findings = "lost not judged, duplicated not judged, cross-talk not judged, misrouted not judged, unexplained 0";
+    assert!(text.contains(findings), "{text}");
+    // without the flag it is taken for one that must echo
+    let output = loadtest(&["run", &file, "--target", &target, "--quiet"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

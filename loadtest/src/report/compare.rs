@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 mod difference;
 
-use crate::report::{Percentiles, Process, Report, Verdict, figures};
+use crate::report::{Judgement, Percentiles, Process, Report, Verdict, figures};
 
 /// Most outcomes and processes.
 const ROWS_MAX: usize = 60;
@@ -158,8 +158,10 @@ fn rates(a: &Report, b: &Report, rows: &mut Vec<Row>) {
 
 fn oracle(a: &Report, b: &Report, rows: &mut Vec<Row>) {
     let (a, b) = (&a.oracle, &b.oracle);
-    let counts = [("sent", a.sent, b.sent), ("answered", a.answered, b.answered), ("recorded", a.recorded, b.recorded)];
+    let counts = [("sent", a.sent, b.sent), ("answered", a.answered, b.answered)];
     rows.extend(counts.map(|(label, a, b)| Row::count(label, Some(a), Some(b))));
+    let recorded = |of: &Judgement| of.both_ends.then_some(of.recorded);
+    rows.push(Row::count("recorded", recorded(a), recorded(b)));
     let found = a.findings().into_iter().zip(b.findings());
     rows.extend(found.map(|((label, a), (_, b))| Row::count(label, a, b)));
 }

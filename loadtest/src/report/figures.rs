@@ -8,6 +8,9 @@ use std::time::{Duration, UNIX_EPOCH};
 /// What stands where there is no figure.
 pub(crate) const NONE: &str = "–";
 
+/// What stands where nobody looked.
+pub(crate) const NOT_JUDGED: &str = "not judged";
+
 /// `12,345`.
 pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();

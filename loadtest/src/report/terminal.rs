@@ -134,7 +134,7 @@ impl Summary<'_> {
     fn oracle(&self) -> String {
         let of = &self.report.oracle;
         let finding = |(label, count): (&str, Option<u64>)| match count {
-            None => format!("{label} {}", figures::NONE),
+            None => format!("{label} {}", figures::NOT_JUDGED),
             Some(0) => format!("{label} 0"),
             Some(count) => self.paint(Tone::Bad, &format!("{label} {}", figures::thousands(count))),
         };

@@ -85,7 +85,9 @@ pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples, wi
     let mut none = |name: &str, found: u64| {
         checks.push(Check { name: name.into(), wanted: "0".into(), measured: found.to_string(), passed: found == 0 });
     };
-    none("cross-talk", oracle.cross_talk);
+    if oracle.echo {
+        none("cross-talk", oracle.cross_talk);
+    }
     none("unexplained", oracle.unexplained);
     if oracle.both_ends {
         none("lost", oracle.lost);

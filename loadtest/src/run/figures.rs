@@ -7,7 +7,7 @@ use crate::{
     client::{OK, Sample, Samples},
     fault::Window,
     oracle::Oracle,
-    report::{FORMAT, Mark, Outcome, Percentiles, Process, Rate, Report, Run, Second, StampShare, Verdict},
+    report::{FORMAT, Judgement, Mark, Outcome, Percentiles, Process, Rate, Report, Run, Second, StampShare, Verdict},
     scenario::Scenario,
 };
 
@@ -47,7 +47,7 @@ impl Facts<'_> {
             lag: lag.percentiles(),
             queue: queue.percentiles(),
             curve: latencies.curve(),
-            oracle: oracle.judge(),
+            oracle: Judgement { echo: self.scenario.load.echo, ..oracle.judge() },
             seconds: self.seconds(),
             outcomes,
             stamps: self.stamps(),

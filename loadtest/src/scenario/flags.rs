@@ -22,6 +22,10 @@ pub struct Flags {
     /// The short form: seconds instead of half a minute, and no bounds on latency.
     #[arg(long)]
     pub short: bool,
+    /// Answers need not echo their request, as those of servers that are not this harness's apps; then nobody looks for
+    /// answers that belong to another request.
+    #[arg(long)]
+    pub no_echo: bool,
     /// Address of a server that is already there, instead of a world; may be repeated.
     #[arg(long = "target", value_name = "IP:PORT")]
     pub targets: Vec<std::net::SocketAddr>,
@@ -37,6 +41,7 @@ impl Flags {
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         scenario.load.connections = self.connections.unwrap_or(scenario.load.connections);
         scenario.world.stamps = self.stamps.unwrap_or(scenario.world.stamps);
+        scenario.load.echo &= !self.no_echo;
         if !self.targets.is_empty() {
             scenario.targets.clone_from(&self.targets);
             let mut taken = Vec::new();

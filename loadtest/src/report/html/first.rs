@@ -155,7 +155,12 @@ fn oracle(of: &Judgement) -> Markup {
                 @for ((name, count), meaning) in of.findings().into_iter().zip(meanings) {
                     div class=[count.map(|count| if count == 0 { "calm" } else { "loud" })] {
                         dt { (name) }
-                        dd.big { (count.map_or_else(|| figures::NONE.to_owned(), figures::thousands)) }
+                        dd.big {
+                            @match count {
+                                Some(count) => (figures::thousands(count)),
+                                None => span.unjudged { (figures::NOT_JUDGED) },
+                            }
+                        }
                         dd.meaning { (meaning) }
                     }
                 }

@@ -95,7 +95,14 @@ pub(crate) fn drain(seconds: u32) -> Report {
         lag: percentiles(sent, 0.02),
         queue: percentiles(sent, 0.01),
         curve: curve(),
-        oracle: Judgement { both_ends: true, sent, answered, recorded: answered + 12, ..Judgement::default() },
+        oracle: Judgement {
+            both_ends: true,
+            echo: true,
+            sent,
+            answered,
+            recorded: answered + 12,
+            ..Judgement::default()
+        },
         seconds,
         outcomes,
         stamps: stamps.into_iter().map(share).collect(),

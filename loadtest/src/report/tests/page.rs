@@ -147,14 +147,17 @@ fn it_says_how_long_failures_took() {
 }
 
 #[test]
-fn what_cannot_be_judged_without_the_origins_is_no_zero() {
-    let mut report = fixture::passed();
-    let oracle = Judgement { both_ends: false, ..report.oracle };
-    report.oracle = oracle;
-    let page = page(&report);
-    assert_eq!(first_screen(&page).matches("<div class=\"calm\"").count(), 3);
-    assert!(page.contains("no records of the origins"));
-    assert!(summary(&report).contains("lost –, duplicated –, cross-talk 0"));
+fn what_nobody_looked_at_is_no_zero() {
+    for (echo, calm, cross_talk) in [(true, 2, "0"), (false, 1, "not judged")] {
+        let mut report = fixture::passed();
+        report.oracle = Judgement { both_ends: false, echo, ..report.oracle };
+        let page = page(&report);
+        assert_eq!(first_screen(&page).matches("<div class=\"calm\"").count(), calm);
+        assert_eq!(first_screen(&page).matches(">not judged<").count(), 6 - calm);
+        assert!(page.contains("no records of the origins"));
+        let words = format!("lost not judged, duplicated not judged, cross-talk {cross_talk}, misrouted not judged");
+        assert!(summary(&report).contains(&words), "{}", summary(&report));
+    }
 }
 
 #[test]
