@@ -234,6 +234,9 @@ impl Fault {
         match &self.action {
             Action::App(scripted) => faults.extend(scripted.script.check()),
             Action::SlowClients(slow) => faults.extend(slow.check(self.lasts)),
+            Action::Table(Written { lie: Lie::Shrunk }) if world.stamps == 1 => {
+                faults.push("the lie `shrunk` leaves one stamp: it needs a world of more".into());
+            }
             _ => {}
         }
         faults

@@ -17,6 +17,8 @@ use crate::{
 
 mod flags;
 mod shipped;
+#[cfg(test)]
+mod tests;
 
 pub use flags::Flags;
 pub use shipped::SHIPPED;
@@ -361,97 +363,5 @@ impl Scenario {
             phase.to = phase.to.map(|to| to * rate / first);
         }
         Ok(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: &str = "name = \"a\"\nabout = \"b\"\n[[load.phases]]\nfor = \"10s\"\nrate = 100\n";
-
-    #[test]
-    fn every_shipped_scenario_can_be_run_in_both_forms() {
-        for (name, text) in SHIPPED {
-            let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{name}: {error:#}"));
-            assert_eq!(scenario.name, *name);
-            let short = scenario.shortened();
-            assert_eq!(short.check(), Vec::<String>::new(), "{name}");
-            assert!(short.length() <= Duration::from_secs(15), "{name} takes {:?} in its short form", short.length());
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_all_at_once() {
-        for (more, words) in [
-            ("colour = 1", &["colour"][..]),
-            ("[workload]\ntenants = 0\nreads = 2", &["tenants", "reads"]),
-            ("[world]\nstamps = 0\nprocesses = 2", &["stamps", "balancers"]),
-            ("[world]\norigin = { latency = 5 }", &["string"]),
-            ("[expect]\np99 = \"fast\"", &["fast"]),
-            ("[short]\ntime = 0.0", &["short.time"]),
-            ("[[faults]]\nat = \"1s\"\ndo = { kill-stamp = { stamp = 7 } }", &["7"]),
-            ("[[faults]]\nat = \"1m\"\ndo = \"redis-kill\"", &["after the load"]),
-            ("[[faults]]\nat = \"1s\"\ndo = \"explode\"", &["explode"]),
-            (
-                "[[faults]]\nat = \"1s\"\ndo = { slow-clients = { clients = 0, at = \"head\" } }",
-                &["clients is 1 to", "slow-clients need `for`"],
-            ),
-            ("[workload]\nwebsockets = 0.1\n[load]\necho = false", &["WebSocket", "load.echo"]),
-            ("targets = [\"127.0.0.1:80\"]\n[[faults]]\nat = \"1s\"\ndo = \"redis-kill\"", &["targets"]),
-        ] {
-            // a key of the top level must stand before the first table
-            let text = if more.starts_with('[') { format!("{SMALL}{more}") } else { format!("{more}\n{SMALL}") };
-            let (head, tail) = more.split_once("\n[[").unwrap_or((more, ""));
-            let text = if more.starts_with("targets") { format!("{head}\n{SMALL}[[{tail}") } else { text };
-            let error = format!("{:#}", Scenario::parse(&text).unwrap_err());
-            assert!(words.iter().all(|word| error.contains(word)), "{more}: {error}");
-        }
-        assert!(Scenario::parse(SMALL).is_ok());
-        assert!(Scenario::load("no-such-scenario").is_err());
-    }
-
-    #[test]
-    fn a_scenario_is_read_back_as_it_was_written() {
-        for (name, text) in SHIPPED {
-            let scenario = Scenario::parse(text).unwrap();
-            for scenario in [scenario.clone(), scenario.shortened().at_rate(1_234.5).unwrap()] {
-                let text = scenario.text().unwrap_or_else(|error| panic!("{name}: {error:#}"));
-                assert_eq!(Scenario::parse(&text).unwrap(), scenario, "{name}");
-            }
-        }
-        let odd = "targets = [\"127.0.0.1:80\", \"[::1]:80\"]\nseed = 9223372036854775807\n".to_owned() + SMALL;
-        let odd = Scenario::parse(&odd).unwrap();
-        assert_eq!(Scenario::parse(&odd.text().unwrap()).unwrap(), odd);
-        assert!(Scenario { seed: 1 << 63, ..odd }.sound().is_err());
-    }
-
-    #[test]
-    fn kept_connections_are_there_unless_no_request_takes_one() {
-        let none = SMALL.replace("[[load", "[load]\nconnections = 0\n[[load");
-        for (mix, sound) in [
-            ("", false),
-            ("http2 = 0.99", false),
-            ("new_connections = 0.5\nwebsockets = 0.4", false),
-            ("http2 = 1.0", true),
-            ("new_connections = 0.5\nwebsockets = 0.5", true),
-            ("new_connections = 0.5\nhttp2 = 1.0", true),
-        ] {
-            assert_eq!(Scenario::parse(&format!("{none}[workload]\n{mix}\n")).is_ok(), sound, "{mix}");
-        }
-    }
-
-    #[test]
-    fn a_short_form_keeps_its_proportions() {
-        let text = format!(
-            "{SMALL}burst = {{ every = \"1s\", requests = 5 }}\n[[faults]]\nat = \"5s\"\nfor = \"2s\"\ndo = \"redis-kill\"\n"
-        );
-        let short = Scenario::parse(&text).unwrap().shortened();
-        assert_eq!(short.length(), Duration::from_secs(2));
-        assert_eq!(
-            (short.faults[0].at, short.faults[0].lasts),
-            (Duration::from_secs(1), Some(Duration::from_millis(400)))
-        );
-        assert!((short.load.phases[0].rate - 25.0).abs() < 1e-9);
     }
 }

@@ -116,6 +116,7 @@ impl Blueprint {
         demand(self.takers.iter().flatten().all(known), "world.takers are positions of stamps, from 0");
         demand(self.takers.as_ref().is_none_or(|takers| !takers.is_empty()), "world.takers names at least one");
         demand(self.crossed.iter().all(known), "world.crossed is the position of a stamp, from 0");
+        demand(self.crossed.is_none() || self.stamps > 1, "world.crossed needs another stamp whose app can be taken");
         faults
     }
 

@@ -40,7 +40,12 @@ impl Flags {
         let mut notes = Vec::new();
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         scenario.load.connections = self.connections.unwrap_or(scenario.load.connections);
-        scenario.world.stamps = self.stamps.unwrap_or(scenario.world.stamps);
+        let written = scenario.world.stamps;
+        scenario.world.stamps = self.stamps.unwrap_or(written);
+        if scenario.world.stamps != written && !scenario.expect.shares.is_empty() {
+            scenario.expect.shares.clear();
+            notes.push(format!("--stamps takes expect.shares away: their numbers are those of {written} stamps"));
+        }
         scenario.load.echo &= !self.no_echo;
         if !self.targets.is_empty() {
             scenario.targets.clone_from(&self.targets);
