@@ -101,7 +101,7 @@ fn main() -> ExitCode {
 impl Load {
     fn scenario(&self) -> anyhow::Result<(Scenario, Options)> {
         let (scenario, notes) = self.flags.apply(Scenario::load(&self.scenario)?)?;
-        descriptors::raise(scenario.load.connections)?;
+        descriptors::raise_for(&scenario)?;
         let binaries = match (&self.proxy, scenario.targets.is_empty()) {
             (_, false) => None,
             (Some(proxy), true) => Some(Binaries::beside()?.with_proxy(proxy.clone())?),

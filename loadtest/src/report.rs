@@ -294,6 +294,9 @@ pub struct Process {
     pub rss_end_kib: u64,
     /// Open descriptors at the begin.
     pub descriptors_begin: u64,
+    /// The most that was seen.
+    #[serde(default)]
+    pub descriptors_max: u64,
     /// At the end.
     pub descriptors: u64,
 }

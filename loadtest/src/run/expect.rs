@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::figures::count;
 use crate::{
     client::{NO_SOCKET, OK, Samples},
+    descriptors,
     fault::Window,
     quantity::{micros, millis},
     report::{Check, Report},
@@ -14,6 +15,9 @@ use crate::{
 
 /// A failed bound says nothing when the generator's own lag is this share of what was measured.
 const MATERIAL: f64 = 0.1;
+
+/// With fewer descriptors left than these, between two looks, there may have been none.
+const SPARE: u64 = 32;
 
 /// Why a run says nothing about the system under test.
 pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
@@ -52,6 +56,10 @@ pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
     }
     if let Some(own) = report.outcomes.iter().find(|outcome| outcome.name == NO_SOCKET) {
         reasons.push(format!("the generator's machine had no socket for {} requests", own.count));
+    }
+    let own = report.processes.iter().find(|process| process.name == "client").map_or(0, |own| own.descriptors_max);
+    if descriptors::limit().is_some_and(|limit| own + SPARE > limit) {
+        reasons.push(format!("the generator had {own} descriptors open, nearly all that it may have: `ulimit -Hn`"));
     }
     for (name, bound, measured, lag) in bounds(scenario, report) {
         if bound.is_some_and(|bound| measured > millis(bound)) && lag > MATERIAL * measured {

@@ -1,6 +1,9 @@
 //! Watches what processes use, so that the last figures of one that is killed are not lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::task::JoinHandle;
 
@@ -18,6 +21,8 @@ pub(super) struct Watch {
     begin: Vec<(Arc<Process>, Usage)>,
     own: Usage,
     task: JoinHandle<()>,
+    /// The last look at this process.
+    seen: Arc<Mutex<Usage>>,
 }
 
 impl Watch {
@@ -29,13 +34,18 @@ impl Watch {
         };
         let begin = look(&world);
         let watched = world.clone();
+        let own = own_usage();
+        let seen = Arc::new(Mutex::new(own));
+        let latest = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
                 look(&watched);
+                let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+                *latest = own_usage().after(*latest);
             }
         });
-        Self { world, begin, own: own_usage(), task }
+        Self { world, begin, own, task, seen }
     }
 
     /// Ends, with one row for every process that ran.
@@ -54,7 +64,8 @@ impl Watch {
             };
             rows.push(row(name, begin, process.usage()));
         }
-        rows.push(row("client".into(), Some(self.own), own_usage()));
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.push(row("client".into(), Some(self.own), own_usage().after(seen)));
         rows
     }
 }
@@ -67,6 +78,7 @@ fn row(name: String, begin: Option<Usage>, end: Usage) -> report::Process {
         rss_max_kib: end.rss_max_kib,
         rss_end_kib: end.rss_kib,
         descriptors_begin: begin.unwrap_or(end).descriptors,
+        descriptors_max: end.descriptors_max,
         descriptors: end.descriptors,
     }
 }

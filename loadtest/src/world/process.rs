@@ -40,6 +40,16 @@ pub struct Usage {
     pub rss_max_kib: u64,
     /// Open descriptors.
     pub descriptors: u64,
+    /// The most that was seen.
+    pub descriptors_max: u64,
+}
+
+impl Usage {
+    /// The same after an earlier look.
+    #[must_use]
+    pub fn after(self, earlier: Self) -> Self {
+        Self { descriptors_max: self.descriptors_max.max(earlier.descriptors_max), ..self }
+    }
 }
 
 /// A child process. Killed when dropped, and by the kernel when this process ends.
@@ -176,7 +186,7 @@ impl Process {
     pub fn usage(&self) -> Usage {
         let mut last = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(usage) = Some(self.id.load(Relaxed)).filter(|id| *id != 0).and_then(usage_of) {
-            *last = usage;
+            *last = usage.after(*last);
         }
         *last
     }
@@ -191,12 +201,14 @@ fn usage_of(id: u32) -> Option<Usage> {
     let kib =
         |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
     let descriptors = fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count);
+    let descriptors = u64::try_from(descriptors).unwrap_or(u64::MAX);
     Some(Usage {
         cpu: Duration::from_nanos(cpu),
         // a process that has ended and was not waited for has no memory
         rss_kib: kib("VmRSS:")?,
         rss_max_kib: kib("VmHWM:")?,
-        descriptors: u64::try_from(descriptors).unwrap_or(u64::MAX),
+        descriptors,
+        descriptors_max: descriptors,
     })
 }
 

@@ -221,6 +221,7 @@ fn processes() -> Vec<Process> {
         rss_max_kib: kib[1],
         rss_end_kib: kib[2],
         descriptors_begin: descriptors,
+        descriptors_max: descriptors,
         descriptors,
     };
     vec![

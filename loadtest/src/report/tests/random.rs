@@ -61,6 +61,7 @@ fn processes() -> impl Strategy<Value = Vec<Process>> {
         rss_max_kib: counts[1],
         rss_end_kib: counts[2],
         descriptors_begin: counts[3],
+        descriptors_max: counts[3],
         descriptors: counts[3],
     });
     prop::collection::vec(process, 0..6)
