@@ -5,12 +5,17 @@ use std::time::Duration;
 use synaxis_loadtest::{
     arrival::{Phase, Process, Schedule},
     client::{self, Client, Plan, Samples},
-    origin::Script,
+    oracle::Oracle,
+    origin::{
+        Script,
+        journal::{self, Entry},
+    },
+    report::Judgement,
     workload::{Carrier, Mix, Workload},
     world::{Binaries, Blueprint, Site, World},
 };
 
-use crate::support::turn;
+use crate::support::{counts, turn};
 
 fn plan(entry: std::net::SocketAddr, rate: f64, mix: Mix) -> Plan {
     let phase = Phase { duration: Duration::from_secs(2), rate, to: None, burst: None };
@@ -27,8 +32,8 @@ fn plan(entry: std::net::SocketAddr, rate: f64, mix: Mix) -> Plan {
     }
 }
 
-/// Loads the origin of a world of one stamp; `act` happens meanwhile.
-fn load(script: &Script, rate: f64, mix: Mix, act: impl AsyncFnOnce(&World)) -> Samples {
+/// Loads the origin of a world of one stamp; `act` happens meanwhile. Returns what it recorded, too.
+fn followed(script: &Script, rate: f64, mix: Mix, act: impl AsyncFnOnce(&World)) -> (Samples, Vec<Entry>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let blueprint = Blueprint { stamps: 1, origin: script.clone(), ..Blueprint::default() };
@@ -38,8 +43,26 @@ fn load(script: &Script, rate: f64, mix: Mix, act: impl AsyncFnOnce(&World)) -> 
         let client = tokio::task::spawn_blocking(move || Client::start(&plan)).await.unwrap().unwrap();
         let waiting = tokio::task::spawn_blocking(move || client.wait());
         act(&world).await;
-        waiting.await.unwrap().unwrap()
+        let samples = waiting.await.unwrap().unwrap();
+        let mut entries = Vec::new();
+        journal::read(world.stamps[0].origin.journal(), |entry| entries.push(entry)).unwrap();
+        (samples, entries)
     })
+}
+
+fn load(script: &Script, rate: f64, mix: Mix, act: impl AsyncFnOnce(&World)) -> Samples {
+    followed(script, rate, mix, act).0
+}
+
+/// What the oracle says of a load of 600 requests.
+fn judged(script: &Script, mix: Mix) -> (Samples, Judgement) {
+    let (workload, tenants) = (Workload::new(mix.clone(), 5), client::tenants(mix.tenants));
+    let (samples, entries) = followed(script, 300.0, mix, async |_| {});
+    let mut oracle = Oracle::new(&samples, &workload, &tenants, &[]);
+    entries.iter().for_each(|entry| oracle.record("synaxis-weu-001", entry));
+    oracle.heard_all(None);
+    let judgement = oracle.judge();
+    (samples, judgement)
 }
 
 fn outcomes(samples: &Samples) -> Vec<&str> {
@@ -59,9 +82,10 @@ fn every_carrier_carries() {
     let _turn = turn();
     let mix = Mix { new_connections: 0.2, websockets: 0.2, http2: 0.5, ..Mix::default() };
     let workload = Workload::new(mix.clone(), 5);
-    let samples = load(&Script::default(), 300.0, mix, async |_| {});
+    let (samples, judgement) = judged(&Script::default(), mix);
     assert_eq!(outcomes(&samples), ["ok"]);
-    assert_eq!(samples.samples.len(), 600);
+    assert_eq!(counts(&judgement), [0; 6], "{:?}", judgement.examples);
+    assert_eq!((judgement.sent, judgement.answered, judgement.recorded), (600, 600, 600));
     let drawn = |carrier| (0..600).filter(|number| workload.request(*number).carrier == carrier).count();
     let all = [Carrier::Kept, Carrier::Http2, Carrier::New, Carrier::WebSocket].map(drawn);
     assert!(all.iter().all(|count| *count > 50), "{all:?}");
@@ -126,5 +150,34 @@ fn what_goes_wrong_is_named() {
         });
         let failed: Vec<&str> = outcomes(&samples).into_iter().filter(|name| *name != "ok").collect();
         assert_eq!(failed, [wanted]);
+    }
+}
+
+#[test]
+fn what_an_origin_does_wrong_is_found_on_every_carrier() {
+    let _turn = turn();
+    let script = Script {
+        forget: 0.03,
+        execute_twice: 0.06,
+        misread: 0.03,
+        swap: 0.03,
+        invent: 0.03,
+        reset: 0.03,
+        ..Script::default()
+    };
+    let mix = Mix { reads: 0.5, ..Mix::default() };
+    for (name, mix) in [
+        ("kept", mix.clone()),
+        ("new", Mix { new_connections: 1.0, ..mix.clone() }),
+        ("http2", Mix { http2: 1.0, ..mix.clone() }),
+        ("websocket", Mix { websockets: 1.0, ..mix }),
+    ] {
+        let (samples, judgement) = judged(&script, mix);
+        let found = counts(&judgement).map(|count| count > 0);
+        // a WebSocket only reads; no table says where a request may run
+        assert_eq!(found, [true, name != "websocket", true, false, true, true], "{name}: {judgement:#?}");
+        let swapped = |sample: &&client::Sample| samples.outcomes.name(sample.outcome) == "cross_talk";
+        let seen = u64::try_from(samples.samples.iter().filter(swapped).count()).unwrap();
+        assert!((1..judgement.cross_talk).contains(&seen), "{name}: {seen} by the client, the others by the records");
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use synaxis_loadtest::{
-    report::Report,
+    report::{Judgement, Report},
     run::{self, Finished, Options, Progress},
     scenario::Scenario,
     world::Binaries,
@@ -67,7 +67,11 @@ pub fn run_and_listen(text: &str) -> (Report, String) {
 }
 
 /// What must be 0: lost, duplicated, cross-talk, misrouted, unexplained, invented.
-pub fn against(report: &Report) -> [u64; 6] {
-    let oracle = &report.oracle;
+pub fn counts(oracle: &Judgement) -> [u64; 6] {
     [oracle.lost, oracle.duplicated, oracle.cross_talk, oracle.misrouted, oracle.unexplained, oracle.invented]
+}
+
+/// The same of a report.
+pub fn against(report: &Report) -> [u64; 6] {
+    counts(&report.oracle)
 }

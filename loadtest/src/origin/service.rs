@@ -13,7 +13,7 @@ use super::{
     behaviour::{Fate, Lie, Stranger},
     journal::Journal,
     script::Script,
-    websocket,
+    websocket::Offer,
     wire::Tricks,
 };
 use crate::echo;
@@ -63,12 +63,10 @@ impl Service {
     /// Answers a request; an error closes the connection without an answer.
     pub(super) async fn answer(
         self: Rc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         tricks: Tricks,
     ) -> io::Result<Response<Body>> {
-        if request.headers().contains_key(http::header::UPGRADE) {
-            return websocket::accept(&self, request);
-        }
+        let offer = Offer::of(&mut request);
         let (head, body) = request.into_parts();
         let writes = head.method != Method::GET && head.method != Method::HEAD;
         let facts = Facts::of(&head.headers, &body.collect().await.map_err(io::Error::other)?.to_bytes());
@@ -81,6 +79,10 @@ impl Service {
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+        let whole = |facts: &Facts| match offer {
+            Some(offer) => offer.take(facts, &self.stamp),
+            None => respond::whole(facts, &self.stamp, &script),
+        };
         match (fate, lie) {
             (Fate::Hang, _) => std::future::pending().await,
             (Fate::Reset, _) => {
@@ -89,16 +91,12 @@ impl Service {
             }
             (Fate::Error(status), _) => respond::error(status, &facts, &self.stamp),
             (Fate::Cut, _) => respond::cut(&facts, &self.stamp),
-            (Fate::Answer, Some(Lie::Swap)) => {
-                let other = Stranger::wait(&self.previous, facts).await;
-                respond::whole(&other, &self.stamp, &script)
-            }
+            (Fate::Answer, Some(Lie::Swap)) => whole(&Stranger::wait(&self.previous, facts).await),
             (Fate::Answer, lie) => {
                 if lie == Some(Lie::AnswerTwice) {
                     tricks.twice();
                 }
-                let facts = Stranger::meet(&self.previous, facts);
-                respond::whole(&facts, &self.stamp, &script)
+                whole(&Stranger::meet(&self.previous, facts))
             }
         }
     }
@@ -115,13 +113,6 @@ impl Service {
             _ => (1, facts.upload),
         };
         (0..times).try_for_each(|_| self.journal.borrow_mut().record(id, writes, upload, &facts.tenant))
-    }
-
-    /// Records a WebSocket.
-    pub(super) fn opened(&self, headers: &HeaderMap) -> io::Result<Facts> {
-        let facts = Facts::of(headers, &[]);
-        self.record(&facts, false, None)?;
-        Ok(facts)
     }
 }
 

@@ -1,43 +1,53 @@
 //! A WebSocket that repeats what it hears.
 
-use std::{io, rc::Rc};
+use std::io;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{handshake::derive_accept_key, protocol::Role},
 };
 
-use super::service::{Body, Service, prove};
+use super::service::{Body, Facts, prove};
 
-/// Switches protocols and repeats every message until the other side says goodbye.
-pub(super) fn accept(service: &Rc<Service>, mut request: Request<Incoming>) -> io::Result<Response<Body>> {
-    let mut answer = Response::new(Either::Left(Full::default()));
-    let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()))
-    else {
-        *answer.status_mut() = StatusCode::BAD_REQUEST;
-        return Ok(answer);
-    };
-    let facts = service.opened(request.headers())?;
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = answer.headers_mut();
-    headers.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, header::HeaderValue::try_from(key).map_err(io::Error::other)?);
-    prove(&facts, &service.stamp, headers);
-    let upgrade = hyper::upgrade::on(&mut request);
-    tokio::task::spawn_local(async move {
-        let Ok(upgraded) = upgrade.await else { return };
-        let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        while let Some(Ok(message)) = socket.next().await {
-            if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
-                return;
-            }
+/// A request that wants to become a WebSocket.
+pub(super) struct Offer {
+    accept: String,
+    upgrade: OnUpgrade,
+}
+
+impl Offer {
+    /// That of a request, if it makes one.
+    pub(super) fn of(request: &mut Request<Incoming>) -> Option<Self> {
+        let headers = request.headers();
+        let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| headers.contains_key(header::UPGRADE))?;
+        Some(Self { accept: derive_accept_key(key.as_bytes()), upgrade: hyper::upgrade::on(request) })
+    }
+
+    /// Switches protocols and repeats every message until the other side says goodbye.
+    pub(super) fn take(self, facts: &Facts, stamp: &str) -> io::Result<Response<Body>> {
+        let mut answer = Response::new(Either::Left(Full::default()));
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = answer.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(self.accept).map_err(io::Error::other)?);
+        prove(facts, stamp, headers);
+        tokio::task::spawn_local(repeat(self.upgrade));
+        Ok(answer)
+    }
+}
+
+async fn repeat(upgrade: OnUpgrade) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+    while let Some(Ok(message)) = socket.next().await {
+        if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
+            return;
         }
-    });
-    Ok(answer)
+    }
 }
