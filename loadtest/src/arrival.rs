@@ -60,6 +60,16 @@ impl Phase {
         self.rate * at + (self.end() - self.rate) * at * at / (2.0 * self.duration.as_secs_f64())
     }
 
+    /// Requests that are expected in it, with its bursts.
+    #[must_use]
+    pub fn expected(&self) -> f64 {
+        let bursts = self.burst.as_ref().map_or(0.0, |burst| {
+            let count = (self.duration.as_secs_f64() / burst.every.as_secs_f64()).ceil() - 1.0;
+            count.max(0.0) * f64::from(burst.requests)
+        });
+        self.cumulative(self.duration.as_secs_f64()) + bursts
+    }
+
     /// The second at which so many requests are expected to have come; the inverse of [`Phase::cumulative`].
     fn when(&self, count: f64) -> f64 {
         let slope = (self.end() - self.rate) / self.duration.as_secs_f64();
@@ -115,13 +125,7 @@ impl Schedule {
     /// Requests that are expected in all.
     #[must_use]
     pub fn expected(&self) -> f64 {
-        let bursts = |phase: &Phase| {
-            phase.burst.as_ref().map_or(0.0, |burst| {
-                let count = (phase.duration.as_secs_f64() / burst.every.as_secs_f64()).ceil() - 1.0;
-                count.max(0.0) * f64::from(burst.requests)
-            })
-        };
-        self.phases.iter().map(|phase| phase.cumulative(phase.duration.as_secs_f64()) + bursts(phase)).sum()
+        self.phases.iter().map(Phase::expected).sum()
     }
 
     fn enter(&mut self) {

@@ -225,6 +225,15 @@ impl Fault {
         if self.at >= length {
             faults.push(format!("a fault at {:?} comes after the load has ended", self.at));
         }
+        let ramp = match self.action {
+            Action::Drain(ramped) | Action::CancelDrain(ramped) => Some(ramped.ramp),
+            _ => None,
+        };
+        for (name, time) in [("for", self.lasts), ("failover", self.failover), ("ramp", ramp)] {
+            if time.is_some_and(|time| time > quantity::DAY) {
+                faults.push(format!("`{name}` of a fault is a day at most"));
+            }
+        }
         if let Some(stamp) = self.action.stamp().filter(|stamp| *stamp >= world.stamps) {
             faults.push(format!("a fault names the stamp {stamp}; positions are 0 to {}", world.stamps - 1));
         }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+/// Longer than anything in a run lasts.
+pub const DAY: Duration = Duration::from_secs(24 * 3_600);
+
 /// For `#[serde(deserialize_with)]`.
 ///
 /// # Errors

@@ -75,6 +75,12 @@ pub struct Run {
     pub checkout: Option<String>,
     /// The programs.
     pub binaries: Vec<Binary>,
+    /// Threads of the client.
+    pub threads: usize,
+    /// Kept HTTP/1.1 connections, opened before the load began.
+    pub connections: usize,
+    /// HTTP/2 connections, at most.
+    pub http2_connections: usize,
     /// Begin of the load, in milliseconds since the Unix epoch.
     pub began_ms: u64,
     /// Length of the load, in seconds.

@@ -138,6 +138,9 @@ fn described(scenario: &Scenario, options: &Options) -> anyhow::Result<Run> {
         resolved: scenario.text()?,
         checkout,
         binaries,
+        threads: scenario.threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)).into(),
+        connections: scenario.load.connections,
+        http2_connections: if scenario.workload.http2 > 0.0 { scenario.load.http2_connections } else { 0 },
         began_ms: 0,
         seconds: scenario.length().as_secs_f64(),
     })
@@ -145,7 +148,6 @@ fn described(scenario: &Scenario, options: &Options) -> anyhow::Result<Run> {
 
 fn plan(scenario: &Scenario, entries: Vec<SocketAddr>) -> Plan {
     let load = &scenario.load;
-    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Plan {
         schedule: Schedule::new(load.arrival, load.phases.clone(), scenario.seed),
         workload: Workload::new(scenario.workload.clone(), scenario.seed),
@@ -154,7 +156,7 @@ fn plan(scenario: &Scenario, entries: Vec<SocketAddr>) -> Plan {
         connections: load.connections,
         http2_connections: load.http2_connections,
         timeout: load.timeout,
-        threads: load.threads.unwrap_or_else(cores),
+        threads: scenario.threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
         echo: load.echo,
     }
 }

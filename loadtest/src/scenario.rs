@@ -2,7 +2,7 @@
 //!
 //! Invariant: a scenario that [`Scenario::parse`] returned can be run; every fault of the file is named at once.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, num::NonZeroUsize, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ mod tests;
 
 pub use flags::Flags;
 pub use shipped::SHIPPED;
+
+/// Most requests of a load.
+const REQUESTS_MAX: f64 = 50e6;
 
 /// A scenario as written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,8 +81,8 @@ pub struct Load {
     /// Longest time that a request may take.
     #[serde(default = "timeout", serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub timeout: Duration,
-    /// Threads of the client; default: one a core.
-    pub threads: Option<std::num::NonZeroUsize>,
+    /// Threads of the client; default: one a core, see [`Scenario::threads`].
+    pub threads: Option<NonZeroUsize>,
     /// The run is void when one request in a hundred, in all or in any second, began later than this after its intended
     /// start.
     #[serde(default = "lag_max", serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
@@ -100,7 +103,7 @@ fn connections() -> usize {
 }
 
 fn http2_connections() -> usize {
-    4
+    16
 }
 
 fn timeout() -> Duration {
@@ -252,7 +255,33 @@ impl Scenario {
     /// Length of the load.
     #[must_use]
     pub fn length(&self) -> Duration {
-        self.load.phases.iter().map(|phase| phase.duration).sum()
+        self.load.phases.iter().map(|phase| phase.duration).fold(Duration::ZERO, Duration::saturating_add)
+    }
+
+    /// How many addresses clients enter through.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        match &self.load.entries {
+            _ if !self.targets.is_empty() => self.targets.len(),
+            Some(entries) => entries.len(),
+            None => self.world.stamps,
+        }
+    }
+
+    /// Threads of the client: those of the scenario, or one a core, but no more than leave each of them a connection of every
+    /// kind to each entry, so that exactly as many are opened as the scenario says.
+    #[must_use]
+    pub fn threads(&self, cores: NonZeroUsize) -> NonZeroUsize {
+        let most = self.shared().map(|(_, connections)| connections / self.entries().max(1)).min();
+        let fitting = most.and_then(NonZeroUsize::new).unwrap_or(cores).min(cores);
+        self.load.threads.unwrap_or(fitting)
+    }
+
+    /// The connections that requests share, by kind, as far as there are any.
+    fn shared(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let kept = (self.load.connections > 0).then_some(("connections", self.load.connections));
+        let http2 = (self.workload.http2 > 0.0).then_some(("http2_connections", self.load.http2_connections));
+        kept.into_iter().chain(http2)
     }
 
     fn check(&self) -> Vec<String> {
@@ -279,18 +308,31 @@ impl Scenario {
             let rates = [Some(phase.rate), phase.to];
             demand(rates.iter().flatten().all(|rate| (0.0..=1e6).contains(rate)), "a rate is 0 to 1,000,000");
             demand(!phase.duration.is_zero(), "a phase lasts longer than nothing");
+            let every = phase.burst.as_ref().map_or(Duration::ZERO, |burst| burst.every);
+            demand(every <= quantity::DAY, "a burst's `every` is a day at most");
             let burst = phase
                 .burst
                 .as_ref()
                 .is_none_or(|burst| burst.every >= Duration::from_millis(1) && (1..=100_000).contains(&burst.requests));
             demand(burst, "a burst has 1 to 100,000 requests, and at least a millisecond before the next");
         }
-        demand(self.length() <= Duration::from_secs(24 * 3_600), "the load lasts a day at most");
+        demand(self.length() <= quantity::DAY, "the load lasts a day at most");
+        let requests: f64 = phases.iter().map(Phase::expected).sum();
+        if requests.is_nan() || requests > REQUESTS_MAX {
+            demand(
+                false,
+                &format!("the load has {requests:.0} requests, and {REQUESTS_MAX:.0} at most: each is kept in memory"),
+            );
+        }
         demand(
             (usize::from(self.workload.keeps())..=100_000).contains(connections),
             "load.connections is 1 to 100,000, or 0 where every request takes HTTP/2 or a connection of its own",
         );
         demand((1..=10_000).contains(http2_connections), "load.http2_connections is 1 to 10,000");
+        for (name, connections) in self.shared() {
+            let least = self.entries().saturating_mul(self.load.threads.map_or(1, Into::into));
+            demand(connections >= least, &format!("load.{name} is {least} or more: one for each entry and thread"));
+        }
         let known = |stamp: &usize| *stamp < self.world.stamps;
         let entered = entries.as_ref().is_none_or(|entries| !entries.is_empty() && entries.iter().all(known));
         demand(entered, "load.entries are positions of stamps, from 0, at least one");

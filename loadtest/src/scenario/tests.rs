@@ -77,6 +77,49 @@ fn kept_connections_are_there_unless_no_request_takes_one() {
     }
 }
 
+#[test]
+fn what_would_take_too_much_memory_or_too_long_is_refused() {
+    for (text, words) in [
+        (SMALL.replace("rate = 100", "rate = 1e6").replace("10s", "51s"), "51000000 requests"),
+        (SMALL.replace("rate = 100", "rate = 0\nto = 1e6").replace("10s", "101s"), "50500000 requests"),
+        (format!("{SMALL}burst = {{ every = \"1ms\", requests = 100000 }}\n"), "999901000 requests"),
+        (format!("{SMALL}burst = {{ every = \"2 days\", requests = 1 }}\n"), "`every`"),
+        (
+            format!("{SMALL}[[load.phases]]\nfor = \"500000000000y\"\nrate = 0\n").replace("10s", "500000000000y"),
+            "a day",
+        ),
+        (format!("{SMALL}[[faults]]\nat = \"1s\"\nfor = \"25h\"\ndo = \"redis-kill\"\n"), "`for`"),
+        (format!("{SMALL}[[faults]]\nat = \"1s\"\nfailover = \"2 days\"\ndo = \"redis-kill\"\n"), "`failover`"),
+        (format!("{SMALL}[[faults]]\nat = \"1s\"\ndo = {{ drain = {{ stamp = 1, ramp = \"2 days\" }} }}\n"), "`ramp`"),
+    ] {
+        let error = format!("{:#}", Scenario::parse(&text).unwrap_err());
+        assert!(error.contains(words), "{text}: {error}");
+    }
+    assert!(Scenario::parse(&SMALL.replace("rate = 100", "rate = 1e6").replace("10s", "50s")).is_ok());
+}
+
+#[test]
+fn exactly_as_many_connections_are_opened_as_it_says() {
+    let with = |load: &str| Scenario::parse(&SMALL.replace("[[load", &format!("[load]\n{load}\n[[load")));
+    let cores = |cores: usize| NonZeroUsize::new(cores).unwrap();
+    // three stamps are three entries, and a thread has a connection to each
+    for (load, machine, threads) in [
+        ("connections = 64", 2, 2),
+        ("connections = 64", 64, 21),
+        ("connections = 5", 2, 1),
+        ("connections = 5\nentries = [1]", 64, 5),
+        ("connections = 12\nthreads = 4", 2, 4),
+    ] {
+        assert_eq!(with(load).unwrap().threads(cores(machine)), cores(threads), "{load}");
+    }
+    for load in ["connections = 2", "connections = 11\nthreads = 4"] {
+        assert!(with(load).unwrap_err().to_string().contains("one for each entry and thread"), "{load}");
+    }
+    let http2 = format!("{SMALL}[workload]\nhttp2 = 0.5\n");
+    assert_eq!(Scenario::parse(&http2).unwrap().threads(cores(64)), cores(5));
+    assert!(Scenario::parse(&http2.replace("[[load", "[load]\nhttp2_connections = 2\n[[load")).is_err());
+}
+
 const SHARED: &str = "[[expect.shares]]\nstamp = 2\nfrom = \"0s\"\nuntil = \"9s\"\nleast = 0.2\n";
 
 #[test]

@@ -86,6 +86,13 @@ fn facts(report: &Report) -> Markup {
             div { dt { "Length" } dd { (figures::length(run.seconds)) } }
             div { dt { "Seed" } dd { code { (run.seed) } } }
             div {
+                dt { "Client" }
+                dd {
+                    (run.threads) " threads, " (figures::thousands(run.connections as u64)) " kept connections"
+                    @if run.http2_connections > 0 { ", " (figures::thousands(run.http2_connections as u64)) " of HTTP/2" }
+                }
+            }
+            div {
                 dt { "Checkout when it ran" }
                 dd { code { (checkout) } @if checkout.ends_with('+') { span.soft { " changed work tree" } } }
             }
