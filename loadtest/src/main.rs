@@ -10,7 +10,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use synaxis_loadtest::{
     descriptors,
-    highest::{self, Tried},
+    highest::{self, Cores, End, Tried},
     origin,
     report::{self, Report, Verdict},
     run::{self, LEFT, Options, Progress},
@@ -48,7 +48,7 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
     },
-    /// Find the highest rate at which a scenario still passes: from --rate, by halves, to 5 %.
+    /// Find the highest rate at which a scenario still passes: from --rate, by halves, to 5 %; two misses make a rate too high.
     Highest(Load),
     /// Show the shipped scenarios.
     List,
@@ -164,44 +164,48 @@ fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
             eprintln!("{LEFT}{}", folder.display());
         }
     };
-    let held = in_runtime(async {
+    let found = in_runtime(async {
         let told = std::pin::pin!(run::signalled());
         highest::find(&scenario, &options, first, told, each).await
     })?;
-    Ok(match held {
-        Some(rate) => {
-            println!("\nheld: {rate:.0}/s");
-            ExitCode::SUCCESS
-        }
-        None => {
-            println!("\nno rate was held");
-            ExitCode::from(FAILED)
-        }
+    match found.held {
+        Some(rate) => println!("\nheld: {rate:.0}/s"),
+        None => println!("\nno rate was held"),
+    }
+    match &found.end {
+        End::Narrowed => {}
+        End::Void => println!("every further try was void: the generator or the machine is the limit"),
+        End::Beyond(error) => println!("the next rate was not tried: {error}"),
+    }
+    if let Some((rate, cores)) = &found.limit {
+        println!("at {rate:.0}/s, which was not held, {cores}");
+    }
+    Ok(match (found.held, found.end) {
+        (Some(_), _) => ExitCode::SUCCESS,
+        (None, End::Void) => ExitCode::from(VOID),
+        (None, _) => ExitCode::from(FAILED),
     })
 }
 
 /// One rate that was tried; processor time in cores.
 fn row(tried: &Tried) -> String {
     let report = &tried.report;
-    let cores = |begin: &str| {
-        let processes = report.processes.iter().filter(|process| process.name.starts_with(begin));
-        processes.map(|process| process.cpu_seconds).sum::<f64>() / report.scenario.seconds.max(f64::MIN_POSITIVE)
-    };
+    let cores = Cores::of(report);
     let oracle = &report.oracle;
-    let verdict = format!("{:?}", report.verdict).to_lowercase();
     format!(
-        "| {:.0} | {verdict} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} of {} |",
+        "| {:.0} | {} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} of {} |",
         tried.rate,
+        report.verdict,
         report.rate.achieved,
         oracle.sent - oracle.answered,
         report.latency.p50,
         report.latency.p99,
         report.lag.p99,
-        cores("proxy"),
-        cores("origin"),
-        cores("client"),
-        cores(""),
-        report.machine.cores,
+        cores.proxies,
+        cores.apps,
+        cores.client,
+        cores.all,
+        cores.available,
     )
 }
 
