@@ -10,7 +10,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -56,6 +56,19 @@ pub enum Direction {
     Both,
 }
 
+/// What became of the clients' connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Taken, to be passed on to the target.
+    pub taken: u64,
+    /// Reset because there were 16,384 already.
+    pub above_cap: u64,
+    /// Times that accepting failed; each is followed by a pause of 50 ms.
+    pub accept_errors: u64,
+    /// Open now.
+    pub open: usize,
+}
+
 /// A running chaos proxy. Dropping it ends everything that it began: nobody listens any more and the connections
 /// are reset.
 pub struct Chaos {
@@ -79,11 +92,13 @@ impl Chaos {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             backlog: Mutex::new(listener.try_clone()?),
-            target: Mutex::new(target),
+            target,
             up: watch::Sender::default(),
             down: watch::Sender::default(),
             cut: watch::Sender::default(),
-            refuse: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
+            above_cap: AtomicU64::new(0),
+            accept_errors: AtomicU64::new(0),
             open: AtomicUsize::new(0),
         });
         let accepting = tokio::spawn(accept(TcpListener::from_std(listener)?, Arc::clone(&shared))).abort_handle();
@@ -94,11 +109,6 @@ impl Chaos {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Sends new connections elsewhere.
-    pub fn retarget(&self, target: SocketAddr) {
-        *lock(&self.shared.target) = target;
     }
 
     /// Replaces the toxics of a direction, at once and for existing connections too. They begin anew: what they count and
@@ -113,7 +123,7 @@ impl Chaos {
         }
     }
 
-    /// Takes all toxics away; what they hold back passes. Whether connections are refused is not theirs.
+    /// Takes all toxics away; what they hold back passes.
     pub fn clear(&self) {
         self.set(Direction::Both, Toxics::default());
     }
@@ -127,15 +137,17 @@ impl Chaos {
         self.shared.cut.send_replace(());
     }
 
-    /// Whether new connections are reset as soon as they are accepted.
-    pub fn refuse(&self, refuse: bool) {
-        self.shared.refuse.store(refuse, Ordering::Relaxed);
-    }
-
-    /// Connections that are open now.
+    /// What became of the connections so far.
     #[must_use]
-    pub fn open(&self) -> usize {
-        self.shared.open.load(Ordering::Relaxed)
+    pub fn counts(&self) -> Counts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Shared { taken, above_cap, accept_errors, open, .. } = &*self.shared;
+        Counts {
+            taken: read(taken),
+            above_cap: read(above_cap),
+            accept_errors: read(accept_errors),
+            open: open.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -149,11 +161,13 @@ impl Drop for Chaos {
 struct Shared {
     /// The listener a second time. Who accepts holds it, so that for a cut a connection is either in the kernel or known.
     backlog: Mutex<StdListener>,
-    target: Mutex<SocketAddr>,
+    target: SocketAddr,
     up: watch::Sender<Regime>,
     down: watch::Sender<Regime>,
     cut: watch::Sender<()>,
-    refuse: AtomicBool,
+    taken: AtomicU64,
+    above_cap: AtomicU64,
+    accept_errors: AtomicU64,
     open: AtomicUsize,
 }
 
@@ -192,18 +206,21 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             accepted = next(&listener, &shared) => match accepted {
                 Ok(accepted) => accepted,
                 Err(_) => {
+                    shared.accept_errors.fetch_add(1, Ordering::Relaxed);
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
         };
-        if shared.refuse.load(Ordering::Relaxed) || connections.len() >= CONNECTIONS_MAX {
+        if connections.len() >= CONNECTIONS_MAX {
+            shared.above_cap.fetch_add(1, Ordering::Relaxed);
             reset(&SockRef::from(&client));
             continue;
         }
         number += 1;
+        shared.taken.fetch_add(1, Ordering::Relaxed);
         let wire = Wire { up: shared.up.subscribe(), down: shared.down.subscribe(), cut };
-        let connection = Connection::new(client, *lock(&shared.target), wire, number);
+        let connection = Connection::new(client, shared.target, wire, number);
         let open = Open::new(&shared);
         connections.spawn(async move {
             connection.run().await;

@@ -51,6 +51,8 @@ pub struct Report {
     pub faults: Vec<Mark>,
     /// What the processes cost.
     pub processes: Vec<Process>,
+    /// What stood between them.
+    pub relays: Vec<Relay>,
 }
 
 /// What was run.
@@ -305,6 +307,33 @@ pub struct Process {
     pub descriptors_max: u64,
     /// At the end.
     pub descriptors: u64,
+}
+
+/// What became of the connections that came to a balancer or a chaos proxy, from its begin to the end of the load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Such as `balancer before the edge of synaxis-weu-001`.
+    pub name: String,
+    /// Passed on.
+    pub relayed: u64,
+    /// Closed because no process was ready.
+    pub nobody_ready: u64,
+    /// Reset because the chosen process did not take them.
+    pub not_taken: u64,
+    /// Closed because there were too many.
+    pub above_cap: u64,
+    /// Times that accepting failed.
+    pub accept_errors: u64,
+    /// Open when the load had ended.
+    pub open: usize,
+}
+
+impl Relay {
+    /// Connections that were not passed on.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.nobody_ready.saturating_add(self.not_taken).saturating_add(self.above_cap)
+    }
 }
 
 pub mod compare;

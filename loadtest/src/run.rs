@@ -33,6 +33,7 @@ mod interrupt;
 mod latencies;
 mod machine;
 mod progress;
+mod relays;
 mod usage;
 
 pub use interrupt::{Interrupted, signalled};
@@ -199,6 +200,7 @@ async fn drive(scenario: &Scenario, options: &Options, run: Run, world: Option<&
     shown.abort();
     let processes = watch.end().await;
     let (windows, samples) = (windows?, samples.context("the client")??);
+    let relays = world.map(|world| relays::relays(world)).unwrap_or_default();
     if let Some(world) = world {
         quiet(&world.journals()).await;
     }
@@ -216,6 +218,7 @@ async fn drive(scenario: &Scenario, options: &Options, run: Run, world: Option<&
             samples: &samples,
             windows: &windows,
             processes,
+            relays,
             run: Run { began_ms, ..run },
         };
         Ok(facts.report(&mut oracle))

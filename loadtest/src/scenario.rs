@@ -318,12 +318,12 @@ impl Scenario {
         }
         demand(self.length() <= quantity::DAY, "the load lasts a day at most");
         let requests: f64 = phases.iter().map(Phase::expected).sum();
-        if requests.is_nan() || requests > REQUESTS_MAX {
-            demand(
-                false,
-                &format!("the load has {requests:.0} requests, and {REQUESTS_MAX:.0} at most: each is kept in memory"),
-            );
-        }
+        demand(
+            (0.0..=REQUESTS_MAX).contains(&requests),
+            &format!(
+                "the load has {requests:.0} requests; {REQUESTS_MAX:.0} are the most, because each is kept in memory"
+            ),
+        );
         demand(
             (usize::from(self.workload.keeps())..=100_000).contains(connections),
             "load.connections is 1 to 100,000, or 0 where every request takes HTTP/2 or a connection of its own",

@@ -7,7 +7,7 @@ use synaxis_routing::change::{Drain, Guards, Overrides};
 
 use super::{Action, Fault, Place, slow, table};
 use crate::{
-    chaos::{Chaos, Direction, Toxics},
+    chaos::Chaos,
     world::{PATIENCE, Stamp, Wire, World},
 };
 
@@ -126,8 +126,7 @@ pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result
         }
         Action::Calm => {
             for wire in [Wire::Redis, Wire::Peers, Wire::Origins] {
-                places(world, Place { wire, stamp: None })
-                    .for_each(|chaos| chaos.set(Direction::Both, Toxics::default()));
+                places(world, Place { wire, stamp: None }).for_each(Chaos::clear);
             }
             Ok(())
         }

@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{Binary, Check, Mark, Outcome, Percentiles, Report, StampShare, Verdict, figures, plot::faults};
+use crate::report::{
+    Binary, Check, Mark, Outcome, Percentiles, Relay, Report, StampShare, Verdict, figures, plot::faults,
+};
 
 /// Most failed checks and reasons.
 const FAILED_MAX: usize = 6;
@@ -45,6 +47,7 @@ impl Summary<'_> {
             self.stamps(),
             self.faults(),
             self.processes(),
+            self.refused(),
         ];
         sections.concat()
     }
@@ -183,6 +186,17 @@ impl Summary<'_> {
             format!("{}{until}: {}", moment(mark.at), name(&mark.what))
         };
         list("faults", faults::sorted(self.report).into_iter().map(fault))
+    }
+
+    /// Connections that a balancer or a chaos proxy did not pass on; nothing if there are none.
+    fn refused(&self) -> String {
+        let refused: Vec<&Relay> = self.report.relays.iter().filter(|relay| relay.refused() > 0).collect();
+        let words = |relay: &&Relay| {
+            let all = relay.relayed.saturating_add(relay.refused());
+            let (refused, all) = (figures::thousands(relay.refused()), figures::thousands(all));
+            self.paint(Tone::Bad, &format!("{} {refused} of {all} connections", figures::plain(&relay.name, 60)))
+        };
+        list("refused", refused.iter().map(words))
     }
 
     fn processes(&self) -> String {

@@ -7,7 +7,9 @@ use crate::{
     client::{OK, Sample, Samples},
     fault::Window,
     oracle::Oracle,
-    report::{FORMAT, Judgement, Mark, Outcome, Percentiles, Process, Rate, Report, Run, Second, StampShare, Verdict},
+    report::{
+        FORMAT, Judgement, Mark, Outcome, Percentiles, Process, Rate, Relay, Report, Run, Second, StampShare, Verdict,
+    },
     scenario::Scenario,
 };
 
@@ -17,6 +19,7 @@ pub(super) struct Facts<'a> {
     pub(super) samples: &'a Samples,
     pub(super) windows: &'a [Window],
     pub(super) processes: Vec<Process>,
+    pub(super) relays: Vec<Relay>,
     pub(super) run: Run,
 }
 
@@ -53,6 +56,7 @@ impl Facts<'_> {
             stamps: self.stamps(),
             faults: self.marks(),
             processes: self.processes,
+            relays: self.relays,
         };
         report.void = expect::void(self.scenario, &report);
         report.checks = expect::checks(self.scenario, &report, self.samples, self.windows);
@@ -202,8 +206,14 @@ mod tests {
             let times = Sample { id, intended, launched: intended, begun: intended, ended, ..Sample::default() };
             samples.samples.push(Sample { outcome, ..times });
         }
-        let facts =
-            Facts { scenario: &scenario, samples: &samples, windows: &[], processes: vec![], run: Run::default() };
+        let facts = Facts {
+            scenario: &scenario,
+            samples: &samples,
+            windows: &[],
+            processes: vec![],
+            relays: vec![],
+            run: Run::default(),
+        };
         let seconds = facts.seconds();
         let counts = seconds.iter().map(|second| second.outcomes.clone().into_iter().collect::<Vec<_>>());
         let counted = |name: &str, count: u64| (name.to_owned(), count);

@@ -8,7 +8,7 @@ use super::{ROWS_MAX, first::meter, left_out, text};
 use crate::report::{Check, Outcome, Percentiles, Report, figures, plot::faults, timeline::OK};
 
 pub(super) fn all(report: &Report) -> Markup {
-    html! { (checks(&report.checks)) (examples(report)) (fault_list(report)) (processes(report)) }
+    html! { (checks(&report.checks)) (examples(report)) (fault_list(report)) (processes(report)) (relays(report)) }
 }
 
 pub(super) fn percentiles(report: &Report) -> Markup {
@@ -150,6 +150,40 @@ fn processes(report: &Report) -> Markup {
             p.caption {
                 "The memory bar ends at the most, from zero, on one scale for all: the thin line is where it began, the thick \
                  one where it ended. Memory that only grows ends at its most."
+            }
+        }
+    }
+}
+
+fn relays(report: &Report) -> Markup {
+    let relays = &report.relays;
+    html! {
+        @if !relays.is_empty() {
+            section {
+                h2 { "Connections between processes" }
+                table {
+                    thead {
+                        tr {
+                            th { "relay" } th.n { "relayed" } th.n { "nobody ready" } th.n { "not taken" }
+                            th.n { "above the cap" } th.n { "accept errors" } th.n { "open at end" }
+                        }
+                    }
+                    tbody {
+                        @for relay in relays.iter().take(ROWS_MAX) {
+                            tr class=[(relay.refused() > 0 || relay.accept_errors > 0).then_some("loud")] {
+                                th scope="row" { (text(&relay.name)) }
+                                @for count in [relay.relayed, relay.nobody_ready, relay.not_taken, relay.above_cap, relay.accept_errors] {
+                                    td.n { (figures::thousands(count)) }
+                                }
+                                td.n { (figures::thousands(relay.open as u64)) }
+                            }
+                        }
+                    }
+                }
+                (left_out(relays.len()))
+                p.caption {
+                    "From the begin of the world to the end of the load. What is relayed may still fail behind the relay; the                      other columns are connections that it ended itself."
+                }
             }
         }
     }

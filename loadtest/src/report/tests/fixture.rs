@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::report::{
-    Binary, Check, FORMAT, Judgement, Machine, Mark, Outcome, Percentiles, Process, Rate, Report, Run, Second,
+    Binary, Check, FORMAT, Judgement, Machine, Mark, Outcome, Percentiles, Process, Rate, Relay, Report, Run, Second,
     StampShare, Step, Verdict,
 };
 
@@ -116,6 +116,7 @@ pub(crate) fn drain(seconds: u32) -> Report {
             Mark { at: 52.0 * scale, until: None, what: "redis hung".into() },
         ],
         processes: processes(),
+        relays: vec![relay("synaxis-weu-001", 9_120), relay("synaxis-weu-002", 3_047)],
     }
 }
 
@@ -164,6 +165,10 @@ fn second(at: u32, minute: f64) -> Second {
 fn outcome(name: String, count: u64) -> Outcome {
     let (p50, p99, max) = if name == "ok" { (0.82, 3.69, 29.4) } else { (1_020.0, 2_480.0, 10_007.0) };
     Outcome { name, count, explained: count, p50, p99, max, histogram: "HISTFAAA".into() }
+}
+
+fn relay(id: &str, relayed: u64) -> Relay {
+    Relay { name: format!("balancer before the edge of {id}"), relayed, open: 64, ..Relay::default() }
 }
 
 fn binary(role: &str, file: &str, xxh3: &str) -> Binary {

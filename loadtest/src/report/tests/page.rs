@@ -28,6 +28,7 @@ fn nothing_from_the_run_becomes_markup() {
     report.stamps.iter_mut().for_each(|stamp| stamp.id = hostile.into());
     report.faults.iter_mut().for_each(|fault| fault.what = hostile.into());
     report.processes.iter_mut().for_each(|process| process.name = hostile.into());
+    report.relays.iter_mut().for_each(|relay| relay.name = hostile.into());
     for second in &mut report.seconds {
         second.outcomes = second.outcomes.values().map(|count| (hostile.into(), *count)).collect();
         second.stamps = second.stamps.values().map(|count| (hostile.into(), *count)).collect();
@@ -135,6 +136,20 @@ fn findings_are_loud_and_zeros_are_calm() {
     let loud = |report: &Report| page(report).matches("<div class=\"loud\"").count();
     assert_eq!(loud(&fixture::passed()), 0);
     assert_eq!(loud(&fixture::failed()), 2);
+}
+
+#[test]
+fn connections_that_a_balancer_refused_are_loud() {
+    let mut report = fixture::passed();
+    assert!(!summary(&report).contains("\nrefused"), "{}", summary(&report));
+    (report.relays[0].nobody_ready, report.relays[0].not_taken) = (3, 1_230);
+    let page = page(&report);
+    let row =
+        page.split("<tr class=\"loud\"><th scope=\"row\">balancer before the edge of synaxis-weu-001<").nth(1).unwrap();
+    let row = row.split("</tr>").next().unwrap();
+    assert!([">9,120<", ">3<", ">1,230<"].iter().all(|count| row.contains(count)), "{row}");
+    let words = "refused    balancer before the edge of synaxis-weu-001 1,233 of 10,353 connections";
+    assert!(summary(&report).contains(words), "{}", summary(&report));
 }
 
 #[test]
