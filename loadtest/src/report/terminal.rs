@@ -93,13 +93,14 @@ impl Summary<'_> {
         let (run, machine) = (&self.report.scenario, &self.report.machine);
         let checkout = run.checkout.as_deref().map_or_else(|| "none".to_owned(), name);
         let cores = if machine.cores == 1 { "core" } else { "cores" };
+        let threads = if run.threads == 1 { "thread" } else { "threads" };
         let http2 = match run.http2_connections {
             0 => String::new(),
             some => format!(", {} of HTTP/2", figures::thousands(some as u64)),
         };
         let mut text = format!(
             "run        seed {}, checkout {checkout}, began {}, {} long\n\
-             client     {} threads, {} kept connections{http2}\n\
+             client     {} {threads}, {} kept connections{http2}\n\
              machine    {} {cores}, {}, {} MiB, {}\n",
             run.seed,
             figures::date(run.began_ms),

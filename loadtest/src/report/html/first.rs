@@ -88,7 +88,8 @@ fn facts(report: &Report) -> Markup {
             div {
                 dt { "Client" }
                 dd {
-                    (run.threads) " threads, " (figures::thousands(run.connections as u64)) " kept connections"
+                    (run.threads) @if run.threads == 1 { " thread, " } @else { " threads, " }
+                     (figures::thousands(run.connections as u64)) " kept connections"
                     @if run.http2_connections > 0 { ", " (figures::thousands(run.http2_connections as u64)) " of HTTP/2" }
                 }
             }
