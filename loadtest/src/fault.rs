@@ -21,6 +21,7 @@ mod table;
 mod timeline;
 
 pub use concern::Concern;
+pub(crate) use perform::calm;
 pub use slow::Slowness;
 pub use table::Lie;
 pub use timeline::{Timeline, Window};

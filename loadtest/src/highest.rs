@@ -1,6 +1,6 @@
 //! The highest rate at which a scenario still passes.
 //!
-//! Invariant: a rate counts as held only by a run that passed, and as too high only by two in a row that did not; a void run
+//! Invariants: what is lost, mixed up or run twice ends the search, because no rate excuses it; a rate counts as held only by a run that passed, and as too high only by two in a row that did not; a void run
 //! holds nothing, because whoever cannot send a rate cannot say that it is held.
 
 use std::{future::Future, path::PathBuf, pin::Pin};
@@ -34,6 +34,8 @@ pub enum End {
     Narrowed,
     /// Every try of the rate was void.
     Void,
+    /// A request was lost, mixed up, misrouted or ran twice: no question of rate.
+    Unsound,
     /// The next rate is one that no scenario may ask for; in words.
     Beyond(String),
 }
@@ -77,7 +79,11 @@ pub async fn find(
         if report.verdict != Verdict::Passed {
             limit = Some((rate, Cores::of(&report)));
         }
+        let sound = report.oracle.is_sound();
         each(&Tried { rate, report, folder });
+        if !sound {
+            return Ok(Found { held: search.held(), end: End::Unsound, limit });
+        }
     }
     let end = if search.is_blind() { End::Void } else { End::Narrowed };
     Ok(Found { held: search.held(), end, limit })

@@ -174,6 +174,7 @@ fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
     }
     match &found.end {
         End::Narrowed => {}
+        End::Unsound => println!("a request was lost, mixed up, misrouted or ran twice, which no rate excuses"),
         End::Void => println!("every further try was void: the generator or the machine is the limit"),
         End::Beyond(error) => println!("the next rate was not tried: {error}"),
     }
@@ -181,6 +182,7 @@ fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
         println!("at {rate:.0}/s, which was not held, {cores}");
     }
     Ok(match (found.held, found.end) {
+        (_, End::Unsound) => ExitCode::from(FAILED),
         (Some(_), _) => ExitCode::SUCCESS,
         (None, End::Void) => ExitCode::from(VOID),
         (None, _) => ExitCode::from(FAILED),

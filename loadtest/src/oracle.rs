@@ -26,6 +26,9 @@ pub use routing::Routing;
 /// Examples that are kept of each kind.
 const EXAMPLES: usize = 3;
 
+/// A request that only reads may be tried so often while a fault is under way.
+const READS_MAX: u32 = 4;
+
 /// No more stamps than these may ever see a request.
 const STAMPS_MAX: usize = 2;
 
@@ -115,6 +118,13 @@ impl<'a> Oracle<'a> {
             })
     }
 
+    /// How often a request that only reads may run: once, unless something was wrong that may make it fail.
+    fn reads_max(&self, sample: &Sample) -> u32 {
+        let (from, until) = span(sample);
+        let troubled = self.windows.iter().any(|window| window.overlaps(from, until));
+        if troubled { READS_MAX } else { 1 }
+    }
+
     /// Whether a fault lets others than its owner serve a request.
     fn fails_over(&self, sample: &Sample) -> bool {
         let (from, until) = span(sample);
@@ -191,8 +201,12 @@ impl<'a> Oracle<'a> {
             if answered && record.times == 0 {
                 count("lost", &mut judgement.lost, format!("answered by {said}, recorded by nobody"));
             }
+            judgement.executions += u64::from(record.times);
             if sample.writes && record.times > 1 {
                 count("duplicated", &mut judgement.duplicated, format!("it writes and ran {} times", record.times));
+            }
+            if !sample.writes && record.times > self.reads_max(sample) {
+                count("duplicated", &mut judgement.duplicated, format!("it reads and ran {} times", record.times));
             }
             if self.routing.is_none() {
                 continue;

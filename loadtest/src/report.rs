@@ -35,8 +35,11 @@ pub struct Report {
     /// How late the generator was: from the intended start to its begin.
     pub lag: Percentiles,
     /// How long requests waited for a connection, after the generator got to them.
-    #[serde(default)]
     pub queue: Percentiles,
+    /// Kept connections that were opened during the load, in place of others that had ended.
+    pub opened_again: u64,
+    /// Requests that were sent again because nothing of them had left, or the server said that it had not looked at them.
+    pub sent_again: u64,
     /// Steps of the curve of `latency` at growing percentiles, for the percentile plot.
     pub curve: Vec<Step>,
     /// What the oracle found.
@@ -146,7 +149,6 @@ pub struct Rate {
     /// What was answered as wanted.
     pub achieved: f64,
     /// Share of what was answered as wanted that came by the end of the load, or a quarter of a second later.
-    #[serde(default)]
     pub in_time: f64,
 }
 
@@ -192,9 +194,11 @@ pub struct Judgement {
     pub answered: u64,
     /// Requests that the origins recorded.
     pub recorded: u64,
+    /// How often the origins ran them.
+    pub executions: u64,
     /// The client saw success, no origin has a record.
     pub lost: u64,
-    /// A request that must run once ran more than once.
+    /// A request that writes ran more than once, or one that reads more often than it may.
     pub duplicated: u64,
     /// The answer was another request's.
     pub cross_talk: u64,
@@ -233,10 +237,8 @@ pub struct Second {
     /// Greatest.
     pub max: f64,
     /// 99th percentile of how late the generator began them, in milliseconds.
-    #[serde(default)]
     pub lag_p99: f64,
     /// Share of the second in which the busiest thread of the generator was at work or waited for a core, 0 to 1.
-    #[serde(default)]
     pub busy: f64,
     /// How the requests that were to begin in it ended.
     pub outcomes: BTreeMap<String, u64>,
@@ -303,7 +305,6 @@ pub struct Process {
     /// Open descriptors at the begin.
     pub descriptors_begin: u64,
     /// The most that was seen.
-    #[serde(default)]
     pub descriptors_max: u64,
     /// At the end.
     pub descriptors: u64,

@@ -27,6 +27,7 @@ use crate::{
     world::{Binaries, Site, Stamp, World, tables},
 };
 
+mod aftermath;
 mod expect;
 mod figures;
 mod interrupt;
@@ -36,15 +37,11 @@ mod progress;
 mod relays;
 mod usage;
 
+use aftermath::Aftermath;
 pub use interrupt::{Interrupted, signalled};
 pub use progress::Progress;
 
 use interrupt::unless;
-
-/// Origins that record nothing for so long have nothing more to record.
-const QUIET: Duration = Duration::from_millis(300);
-/// Longest wait for that.
-const QUIET_MAX: Duration = Duration::from_secs(5);
 
 /// What stands before the path of a folder that was left.
 pub const LEFT: &str = "configurations, logs and journals: ";
@@ -181,8 +178,9 @@ async fn drive(scenario: &Scenario, options: &Options, run: Run, world: Option<&
     let client = tokio::task::spawn_blocking(move || Client::start(&starting)).await.context("the client")??;
     let live = Arc::clone(&client.live);
     let start = live.start().context("the load has begun")?;
-    let began_ms =
-        tables::unix_ms() + u64::try_from((start.saturating_duration_since(Instant::now())).as_millis()).unwrap_or(0);
+    // before or after now: this task may have been woken late
+    let ahead = start.saturating_duration_since(Instant::now());
+    let began_ms = tables::unix_ms() + whole_ms(ahead) - whole_ms(start.elapsed());
     let waiting = tokio::task::spawn_blocking(move || client.wait());
     let watch = usage::Watch::start(world.cloned());
     let shown = tokio::spawn(progress::show(options.progress, Arc::clone(&live), scenario.length()));
@@ -201,9 +199,10 @@ async fn drive(scenario: &Scenario, options: &Options, run: Run, world: Option<&
     let processes = watch.end().await;
     let (windows, samples) = (windows?, samples.context("the client")??);
     let relays = world.map(|world| relays::relays(world)).unwrap_or_default();
-    if let Some(world) = world {
-        quiet(&world.journals()).await;
-    }
+    let aftermath = match world {
+        Some(world) => aftermath::settle(world).await,
+        None => Aftermath::default(),
+    };
     options.progress.say("comparing both ends");
     let scenario = scenario.clone();
     let (journals, epochs) = world.map(|world| (world.journals(), world.tables.epochs())).unzip();
@@ -219,6 +218,7 @@ async fn drive(scenario: &Scenario, options: &Options, run: Run, world: Option<&
             windows: &windows,
             processes,
             relays,
+            aftermath,
             run: Run { began_ms, ..run },
         };
         Ok(facts.report(&mut oracle))
@@ -226,19 +226,8 @@ async fn drive(scenario: &Scenario, options: &Options, run: Run, world: Option<&
     tokio::task::spawn_blocking(judge).await.context("the oracle")?
 }
 
-/// Waits until origins have recorded nothing for a while: what a client has given up may still arrive, and run twice.
-async fn quiet(journals: &[(String, PathBuf)]) {
-    let sizes =
-        || journals.iter().map(|(_, path)| std::fs::metadata(path).map_or(0, |file| file.len())).collect::<Vec<_>>();
-    let end = Instant::now() + QUIET_MAX;
-    let (mut known, mut since) = (sizes(), Instant::now());
-    while since.elapsed() < QUIET && Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let now = sizes();
-        if now != known {
-            (known, since) = (now, Instant::now());
-        }
-    }
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn hear(oracle: &mut Oracle<'_>, journals: &[(String, PathBuf)]) -> anyhow::Result<()> {

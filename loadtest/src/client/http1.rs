@@ -174,7 +174,10 @@ async fn serve(shift: &Rc<Shift>, pool: &Rc<Pool>, link: Option<Link>, job: Opti
             job.reach();
             job.begin();
             match connect(&job, pool.address).await {
-                Ok(link) => (link, Some(job), true),
+                Ok(link) => {
+                    shift.opened_again();
+                    (link, Some(job), true)
+                }
                 Err(end) => {
                     job.end(&end, "");
                     return None;
@@ -209,7 +212,10 @@ async fn turns(shift: &Shift, pool: &Pool, link: &mut Link, first: Option<Job>, 
             }
             // a fresh connection that takes nothing is no better than none
             Err(NotSent) if fresh => job.end(&End::Broken("closed"), ""),
-            Err(NotSent) => return Some(job),
+            Err(NotSent) => {
+                shift.sent_again();
+                return Some(job);
+            }
         }
         fresh = false;
         next = pool.next();

@@ -72,6 +72,7 @@ async fn exchange(shift: &Shift, job: &mut Job) -> (End, String) {
         if !untouched || tries == TRIES {
             return (End::Broken(exchange::word(error.error(), "closed")), String::new());
         }
+        shift.sent_again();
     }
 }
 

@@ -53,6 +53,15 @@ pub enum End {
     Broken(&'static str),
 }
 
+/// What a client does without a word, as any client would, and what may hide a server's fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silent {
+    /// Kept connections opened during the load, in place of others that had ended.
+    pub opened_again: u64,
+    /// Requests sent again because nothing of them had left, or the server said that it had not looked at them.
+    pub sent_again: u64,
+}
+
 /// How busy a thread of the client was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Busy {
@@ -116,6 +125,8 @@ pub struct Samples {
     pub surplus: Vec<Option<u64>>,
     /// One a second and thread, if the kernel tells.
     pub busy: Vec<Busy>,
+    /// What a client does without a word.
+    pub silent: Silent,
 }
 
 impl Default for Samples {
@@ -123,7 +134,7 @@ impl Default for Samples {
         let (mut outcomes, mut stamps) = (Names::default(), Names::default());
         outcomes.index("ok");
         stamps.index("");
-        Self { samples: Vec::new(), outcomes, stamps, surplus: Vec::new(), busy: Vec::new() }
+        Self { samples: Vec::new(), outcomes, stamps, surplus: Vec::new(), busy: Vec::new(), silent: Silent::default() }
     }
 }
 
@@ -145,6 +156,8 @@ impl Samples {
         let stamps: Vec<u16> = other.stamps.all().iter().map(|name| self.stamps.index(name)).collect();
         self.surplus.extend(other.surplus);
         self.busy.extend(other.busy);
+        self.silent.opened_again += other.silent.opened_again;
+        self.silent.sent_again += other.silent.sent_again;
         let new = |map: &[u16], old: u16| map.get(usize::from(old)).copied().unwrap_or_default();
         self.samples.extend(other.samples.into_iter().map(|sample| Sample {
             outcome: new(&outcomes, sample.outcome),

@@ -107,6 +107,16 @@ impl Shift {
         self.ended.notify_one();
     }
 
+    /// A kept connection is opened in place of another.
+    pub(super) fn opened_again(&self) {
+        self.samples.borrow_mut().silent.opened_again += 1;
+    }
+
+    /// A request is sent again.
+    pub(super) fn sent_again(&self) {
+        self.samples.borrow_mut().silent.sent_again += 1;
+    }
+
     /// More came on a connection than the answer to the request `last`, its last one.
     pub(super) fn surplus(&self, last: Option<u64>) {
         self.samples.borrow_mut().surplus.push(last);

@@ -47,6 +47,13 @@ pub(super) fn words(action: &Action, world: &World) -> String {
     }
 }
 
+/// Makes every chaos proxy behave.
+pub(crate) fn calm(world: &World) {
+    for wire in [Wire::Redis, Wire::Peers, Wire::Origins] {
+        places(world, Place { wire, stamp: None }).for_each(Chaos::clear);
+    }
+}
+
 /// Does it, and returns once it has happened, with more words if there is more to tell.
 pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result<Option<String>> {
     let stamp = |position: usize| &world.stamps[position];
@@ -125,9 +132,7 @@ pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result
             Ok(())
         }
         Action::Calm => {
-            for wire in [Wire::Redis, Wire::Peers, Wire::Origins] {
-                places(world, Place { wire, stamp: None }).for_each(Chaos::clear);
-            }
+            calm(world);
             Ok(())
         }
         Action::SlowClients(how) => {

@@ -119,11 +119,20 @@ fn success_without_a_record_is_lost() {
 }
 
 #[test]
-fn only_a_request_that_writes_must_not_run_twice() {
-    let case = case();
+fn a_request_that_writes_runs_once_and_one_that_reads_a_few_times_while_a_fault_is_under_way() {
+    let mut case = case();
     let mut records = case.records();
-    records.extend([records[3].clone(), records[4].clone()]);
+    let (reads, writes) = (records[3].clone(), records[4].clone());
+    records.extend([reads.clone(), writes]);
+    assert_eq!(counts(&case.judge(&records)), [0, 2, 0, 0, 0, 0], "nothing was wrong");
+    case.windows = vec![open("nothing", false)];
+    assert_eq!(counts(&case.judge(&records)), [0, 1, 0, 0, 0, 0], "the write");
+    records.extend([reads.clone(), reads.clone()]);
     assert_eq!(counts(&case.judge(&records)), [0, 1, 0, 0, 0, 0]);
+    records.push(reads);
+    let judgement = case.judge(&records);
+    assert_eq!(counts(&judgement), [0, 2, 0, 0, 0, 0], "five times");
+    assert_eq!((judgement.recorded, judgement.executions), (100, 105));
 }
 
 #[test]
@@ -199,7 +208,8 @@ fn a_stamp_that_no_table_named_is_misrouted_unless_a_fault_lets_others_serve() {
 
 #[test]
 fn every_stamp_that_ran_a_request_is_judged_whichever_is_heard_last() {
-    let case = case();
+    let mut case = case();
+    case.windows = vec![open("nothing", false)];
     for first in [true, false] {
         let mut records = case.records();
         let stray = STAMPS.iter().find(|stamp| **stamp != records[7].0).unwrap().to_string();

@@ -132,13 +132,25 @@ impl Summary<'_> {
         );
         let head = report.latency.parts().map(|(part, _)| format!("{part:>10}")).concat();
         let _ = writeln!(text, "ms        {head}{:>13}", "count");
-        let rows: [(&str, &Percentiles); 3] =
-            [("latency", &report.latency), ("service", &report.service), ("lag", &report.lag)];
+        let rows: [(&str, &Percentiles); 4] = [
+            ("latency", &report.latency),
+            ("service", &report.service),
+            ("queue", &report.queue),
+            ("lag", &report.lag),
+        ];
         for (label, of) in rows {
             let shown = |ms: f64| if of.count == 0 { figures::NONE.to_owned() } else { figures::number(ms) };
             let cells = of.parts().map(|(_, ms)| format!("{:>10}", shown(ms)));
             let _ = writeln!(text, "{label:<10}{}{:>13}", cells.concat(), figures::thousands(of.count));
         }
+        let busiest = report.seconds.iter().fold(0.0, |most, second| second.busy.max(most));
+        let (opened, sent) = (figures::thousands(report.opened_again), figures::thousands(report.sent_again));
+        let _ = writeln!(
+            text,
+            "generator  {} of a core in its busiest second and thread, {opened} connections opened again, {sent} requests \
+             sent again",
+            figures::percent(busiest)
+        );
         text
     }
 

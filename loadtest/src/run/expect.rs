@@ -2,25 +2,23 @@
 
 use std::time::Duration;
 
-use super::figures::count;
+use super::{aftermath::Aftermath, figures::count};
 use crate::{
     client::{NO_SOCKET, OK, Samples},
     descriptors,
     fault::Window,
     quantity::{micros, millis},
-    report::{Check, Report},
+    report::{Check, Percentiles, Report},
     scenario::{Scenario, Share},
     world::stamp_id,
 };
 
-/// A failed bound says nothing when the generator's own lag is this share of what was measured.
-const MATERIAL: f64 = 0.1;
-
 /// With fewer descriptors left than these, between two looks, there may have been none.
 const SPARE: u64 = 32;
 
-/// Why a run says nothing about the system under test.
-pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
+/// Why a run says nothing about the system under test. `prompt` is the latency from the instant in which the generator got to
+/// a request.
+pub(super) fn void(scenario: &Scenario, report: &Report, prompt: &Percentiles) -> Vec<String> {
     let mut reasons = Vec::new();
     let bound = millis(scenario.load.lag_max);
     if report.lag.p99 > bound {
@@ -61,10 +59,22 @@ pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
     if descriptors::limit().is_some_and(|limit| own + SPARE > limit) {
         reasons.push(format!("the generator had {own} descriptors open, nearly all that it may have: `ulimit -Hn`"));
     }
-    for (name, bound, measured, lag) in bounds(scenario, report) {
-        if bound.is_some_and(|bound| measured > millis(bound)) && lag > MATERIAL * measured {
+    if most < 1.0 && scenario.length() >= Duration::from_secs(1) && report.seconds.iter().all(|at| at.busy == 0.0) {
+        reasons.push("this kernel does not tell how busy a thread is (/proc/thread-self/schedstat)".into());
+    }
+    let seconds = report.scenario.seconds.max(f64::MIN_POSITIVE);
+    let apps = report.processes.iter().filter(|process| process.name.starts_with("origin "));
+    for app in apps.filter(|app| app.cpu_seconds / seconds > most) {
+        // it has one thread
+        let used = app.cpu_seconds / seconds * 100.0;
+        reasons.push(format!("{} used {used:.0} % of the one core that it can use: the app was the limit", app.name));
+    }
+    let measured = bounds(scenario, &report.latency).into_iter().zip(bounds(scenario, prompt));
+    for ((name, bound, measured), (_, _, prompt)) in measured {
+        if bound.is_some_and(|bound| measured > millis(bound) && prompt <= millis(bound)) {
             reasons.push(format!(
-                "{name} is over its bound, but of {measured:.2} ms up to {lag:.2} ms are the generator's own lag"
+                "{name} is {measured:.2} ms and over its bound only because the generator began late: from its begin it \
+                 is {prompt:.2} ms"
             ));
         }
     }
@@ -74,37 +84,63 @@ pub(super) fn void(scenario: &Scenario, report: &Report) -> Vec<String> {
     reasons
 }
 
-/// Bounds of latency with what was measured and how late the generator was, in milliseconds.
-fn bounds(scenario: &Scenario, report: &Report) -> [(&'static str, Option<Duration>, f64, f64); 4] {
-    let Report { latency, lag, .. } = report;
+/// Bounds of latency with what was measured, in milliseconds.
+fn bounds(scenario: &Scenario, measured: &Percentiles) -> [(&'static str, Option<Duration>, f64); 4] {
     let expect = &scenario.expect;
     [
-        ("p50", expect.p50, latency.p50, lag.p50),
-        ("p99", expect.p99, latency.p99, lag.p99),
-        ("p99.9", expect.p999, latency.p999, lag.p999),
-        ("max", expect.max, latency.max, lag.max),
+        ("p50", expect.p50, measured.p50),
+        ("p99", expect.p99, measured.p99),
+        ("p99.9", expect.p999, measured.p999),
+        ("max", expect.max, measured.max),
     ]
 }
 
-/// Every expectation with what was measured.
-pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples, windows: &[Window]) -> Vec<Check> {
+fn none(name: &str, found: u64) -> Check {
+    Check { name: name.into(), wanted: "0".into(), measured: found.to_string(), passed: found == 0 }
+}
+
+/// Expectations that no late generator can make fail.
+pub(super) fn hard(scenario: &Scenario, report: &Report, windows: &[Window], aftermath: &Aftermath) -> Vec<Check> {
     let mut checks: Vec<Check> = windows.iter().filter_map(|window| done(window, scenario.length())).collect();
     let oracle = &report.oracle;
-    let mut none = |name: &str, found: u64| {
-        checks.push(Check { name: name.into(), wanted: "0".into(), measured: found.to_string(), passed: found == 0 });
-    };
-    if oracle.echo {
-        none("cross-talk", oracle.cross_talk);
+    if oracle.echo || oracle.both_ends || oracle.cross_talk > 0 {
+        checks.push(none("cross-talk", oracle.cross_talk));
     }
-    none("unexplained", oracle.unexplained);
     if oracle.both_ends {
-        none("lost", oracle.lost);
-        none("duplicated", oracle.duplicated);
-        none("misrouted", oracle.misrouted);
-        none("invented", oracle.invented);
+        checks.extend([
+            none("lost", oracle.lost),
+            none("duplicated", oracle.duplicated),
+            none("misrouted", oracle.misrouted),
+            none("invented", oracle.invented),
+        ]);
     }
+    // an answer with a status is the system's own word, which a client that was late has not put into its mouth
+    let answers =
+        report.outcomes.iter().filter(|outcome| outcome.name.starts_with(|first: char| first.is_ascii_digit()));
+    checks.push(none(
+        "unexplained answers",
+        answers.map(|outcome| outcome.count.saturating_sub(outcome.explained)).sum(),
+    ));
+    let wrong = |name: &str, wanted: &str, measured: String| Check {
+        name: name.to_owned(),
+        wanted: wanted.to_owned(),
+        measured,
+        passed: false,
+    };
+    checks.extend(aftermath.ended.iter().map(|name| wrong(name, "runs to the end", "ended by itself".into())));
+    checks.extend(aftermath.panicked.iter().map(|name| wrong(name, "no panic", "see its log".into())));
+    if aftermath.restless {
+        checks.push(wrong("origins", "quiet after the load", "still recording".into()));
+    }
+    checks
+}
+
+/// Expectations that a late generator may have made fail.
+pub(super) fn soft(scenario: &Scenario, report: &Report, samples: &Samples) -> Vec<Check> {
+    let oracle = &report.oracle;
+    let mut checks = vec![none("unexplained", oracle.unexplained)];
     let expect = &scenario.expect;
-    for (name, bound, measured, _) in bounds(scenario, report) {
+    for (name, bound, measured) in bounds(scenario, &report.latency) {
         checks.extend(bound.map(|bound| at_most(name, bound, measured)));
     }
     checks.push(Check {
@@ -121,8 +157,15 @@ pub(super) fn checks(scenario: &Scenario, report: &Report, samples: &Samples, wi
         passed: failed <= expect.failed,
     });
     checks.extend(expect.shares.iter().map(|share| served(share, samples)));
-    let proxies =
-        || report.processes.iter().filter(|process| process.name.starts_with("proxy ") && process.rss_end_kib > 0);
+    // one that was started again has no begin to compare with
+    let proxies = || {
+        let running = report.processes.iter().filter(|process| process.rss_end_kib > 0);
+        running.filter(|process| process.name.starts_with("proxy ") && !process.name.contains("(start"))
+    };
+    if (expect.memory_growth.is_some() || expect.descriptor_growth.is_some()) && proxies().next().is_none() {
+        let (name, wanted) = ("growth of proxies".into(), "one that ran from begin to end".into());
+        checks.push(Check { name, wanted, measured: "none did".into(), passed: false });
+    }
     if let Some(bound) = expect.memory_growth {
         checks.extend(proxies().map(|proxy| {
             let growth = count(proxy.rss_end_kib) / count(proxy.rss_begin_kib.max(1));

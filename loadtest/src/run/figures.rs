@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{expect, latencies::Latencies, machine};
+use super::{aftermath::Aftermath, expect, latencies::Latencies, machine};
 use crate::{
     client::{OK, Sample, Samples},
     fault::Window,
     oracle::Oracle,
     report::{
-        FORMAT, Judgement, Mark, Outcome, Percentiles, Process, Rate, Relay, Report, Run, Second, StampShare, Verdict,
+        Check, FORMAT, Judgement, Mark, Outcome, Percentiles, Process, Rate, Relay, Report, Run, Second, StampShare,
+        Verdict,
     },
     scenario::Scenario,
 };
@@ -20,6 +21,7 @@ pub(super) struct Facts<'a> {
     pub(super) windows: &'a [Window],
     pub(super) processes: Vec<Process>,
     pub(super) relays: Vec<Relay>,
+    pub(super) aftermath: Aftermath,
     pub(super) run: Run,
 }
 
@@ -34,6 +36,7 @@ impl Facts<'_> {
         let latencies = Latencies::of(answered().map(|sample| sample.ended - sample.intended));
         let service = Latencies::of(answered().map(|sample| sample.ended.saturating_sub(sample.begun)));
         let all = || self.samples.samples.iter();
+        let prompt = Latencies::of(answered().map(|sample| sample.ended.saturating_sub(sample.launched)));
         let lag = Latencies::of(all().map(|sample| sample.launched.saturating_sub(sample.intended)));
         let queue = Latencies::of(all().map(|sample| sample.begun.saturating_sub(sample.launched)));
         let outcomes = self.outcomes(oracle);
@@ -49,6 +52,8 @@ impl Facts<'_> {
             service: service.percentiles(),
             lag: lag.percentiles(),
             queue: queue.percentiles(),
+            opened_again: self.samples.silent.opened_again,
+            sent_again: self.samples.silent.sent_again,
             curve: latencies.curve(),
             oracle: Judgement { echo: self.scenario.load.echo, ..oracle.judge() },
             seconds: self.seconds(),
@@ -58,15 +63,17 @@ impl Facts<'_> {
             processes: self.processes,
             relays: self.relays,
         };
-        report.void = expect::void(self.scenario, &report);
-        report.checks = expect::checks(self.scenario, &report, self.samples, self.windows);
-        let passed = report.checks.iter().all(|check| check.passed);
-        report.verdict = match (report.void.is_empty(), passed) {
-            // what was lost or mixed up was so, however late the generator was
-            (false, _) if report.oracle.is_sound() => Verdict::Void,
-            (true, true) => Verdict::Passed,
-            _ => Verdict::Failed,
+        report.void = expect::void(self.scenario, &report, &prompt.percentiles());
+        // what no late generator can cause was so, however late it was
+        let hard = expect::hard(self.scenario, &report, self.windows, &self.aftermath);
+        let soft = expect::soft(self.scenario, &report, self.samples);
+        let passed = |checks: &[Check]| checks.iter().all(|check| check.passed);
+        report.verdict = match (passed(&hard), report.void.is_empty(), passed(&soft)) {
+            (false, _, _) | (true, true, false) => Verdict::Failed,
+            (true, false, _) => Verdict::Void,
+            (true, true, true) => Verdict::Passed,
         };
+        report.checks = [hard, soft].concat();
         report
     }
 
@@ -144,20 +151,26 @@ impl Facts<'_> {
         // samples are in the order of their ids, which is that of their intended starts
         let mut rest = &self.samples.samples[..];
         let mut rows = Vec::new();
-        for (answered, at) in answered.into_iter().zip(0u32..) {
+        let busy = self.busy(answered.len());
+        for ((answered, busy), at) in answered.into_iter().zip(busy).zip(0u32..) {
             let own = rest.partition_point(|sample| second(sample.intended) <= u64::from(at));
-            rows.push(self.second(at, &rest[..own], answered));
+            rows.push(self.second(at, &rest[..own], answered, busy));
             rest = &rest[own..];
         }
         rows
     }
 
-    /// That of the busiest thread.
-    fn busy(&self, second: u32) -> f64 {
-        self.samples.busy.iter().filter(|busy| busy.second == second).fold(0.0, |most, busy| busy.share.max(most))
+    /// How busy the busiest thread was in every second.
+    fn busy(&self, seconds: usize) -> Vec<f64> {
+        let mut most = vec![0.0; seconds];
+        for busy in &self.samples.busy {
+            let place = usize::try_from(busy.second).ok().and_then(|second| most.get_mut(second));
+            place.into_iter().for_each(|most: &mut f64| *most = busy.share.max(*most));
+        }
+        most
     }
 
-    fn second(&self, at: u32, samples: &[Sample], answered: u64) -> Second {
+    fn second(&self, at: u32, samples: &[Sample], answered: u64, busy: f64) -> Second {
         let mut found: BTreeMap<u16, Latencies> = BTreeMap::new();
         for sample in samples {
             found.entry(sample.outcome).or_default().record(sample.ended - sample.intended);
@@ -172,7 +185,7 @@ impl Facts<'_> {
             p99: ok.p99,
             max: ok.max,
             lag_p99: lag.at(0.99),
-            busy: self.busy(at),
+            busy,
             ..Second::default()
         };
         for (outcome, latencies) in found {
@@ -212,6 +225,7 @@ mod tests {
             windows: &[],
             processes: vec![],
             relays: vec![],
+            aftermath: Aftermath::default(),
             run: Run::default(),
         };
         let seconds = facts.seconds();

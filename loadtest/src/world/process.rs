@@ -9,7 +9,7 @@ use std::{
     process::{ExitStatus, Stdio},
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -58,6 +58,8 @@ pub struct Process {
     /// 0 once it has been waited for, because the kernel may give the number to another process.
     id: AtomicU32,
     child: Mutex<Child>,
+    /// Whether it was asked or made to end.
+    asked: AtomicBool,
     log: PathBuf,
     /// The last usage that was seen.
     usage: std::sync::Mutex<Usage>,
@@ -96,6 +98,7 @@ impl Process {
             name,
             id: AtomicU32::new(child.id().unwrap_or_default()),
             child: Mutex::new(child),
+            asked: AtomicBool::new(false),
             log: log.to_owned(),
             usage: std::sync::Mutex::default(),
         });
@@ -149,6 +152,11 @@ impl Process {
         self.id.load(Relaxed) != 0 && self.wait(Duration::ZERO).await.is_err()
     }
 
+    /// Whether it ended though nobody asked it to.
+    pub async fn has_ended_by_itself(&self) -> bool {
+        !self.asked.load(Relaxed) && !self.is_running().await
+    }
+
     /// Sends a signal.
     ///
     /// # Errors
@@ -156,6 +164,9 @@ impl Process {
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = i32::try_from(self.id.load(Relaxed)).ok().and_then(Pid::from_raw);
         let id = id.with_context(|| format!("{} has ended", self.name))?;
+        if [Signal::KILL, Signal::TERM, Signal::INT].contains(&signal) {
+            self.asked.store(true, Relaxed);
+        }
         kill_process(id, signal).with_context(|| format!("{} takes no signal", self.name))
     }
 

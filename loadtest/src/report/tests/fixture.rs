@@ -97,6 +97,8 @@ pub(crate) fn drain(seconds: u32) -> Report {
         service: percentiles(answered, 0.8),
         lag: percentiles(sent, 0.02),
         queue: percentiles(sent, 0.01),
+        opened_again: 0,
+        sent_again: 0,
         curve: curve(),
         oracle: Judgement {
             both_ends: true,
