@@ -83,8 +83,8 @@ pub struct Load {
     pub timeout: Duration,
     /// Threads of the client; default: one a core, see [`Scenario::threads`].
     pub threads: Option<NonZeroUsize>,
-    /// The run is void when one request in a hundred, in all or in any second, began later than this after its intended
-    /// start.
+    /// The run is void when one request in a hundred, in all or in more than one second of twenty, began later than this
+    /// after its intended start.
     #[serde(default = "lag_max", serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub lag_max: Duration,
     /// The run is void when a thread of the client was at work, or waited for a core, for a greater share of any second,
