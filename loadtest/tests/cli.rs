@@ -29,7 +29,7 @@ fn scenario(folder: &Path, more: &str) -> String {
     path.display().to_string()
 }
 
-/// Processes whose command line names this folder's world or journal.
+/// Processes that this one has started.
 fn children_of(id: u32) -> Vec<u32> {
     let all =
         fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -160,11 +160,13 @@ fn a_folder_for_reports_is_proved_before_the_load() {
 fn a_generator_that_stood_still_makes_the_run_void() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    let file = scenario(folder.path(), "threads = 1\n[[load.phases]]\nfor = \"5s\"\nrate = 200\n");
-    let mut child = loadtest(&["run", &file]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // its world has an origin, a proxy and a redis-server, and the load runs
-    eventually("the world is there", || children_of(child.id()).len() == 3);
-    thread::sleep(Duration::from_millis(1_500));
+    // a fault that does nothing says that the load runs
+    let load = "threads = 1\n[[load.phases]]\nfor = \"4s\"\nrate = 200\n[[faults]]\nat = \"500ms\"\ndo = \"calm\"\n";
+    let (file, said) = (scenario(folder.path(), load), folder.path().join("said"));
+    let said_by = fs::File::create(&said).unwrap();
+    let mut child = loadtest(&["run", &file]).stdout(Stdio::piped()).stderr(said_by).spawn().unwrap();
+    let says = || fs::read_to_string(&said).unwrap();
+    eventually("the load runs", || says().contains("chaos ends"));
     let signal = |name: &str| Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     assert!(signal("-STOP").success());
     thread::sleep(Duration::from_millis(1_000));
@@ -172,7 +174,7 @@ fn a_generator_that_stood_still_makes_the_run_void() {
     eventually("it ends", || child.try_wait().unwrap().is_some());
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{text}{}", says());
     assert!(text.contains("VOID") && text.contains("fell behind"), "{text}");
 }
 
