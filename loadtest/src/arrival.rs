@@ -50,6 +50,15 @@ pub struct Burst {
     pub requests: u32,
 }
 
+impl Burst {
+    /// Multiplies its requests; at least one is left.
+    pub(crate) fn scale(&mut self, factor: f64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is too much is refused")]
+        let requests = (f64::from(self.requests) * factor).round() as u32;
+        self.requests = requests.max(1);
+    }
+}
+
 impl Phase {
     fn end(&self) -> f64 {
         self.to.unwrap_or(self.rate)

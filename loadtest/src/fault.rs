@@ -1,7 +1,7 @@
 //! What is done to a world while it is under load.
 //!
 //! Invariant: only what a fault declares explains an error, only of a request that it can have touched, and only from the
-//! instant it is done until its time is over.
+//! instant it begins until its time is over.
 
 use std::time::Duration;
 
@@ -243,7 +243,13 @@ impl Fault {
         }
         match &self.action {
             Action::App(scripted) => faults.extend(scripted.script.check()),
-            Action::SlowClients(slow) => faults.extend(slow.check(self.lasts)),
+            Action::SlowClients(slow) => {
+                faults.extend(slow.check(self.lasts));
+                if self.at < length && self.lasts.is_some_and(|lasts| self.at.saturating_add(lasts) >= length) {
+                    faults
+                        .push(format!("slow-clients at {:?} must go before the load ends: `for` is too long", self.at));
+                }
+            }
             Action::Table(Written { lie: Lie::Shrunk }) if world.stamps == 1 => {
                 faults.push("the lie `shrunk` leaves one stamp: it needs a world of more".into());
             }

@@ -380,6 +380,8 @@ impl Scenario {
             phase.to = phase.to.map(|to| to * rate);
             if let Some(burst) = &mut phase.burst {
                 burst.every = burst.every.mul_f64(time);
+                // its own rate is requests / every
+                burst.scale(time * rate);
             }
         }
         self.faults.iter_mut().for_each(|fault| fault.scale(time));
@@ -395,7 +397,8 @@ impl Scenario {
         self
     }
 
-    /// The same at another rate: every phase's is multiplied by the same factor, so that the first begins with `rate`.
+    /// The same at another rate: every phase's and burst's is multiplied by the same factor, so that the first begins with
+    /// `rate`.
     ///
     /// # Errors
     /// The first phase has no rate to go by.
@@ -408,6 +411,7 @@ impl Scenario {
         for phase in &mut self.load.phases {
             phase.rate *= rate / first;
             phase.to = phase.to.map(|to| to * rate / first);
+            phase.burst.iter_mut().for_each(|burst| burst.scale(rate / first));
         }
         Ok(self)
     }

@@ -39,7 +39,6 @@ impl Flags {
     pub fn apply(&self, mut scenario: Scenario) -> anyhow::Result<(Scenario, Vec<String>)> {
         let mut notes = Vec::new();
         scenario.seed = self.seed.unwrap_or(scenario.seed);
-        scenario.load.connections = self.connections.unwrap_or(scenario.load.connections);
         let written = scenario.world.stamps;
         scenario.world.stamps = self.stamps.unwrap_or(written);
         if scenario.world.stamps != written && !scenario.expect.shares.is_empty() {
@@ -64,6 +63,8 @@ impl Flags {
         if self.short {
             scenario = scenario.shortened();
         }
+        // a number that was asked for is no number to shorten
+        scenario.load.connections = self.connections.unwrap_or(scenario.load.connections);
         if let Some(rate) = self.rate {
             scenario = scenario.at_rate(rate)?;
         }

@@ -1,6 +1,7 @@
 //! What can be run, what cannot and why, and what short forms and flags change.
 
 use super::*;
+use crate::arrival::Burst;
 
 const SMALL: &str = "name = \"a\"\nabout = \"b\"\n[[load.phases]]\nfor = \"10s\"\nrate = 100\n";
 
@@ -30,6 +31,10 @@ fn what_is_wrong_is_named_all_at_once() {
         (
             "[[faults]]\nat = \"1s\"\ndo = { slow-clients = { clients = 0, at = \"head\" } }",
             &["clients is 1 to", "slow-clients need `for`"],
+        ),
+        (
+            "[[faults]]\nat = \"1s\"\nfor = \"9s\"\ndo = { slow-clients = { clients = 1, at = \"head\" } }",
+            &["slow-clients at 1s must go before the load ends"],
         ),
         ("[workload]\nwebsockets = 0.1\n[load]\necho = false", &["WebSocket", "load.echo"]),
         ("[world]\nstamps = 1\ncrossed = 0", &["world.crossed needs another stamp"]),
@@ -156,10 +161,24 @@ fn targets_take_what_is_a_worlds_away_and_that_is_said() {
 #[test]
 fn a_short_form_keeps_its_proportions() {
     let text = format!(
-        "{SMALL}burst = {{ every = \"1s\", requests = 5 }}\n[[faults]]\nat = \"5s\"\nfor = \"2s\"\ndo = \"redis-kill\"\n"
+        "{SMALL}burst = {{ every = \"1s\", requests = 50 }}\n[[faults]]\nat = \"5s\"\nfor = \"2s\"\ndo = \"redis-kill\"\n"
     );
-    let short = Scenario::parse(&text).unwrap().shortened();
+    let long = Scenario::parse(&text).unwrap();
+    let short = long.clone().shortened();
     assert_eq!(short.length(), Duration::from_secs(2));
     assert_eq!((short.faults[0].at, short.faults[0].lasts), (Duration::from_secs(1), Some(Duration::from_millis(400))));
     assert!((short.load.phases[0].rate - 25.0).abs() < 1e-9);
+    // 50 a second become 12.5 a second
+    let burst = |requests, millis| Some(Burst { every: Duration::from_millis(millis), requests });
+    assert_eq!(short.load.phases[0].burst, burst(3, 200));
+    assert_eq!(long.clone().at_rate(300.0).unwrap().load.phases[0].burst, burst(150, 1_000));
+    assert_eq!(long.at_rate(1.0).unwrap().load.phases[0].burst, burst(1, 1_000));
+}
+
+#[test]
+fn connections_that_were_asked_for_are_there_in_the_short_form_too() {
+    let scenario = Scenario::parse(SMALL).unwrap();
+    let connections = |flags: Flags| flags.apply(scenario.clone()).unwrap().0.load.connections;
+    assert_eq!(connections(Flags { short: true, ..Flags::default() }), 32);
+    assert_eq!(connections(Flags { short: true, connections: Some(100), ..Flags::default() }), 100);
 }
