@@ -2,7 +2,8 @@
 
 use std::{
     env,
-    io::IsTerminal as _,
+    fmt::Display,
+    io::{IsTerminal as _, Write as _, stderr, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -93,9 +94,19 @@ fn main() -> ExitCode {
         Command::Origin(arguments) => origin::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("{error:#}");
+        complain(format_args!("{error:#}"));
         ExitCode::from(BROKEN)
     })
+}
+
+/// Writes a line to standard output. A reader that is gone changes nothing about a verdict.
+fn say(line: impl Display) {
+    let _ = writeln!(stdout(), "{line}");
+}
+
+/// The same on standard error.
+fn complain(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
 }
 
 impl Load {
@@ -132,19 +143,24 @@ fn judge(arguments: &Load, out: Option<&Path>) -> anyhow::Result<ExitCode> {
     let (scenario, options) = arguments.scenario()?;
     out.map_or(Ok(()), report::prepare)?;
     let run::Finished { report, folder } = in_runtime(run::run_until(&scenario, &options, run::signalled()))?;
-    let colour = std::io::stdout().is_terminal();
+    let written = out.map(|folder| write(&report, folder)).transpose();
+    let colour = stdout().is_terminal();
     let summary = if colour { report::terminal::summary_in_colour } else { report::terminal::summary };
-    print!("{}", summary(&report));
-    let written = out.map_or(Ok(()), |folder| write(&report, folder));
+    let _ = write!(stdout(), "{}", summary(&report));
+    if let Ok(Some(page)) = &written {
+        say(format_args!("report: {}", page.display()));
+    }
     if let Some(folder) = folder {
-        println!("{LEFT}{}", folder.display());
+        say(format_args!("{LEFT}{}", folder.display()));
     }
     Ok(match (report.verdict, written) {
-        (Verdict::Passed, Ok(())) => ExitCode::SUCCESS,
+        (Verdict::Passed, Ok(_)) => ExitCode::SUCCESS,
         (Verdict::Passed, Err(error)) => return Err(error),
         (verdict, written) => {
             // a verdict that is worse than a missing file stays what it is
-            written.unwrap_or_else(|error| eprintln!("{error:#}"));
+            if let Err(error) = written {
+                complain(format_args!("{error:#}"));
+            }
             ExitCode::from(if verdict == Verdict::Void { VOID } else { FAILED })
         }
     })
@@ -153,15 +169,13 @@ fn judge(arguments: &Load, out: Option<&Path>) -> anyhow::Result<ExitCode> {
 fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
     let (scenario, options) = arguments.scenario()?;
     let first = scenario.load.phases.first().map_or(0.0, |phase| phase.rate);
-    println!(
-        "| rate/s | verdict | answered/s | failed | p50 ms | p99 ms | lag p99 ms | proxies | apps | client | cores |"
-    );
-    println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    say("| rate/s | verdict | answered/s | failed | p50 ms | p99 ms | lag p99 ms | proxies | apps | client | cores |");
+    say("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let each = |tried: &Tried| {
-        println!("{}", row(tried));
+        say(row(tried));
         if let Some(folder) = &tried.folder {
             // beside the table
-            eprintln!("{LEFT}{}", folder.display());
+            complain(format_args!("{LEFT}{}", folder.display()));
         }
     };
     let found = in_runtime(async {
@@ -169,17 +183,17 @@ fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
         highest::find(&scenario, &options, first, told, each).await
     })?;
     match found.held {
-        Some(rate) => println!("\nheld: {rate:.0}/s"),
-        None => println!("\nno rate was held"),
+        Some(rate) => say(format_args!("\nheld: {rate:.0}/s")),
+        None => say("\nno rate was held"),
     }
     match &found.end {
         End::Narrowed => {}
-        End::Unsound => println!("a request was lost, mixed up, misrouted or ran twice, which no rate excuses"),
-        End::Void => println!("every further try was void: the generator or the machine is the limit"),
-        End::Beyond(error) => println!("the next rate was not tried: {error}"),
+        End::Unsound => say("a request was lost, mixed up, misrouted or ran twice, which no rate excuses"),
+        End::Void => say("every further try was void: the generator or the machine is the limit"),
+        End::Beyond(error) => say(format_args!("the next rate was not tried: {error}")),
     }
     if let Some((rate, cores)) = &found.limit {
-        println!("at {rate:.0}/s, which was not held, {cores}");
+        say(format_args!("at {rate:.0}/s, which was not held, {cores}"));
     }
     Ok(match (found.held, found.end) {
         (_, End::Unsound) => ExitCode::from(FAILED),
@@ -211,23 +225,23 @@ fn row(tried: &Tried) -> String {
     )
 }
 
-fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
+/// Writes both files of a report; returns where its page is.
+fn write(report: &Report, folder: &Path) -> anyhow::Result<PathBuf> {
     let file = |ending: &str| folder.join(format!("{}.{ending}", report.scenario.name));
     report.write_json(&file("json"))?;
     report.write_html(&file("html"))?;
-    println!("report: {}", file("html").display());
-    Ok(())
+    Ok(file("html"))
 }
 
 fn list() {
     for (name, text) in SHIPPED {
         let about = Scenario::parse(text).map_or_else(|error| error.to_string(), |scenario| scenario.about);
-        println!("{name:<18} {about}");
+        say(format_args!("{name:<18} {about}"));
     }
 }
 
 fn compare(a: &Path, b: &Path) -> anyhow::Result<ExitCode> {
     let (a, b) = (Report::read_json(a)?, Report::read_json(b)?);
-    print!("{}", report::compare::table(&a, &b));
+    let _ = write!(stdout(), "{}", report::compare::table(&a, &b));
     Ok(ExitCode::SUCCESS)
 }

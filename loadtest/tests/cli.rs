@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use synaxis_loadtest::{report::Report, scenario::Scenario};
+use synaxis_loadtest::{
+    report::{Report, Verdict},
+    scenario::Scenario,
+};
 use tempfile::TempDir;
 
 use crate::support::turn;
@@ -143,6 +146,21 @@ fn a_report_that_cannot_be_written_takes_no_verdict_away() {
         assert_eq!(output.status.code(), Some(code), "{text}{}", String::from_utf8_lossy(&output.stdout));
         assert!(text.contains("cannot write") && text.contains("small.json"), "{text}");
     }
+}
+
+#[test]
+fn a_reader_that_is_gone_takes_neither_report_nor_verdict_away() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let load = "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n[world.origin]\nforget = 1.0\n";
+    let file = scenario(folder.path(), load);
+    let mut command = loadtest(&["run", &file, "--out"]);
+    command.arg(folder.path()).env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(Report::read_json(&folder.path().join("small.json")).unwrap().verdict, Verdict::Failed);
+    assert!(folder.path().join("small.html").is_file());
 }
 
 #[test]

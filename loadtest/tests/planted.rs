@@ -5,7 +5,7 @@ use synaxis_loadtest::{
     scenario::Scenario,
 };
 
-use crate::support::{against, run, run_and_listen, run_text, turn};
+use crate::support::{Judged, against, run, run_and_listen, run_text, turn};
 
 /// Names and measurements of the checks that were not passed.
 fn missed(report: &Report) -> Vec<(&str, &str)> {
@@ -21,7 +21,7 @@ fn lying(origin: &str, rate: u32, seconds: u32) -> String {
     )
 }
 
-fn lied_to(origin: &str, rate: u32, seconds: u32) -> Report {
+fn lied_to(origin: &str, rate: u32, seconds: u32) -> Judged {
     run_text(&lying(origin, rate, seconds))
 }
 
@@ -183,7 +183,7 @@ fn a_fault_that_is_done_after_the_load_has_proved_nothing() {
 }
 
 /// Slow heads against a proxy with this time limit for them.
-fn slow_heads(limit: &str) -> Report {
+fn slow_heads(limit: &str) -> Judged {
     run_text(&format!(
         "name = \"planted\"\nabout = \"slow heads\"\n\
          [world]\nstamps = 1\nproxy = \"[timeouts]\\nhead = \\\"{limit}\\\"\"\n\

@@ -2,7 +2,10 @@
 
 use std::{
     fs,
+    ops::Deref,
+    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use synaxis_loadtest::{
@@ -36,9 +39,32 @@ fn finish(scenario: &Scenario, keep: bool) -> Finished {
     finished
 }
 
+/// A report. The world's folder, if it was left, stays for whoever looks into a test that fails, and goes otherwise.
+pub struct Judged {
+    report: Report,
+    folder: Option<PathBuf>,
+}
+
+impl Deref for Judged {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl Drop for Judged {
+    fn drop(&mut self) {
+        if let Some(folder) = self.folder.take().filter(|_| !thread::panicking()) {
+            fs::remove_dir_all(folder).unwrap();
+        }
+    }
+}
+
 /// Runs a scenario to its report.
-pub fn run(scenario: &Scenario) -> Report {
-    finish(scenario, false).report
+pub fn run(scenario: &Scenario) -> Judged {
+    let Finished { report, folder } = finish(scenario, false);
+    Judged { report, folder }
 }
 
 /// What a busy machine needs is added to a scenario.
@@ -53,17 +79,15 @@ fn patient(text: &str) -> Scenario {
 }
 
 /// Runs a scenario from its text.
-pub fn run_text(text: &str) -> Report {
+pub fn run_text(text: &str) -> Judged {
     run(&patient(text))
 }
 
 /// The same with what the origin of the first stamp said.
-pub fn run_and_listen(text: &str) -> (Report, String) {
-    let finished = finish(&patient(text), true);
-    let folder = finished.folder.unwrap();
-    let said = fs::read_to_string(folder.join("origin-synaxis-weu-001.log")).unwrap();
-    fs::remove_dir_all(folder).unwrap();
-    (finished.report, said)
+pub fn run_and_listen(text: &str) -> (Judged, String) {
+    let Finished { report, folder } = finish(&patient(text), true);
+    let said = fs::read_to_string(folder.as_ref().unwrap().join("origin-synaxis-weu-001.log")).unwrap();
+    (Judged { report, folder }, said)
 }
 
 /// What must be 0: lost, duplicated, cross-talk, misrouted, unexplained, invented.

@@ -1,7 +1,7 @@
-//! The line on the terminal while a run is under way.
+//! The line on the terminal while a run is under way. A terminal that is gone shows nothing; the run goes on.
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::{IsTerminal as _, Write as _, stderr},
     sync::Arc,
     time::Duration,
 };
@@ -29,29 +29,25 @@ impl Progress {
     /// What suits standard error.
     #[must_use]
     pub fn suited() -> Self {
-        if std::io::stderr().is_terminal() { Self::Line } else { Self::Log }
+        if stderr().is_terminal() { Self::Line } else { Self::Log }
     }
 
     /// Says what is being done.
     pub fn say(&self, what: &str) {
-        match self {
-            Self::Silent => {}
-            Self::Line => {
-                eprint!("\r\x1b[K{what} …");
-                // a terminal that is gone shows nothing; the run goes on
-                let _ = std::io::stderr().flush();
-            }
-            Self::Log => eprintln!("{what}"),
-        }
+        let _ = match self {
+            Self::Silent => Ok(()),
+            Self::Line => write!(stderr(), "\r\x1b[K{what} …"),
+            Self::Log => writeln!(stderr(), "{what}"),
+        };
     }
 
     /// Says that something has happened, and leaves it there.
     pub fn event(&self, what: &str) {
-        match self {
-            Self::Silent => {}
-            Self::Line => eprintln!("\r\x1b[K  {what}"),
-            Self::Log => eprintln!("  {what}"),
-        }
+        let _ = match self {
+            Self::Silent => Ok(()),
+            Self::Line => writeln!(stderr(), "\r\x1b[K  {what}"),
+            Self::Log => writeln!(stderr(), "  {what}"),
+        };
     }
 }
 
