@@ -9,7 +9,8 @@ use crate::{fault::Action, scenario::Scenario};
 const BESIDE: u64 = 256;
 
 /// Connections that a scenario keeps open at the same time, by the descriptors that they take of this process: balancers
-/// have two more for each.
+/// have two more for each. Left out is what depends on how the run goes: connections of their own, WebSockets, and the two
+/// ends of whatever passes a chaos proxy.
 fn kept(scenario: &Scenario) -> usize {
     let load = &scenario.load;
     let slow = scenario.faults.iter().map(|fault| match &fault.action {
@@ -27,7 +28,8 @@ pub fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Raises the limit as far as this process may, and says whether it suffices for what a scenario keeps open.
+/// Raises the limit as far as this process may, and says whether it suffices for what a scenario keeps open, without
+/// chaos proxies and connections of a single request.
 ///
 /// # Errors
 /// It does not suffice; says what would.

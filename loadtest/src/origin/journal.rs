@@ -1,15 +1,18 @@
 //! What an origin was asked, in the order in which it ran: one line a request, `ID METHOD UPLOAD TENANT`.
 //!
 //! Invariant: a line is written with one call before its request is answered, so it survives the origin being killed;
-//! only a last line without its end can be torn, by a kill inside that call, and is no record.
+//! only the last line can be torn, by a kill inside that call, and is no record. Who goes on with the journal marks it.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
 
 use anyhow::Context as _;
+
+/// Ends a line that was torn. No field of a request can hold its first character.
+const TORN: &str = "\0torn";
 
 /// The writing end.
 pub(super) struct Journal {
@@ -19,8 +22,14 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn append_to(path: &Path) -> anyhow::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self { file: file.with_context(|| path.display().to_string())?, line: Vec::new() })
+        let open = || {
+            let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+            if is_torn(&mut file)? {
+                writeln!(file, "{TORN}")?;
+            }
+            io::Result::Ok(file)
+        };
+        Ok(Self { file: open().with_context(|| path.display().to_string())?, line: Vec::new() })
     }
 
     /// Writes a request down.
@@ -30,6 +39,16 @@ impl Journal {
         writeln!(self.line, "{id} {method} {upload:016x} {tenant}")?;
         self.file.write_all(&self.line)
     }
+}
+
+/// Whether the last line has no end.
+fn is_torn(file: &mut File) -> io::Result<bool> {
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(0))? > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok(last != [b'\n'])
 }
 
 /// One request as an origin recorded it.
@@ -57,6 +76,9 @@ pub fn read(path: &Path, mut each: impl FnMut(Entry)) -> anyhow::Result<()> {
         line.clear();
         reader.read_line(&mut line).with_context(|| path.display().to_string())?;
         let Some(whole) = line.strip_suffix('\n') else { return Ok(()) };
+        if whole.ends_with(TORN) {
+            continue;
+        }
         each(entry(whole).with_context(|| format!("{}: {whole:?} is no record", path.display()))?);
     }
 }
@@ -98,6 +120,13 @@ mod tests {
                 Entry { id: 8, writes: false, upload: 1, tenant: String::new() }
             ]
         );
+        // and it does not take the next record with it
+        for id in [10, 11] {
+            Journal::append_to(&path).unwrap().record(id, false, 2, "c").unwrap();
+        }
+        let mut ids = Vec::new();
+        read(&path, |entry| ids.push(entry.id)).unwrap();
+        assert_eq!(ids, [7, 8, 10, 11]);
         for broken in ["x w 1f y\n", "1 x 1f y\n", "1 w y\n", "1 w 1f\n"] {
             fs::write(&path, broken).unwrap();
             assert!(read(&path, |_| ()).is_err(), "{broken}");
