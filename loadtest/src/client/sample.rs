@@ -72,15 +72,29 @@ pub struct Busy {
     pub share: f64,
 }
 
+/// Most names of outcomes: each has a histogram of its own in the report.
+const OUTCOMES_MAX: u16 = 100;
+
+/// Most names of stamps.
+const STAMPS_MAX: u16 = 65_000;
+
 /// Strings and their indices.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     list: Vec<String>,
     index: HashMap<String, u16>,
+    most: u16,
 }
 
 impl Names {
-    /// The index of a name, given when it is first seen. Names past the 65,000th share one.
+    /// So many at most, the first of which is `first`; those past them share `others`.
+    fn up_to(most: u16, first: &str) -> Self {
+        let mut names = Self { list: Vec::new(), index: HashMap::new(), most };
+        names.index(first);
+        names
+    }
+
+    /// The index of a name, given when it is first seen.
     pub fn index(&mut self, name: &str) -> u16 {
         // few names, asked for with every answer: the first ones are found without a hash
         if let Some(at) = self.list.iter().take(8).position(|known| known == name) {
@@ -89,7 +103,7 @@ impl Names {
         if let Some(index) = self.index.get(name) {
             return *index;
         }
-        let name = if self.list.len() >= 65_000 { "others" } else { name };
+        let name = if self.list.len() >= usize::from(self.most) { "others" } else { name };
         if let Some(index) = self.index.get(name) {
             return *index;
         }
@@ -131,9 +145,7 @@ pub struct Samples {
 
 impl Default for Samples {
     fn default() -> Self {
-        let (mut outcomes, mut stamps) = (Names::default(), Names::default());
-        outcomes.index("ok");
-        stamps.index("");
+        let (outcomes, stamps) = (Names::up_to(OUTCOMES_MAX, "ok"), Names::up_to(STAMPS_MAX, ""));
         Self { samples: Vec::new(), outcomes, stamps, surplus: Vec::new(), busy: Vec::new(), silent: Silent::default() }
     }
 }
@@ -174,6 +186,20 @@ mod tests {
     #[test]
     fn a_request_is_kept_in_as_few_bytes_as_the_readme_says() {
         assert_eq!(size_of::<Sample>(), 56);
+    }
+
+    #[test]
+    fn outcomes_past_the_hundredth_share_a_name_and_stamps_do_not() {
+        let (mut one, mut two) = (Samples::default(), Samples::default());
+        for status in 0..150 {
+            let refused = End::Refused { status, reason: Some("made up".into()) };
+            let (early, index) = (status < 99, one.outcome(&refused));
+            assert_eq!(one.outcomes.name(index), if early { format!("{status} made up") } else { "others".into() });
+            two.outcome(&End::Refused { status: 900 + status, reason: None });
+            one.stamps.index(&status.to_string());
+        }
+        one.merge(two);
+        assert_eq!((one.outcomes.all().len(), one.stamps.all().len()), (101, 151));
     }
 
     #[test]

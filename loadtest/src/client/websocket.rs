@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use http::HeaderMap;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -40,8 +41,12 @@ async fn session(shift: &Shift, job: &Job) -> Result<(End, String), End> {
     let stream = TcpStream::connect(address).await.map_err(|error| End::Broken(exchange::connect_word(&error)))?;
     let mut request = format!("ws://{address}/websocket").into_client_request().map_err(|error| failed(&error))?;
     shift.heads.fields(job, request.headers_mut());
-    let (mut socket, answer) = client_async(request, stream).await.map_err(|error| failed(&error))?;
-    let stamp = answer.headers().get(echo::STAMP).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let (mut socket, answer) = match client_async(request, stream).await {
+        Ok(opened) => opened,
+        Err(Error::Http(answer)) => return Ok(refused(shift, job, answer.status().as_u16(), answer.headers())),
+        Err(error) => return Err(failed(&error)),
+    };
+    let stamp = text(answer.headers(), echo::STAMP).unwrap_or_default();
     if !shift.heads.is_echo(job, answer.headers()) {
         return Ok((End::CrossTalk, stamp));
     }
@@ -77,12 +82,20 @@ async fn next(socket: &mut WebSocketStream<TcpStream>) -> Option<Result<Message,
     }
 }
 
+/// An answer that opens none. One that proves whose it is must be this request's all the same.
+fn refused(shift: &Shift, job: &Job, status: u16, headers: &HeaderMap) -> (End, String) {
+    let foreign = headers.contains_key(echo::ID) && !shift.heads.is_echo(job, headers);
+    let reason = || text(headers, "x-synaxis-reason");
+    let end = if foreign { End::CrossTalk } else { End::Refused { status, reason: reason() } };
+    (end, text(headers, echo::STAMP).unwrap_or_default())
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
 fn failed(error: &Error) -> End {
     match error {
-        Error::Http(answer) => {
-            let reason = answer.headers().get("x-synaxis-reason").and_then(|value| value.to_str().ok());
-            End::Refused { status: answer.status().as_u16(), reason: reason.map(str::to_owned) }
-        }
         Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionReset => End::Broken("reset"),
         Error::Protocol(_) => End::Broken("protocol"),
         _ => End::Broken("closed"),

@@ -1,6 +1,10 @@
 //! One thread against servers that do not behave.
 
-use std::{net::SocketAddr, num::NonZeroUsize};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    num::NonZeroUsize,
+};
 
 use bytes::Bytes;
 
@@ -112,6 +116,40 @@ fn a_load_without_kept_connections_opens_none() {
         1,
         "every thread sends to every entry"
     );
+}
+
+/// Refuses a WebSocket with these fields; `TENANT` stands for the one that asked.
+fn turned_away(fields: &str) -> (String, String) {
+    let listener = silent();
+    let address = listener.local_addr().unwrap();
+    let fields = fields.to_owned();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let heads = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let heads = heads.map(|line| line.to_ascii_lowercase()).take_while(|line| !line.is_empty());
+        let tenants: Vec<String> =
+            heads.filter_map(|line| Some(line.strip_prefix("x-tenant-id: ")?.to_owned())).collect();
+        let fields = fields.replace("TENANT", &tenants[0]);
+        let head = format!("HTTP/1.1 503 Service Unavailable\r\n{fields}content-length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+    });
+    let plan = Plan { timeout: PATIENCE, ..plan(address, Mix { websockets: 1.0, ..Mix::default() }) };
+    let samples = launched(&plan, 1, async |shift| ended(shift).await);
+    server.join().unwrap();
+    (outcomes(&samples)[0].to_owned(), samples.stamps.name(samples.samples[0].stamp).to_owned())
+}
+
+#[test]
+fn a_refused_websocket_that_carries_anothers_proof_is_cross_talk() {
+    for (fields, end, stamp) in [
+        ("", "503", ""),
+        ("x-synaxis-reason: no_stamp\r\n", "503 no_stamp", ""),
+        ("x-load-id: 0\r\nx-load-tenant: TENANT\r\nx-load-stamp: a\r\n", "503", "a"),
+        ("x-load-id: 1\r\nx-load-tenant: TENANT\r\nx-load-stamp: a\r\n", "cross_talk", "a"),
+        ("x-load-id: 0\r\nx-load-tenant: other\r\nx-load-stamp: a\r\n", "cross_talk", "a"),
+    ] {
+        assert_eq!(turned_away(fields), (end.to_owned(), stamp.to_owned()), "{fields}");
+    }
 }
 
 /// Serves HTTP/2; `answers` says of the n-th request whether it is answered or refused.
