@@ -146,9 +146,14 @@ fn ratio(ratio: f64) -> String {
 fn rates(a: &Report, b: &Report, rows: &mut Vec<Row>) {
     rows.push(Row::new("intended, requests/s", a.rate.intended, b.rate.intended));
     rows.push(Row::new("achieved, requests/s", a.rate.achieved, b.rate.achieved));
-    for (label, a, b) in
-        [("latency", &a.latency, &b.latency), ("service", &a.service, &b.service), ("lag", &a.lag, &b.lag)]
-    {
+    rows.push(Row::count("connections opened again", Some(a.opened_again), Some(b.opened_again)));
+    rows.push(Row::count("requests sent again", Some(a.sent_again), Some(b.sent_again)));
+    for (label, a, b) in [
+        ("latency", &a.latency, &b.latency),
+        ("service", &a.service, &b.service),
+        ("queue", &a.queue, &b.queue),
+        ("lag", &a.lag, &b.lag),
+    ] {
         let known = |of: &Percentiles, ms: f64| (of.count > 0).then_some(ms);
         for ((part, in_a), (_, in_b)) in a.parts().into_iter().zip(b.parts()) {
             rows.push(Row::new(&format!("{label} {part}, ms"), known(a, in_a), known(b, in_b)));

@@ -12,13 +12,14 @@ pub(super) fn all(report: &Report) -> Markup {
 }
 
 pub(super) fn percentiles(report: &Report) -> Markup {
-    let all = [&report.latency, &report.service, &report.lag];
+    let all = [&report.latency, &report.service, &report.queue, &report.lag];
+    let busiest = report.seconds.iter().fold(0.0, |most, second| second.busy.max(most));
     let shown = |of: &Percentiles, ms: f64| if of.count == 0 { figures::NONE.to_owned() } else { figures::number(ms) };
     html! {
         section {
             h2 { "In milliseconds" }
             table.compact {
-                thead { tr { th {} th.n { "latency" } th.n { "service" } th.n { "lag" } } }
+                thead { tr { th {} th.n { "latency" } th.n { "service" } th.n { "queue" } th.n { "lag" } } }
                 tbody {
                     tr { th scope="row" { "count" } @for of in all { td.n { (figures::thousands(of.count)) } } }
                     @for (index, (name, _)) in report.latency.parts().into_iter().enumerate() {
@@ -27,8 +28,11 @@ pub(super) fn percentiles(report: &Report) -> Markup {
                 }
             }
             p.caption {
-                "Latency counts from the intended start, service from the real one, both to the last byte. Lag is how late the \
-                 generator began: where it is not small beside the latency, the generator was measured too."
+                "Latency counts from the intended start, service from the real one, both to the last byte. Queue is the wait for \
+                 a connection. Lag is how late the generator began: where it is not small beside the latency, the generator \
+                 was measured too. Its busiest thread worked or waited for a core for " (figures::percent(busiest)) " of \
+                 its busiest second. It opened " (figures::thousands(report.opened_again)) " connections again and sent "
+                (figures::thousands(report.sent_again)) " requests again."
             }
         }
     }
