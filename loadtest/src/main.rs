@@ -169,10 +169,13 @@ fn judge(arguments: &Load, out: Option<&Path>) -> anyhow::Result<ExitCode> {
 fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
     let (scenario, options) = arguments.scenario()?;
     let first = scenario.load.phases.first().map_or(0.0, |phase| phase.rate);
+    // what is shown is the rate of the phase that has the highest
+    let top = scenario.load.phases.iter().map(|phase| phase.rate.max(phase.to.unwrap_or_default())).fold(0.0, f64::max);
+    let shown = |rate: f64| if first > 0.0 { rate * top / first } else { rate };
     say("| rate/s | verdict | answered/s | failed | p50 ms | p99 ms | lag p99 ms | proxies | apps | client | cores |");
     say("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let each = |tried: &Tried| {
-        say(row(tried));
+        say(row(tried, shown(tried.rate)));
         if let Some(folder) = &tried.folder {
             // beside the table
             complain(format_args!("{LEFT}{}", folder.display()));
@@ -183,7 +186,7 @@ fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
         highest::find(&scenario, &options, first, told, each).await
     })?;
     match found.held {
-        Some(rate) => say(format_args!("\nheld: {rate:.0}/s")),
+        Some(rate) => say(format_args!("\nheld: {:.0}/s", shown(rate))),
         None => say("\nno rate was held"),
     }
     match &found.end {
@@ -193,7 +196,7 @@ fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
         End::Beyond(error) => say(format_args!("the next rate was not tried: {error}")),
     }
     if let Some((rate, cores)) = &found.limit {
-        say(format_args!("at {rate:.0}/s, which was not held, {cores}"));
+        say(format_args!("at {:.0}/s, which was not held, {cores}", shown(*rate)));
     }
     Ok(match (found.held, found.end) {
         (_, End::Unsound) => ExitCode::from(FAILED),
@@ -204,13 +207,13 @@ fn highest(arguments: &Load) -> anyhow::Result<ExitCode> {
 }
 
 /// One rate that was tried; processor time in cores.
-fn row(tried: &Tried) -> String {
+fn row(tried: &Tried, rate: f64) -> String {
     let report = &tried.report;
     let cores = Cores::of(report);
     let oracle = &report.oracle;
     format!(
         "| {:.0} | {} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} of {} |",
-        tried.rate,
+        rate,
         report.verdict,
         report.rate.achieved,
         oracle.sent - oracle.answered,
