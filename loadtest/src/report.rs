@@ -144,6 +144,8 @@ pub struct Check {
 /// Requests per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
+    /// Seconds from the begin of the load to its end or, if that came later, to the end of its last request.
+    pub elapsed: f64,
     /// What the schedule asked for.
     pub intended: f64,
     /// What was answered as wanted.

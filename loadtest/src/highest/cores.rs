@@ -28,7 +28,7 @@ impl Cores {
     /// Those of a run.
     #[must_use]
     pub fn of(report: &Report) -> Self {
-        let seconds = report.scenario.seconds.max(f64::MIN_POSITIVE);
+        let seconds = report.rate.elapsed.max(f64::MIN_POSITIVE);
         let spent = |begin: &str| {
             let processes = report.processes.iter().filter(|process| process.name.starts_with(begin));
             processes.map(|process| process.cpu_seconds / seconds).sum()

@@ -220,7 +220,7 @@ impl Summary<'_> {
         let width = shown.clone().map(|process| characters(&name(&process.name))).max().unwrap_or(0);
         for (index, process) in shown.enumerate() {
             let label = if index == 0 { "processes" } else { "" };
-            let share = process.cpu_seconds / self.report.scenario.seconds;
+            let share = process.cpu_seconds / self.report.rate.elapsed;
             let _ = writeln!(
                 text,
                 "{label:<10} {}  {:>7} CPU s  {:>7} of a core  {:>10}, at most {:>10}  {:>6} descriptors",

@@ -67,7 +67,7 @@ pub(super) fn void(scenario: &Scenario, report: &Report, prompt: &Percentiles) -
     if most < 1.0 && scenario.length() >= Duration::from_secs(1) && report.seconds.iter().all(|at| at.busy == 0.0) {
         reasons.push("this kernel does not tell how busy a thread is (/proc/thread-self/schedstat)".into());
     }
-    let seconds = report.scenario.seconds.max(f64::MIN_POSITIVE);
+    let seconds = report.rate.elapsed.max(f64::MIN_POSITIVE);
     let apps = report.processes.iter().filter(|process| process.name.starts_with("origin "));
     for app in apps.filter(|app| app.cpu_seconds / seconds > most) {
         // it has one thread

@@ -93,7 +93,9 @@ impl Facts<'_> {
         // what is answered after the last intended start has come too late to be a rate
         let in_time =
             self.samples.samples.iter().filter(|sample| sample.outcome == OK && sample.ended <= until).count();
+        let last = self.samples.samples.iter().map(|sample| sample.ended).max().unwrap_or_default();
         Rate {
+            elapsed: length.max(Duration::from_micros(last)).as_secs_f64(),
             intended: per_second(sent),
             achieved: per_second(u64::try_from(in_time).unwrap_or(u64::MAX)),
             in_time: of_all(soon),

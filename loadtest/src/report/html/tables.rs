@@ -134,7 +134,7 @@ fn processes(report: &Report) -> Markup {
                 }
                 tbody {
                     @for process in report.processes.iter().take(ROWS_MAX) {
-                        @let share = process.cpu_seconds / report.scenario.seconds;
+                        @let share = process.cpu_seconds / report.rate.elapsed;
                         tr {
                             th scope="row" { (text(&process.name)) }
                             td.n { (figures::number(process.cpu_seconds)) }

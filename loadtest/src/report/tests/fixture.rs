@@ -92,7 +92,7 @@ pub(crate) fn drain(seconds: u32) -> Report {
         verdict: Verdict::Passed,
         void: vec![],
         checks: checks(),
-        rate: Rate { intended: 5_000.0, achieved: rounded(answered as f64 / length), in_time: 1.0 },
+        rate: Rate { elapsed: length, intended: 5_000.0, achieved: rounded(answered as f64 / length), in_time: 1.0 },
         latency: percentiles(answered, 1.0),
         service: percentiles(answered, 0.8),
         lag: percentiles(sent, 0.02),

@@ -93,7 +93,7 @@ prop_compose! {
             verdict,
             void,
             checks,
-            rate: Rate { intended, achieved, in_time },
+            rate: Rate { elapsed: length, intended, achieved, in_time },
             latency,
             service,
             lag,
