@@ -88,7 +88,7 @@ pub struct Load {
     #[serde(default = "lag_max", serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
     pub lag_max: Duration,
     /// The run is void when a thread of the client was at work, or waited for a core, for a greater share of any second,
-    /// 0 to 1. The short form does not look, because it judges no latency.
+    /// 0 to 1. The short form does not look, because it judges stalls only.
     #[serde(default = "busy_max")]
     pub busy_max: f64,
     /// Position of the stamps through which clients enter; default: all.
@@ -369,8 +369,8 @@ impl Scenario {
         faults
     }
 
-    /// Its short form: less time and a lower rate, and no bound on latency, because it runs beside others. What must never
-    /// happen must not happen in it either.
+    /// Its short form: less time and a lower rate, and bounds that only a stall exceeds, because it runs beside others. What
+    /// must never happen must not happen in it either.
     #[must_use]
     pub fn shortened(mut self) -> Self {
         let Short { time, rate, connections } = self.short;

@@ -19,7 +19,7 @@ pub struct Flags {
     /// Another number of stamps; of one, nothing is forwarded.
     #[arg(long)]
     pub stamps: Option<usize>,
-    /// The short form: seconds instead of half a minute, and no bounds on latency.
+    /// The short form: seconds instead of half a minute, and of the bounds on latency only a coarse one.
     #[arg(long)]
     pub short: bool,
     /// Answers need not echo their request, as those of servers that are not this harness's apps; then nobody looks for
