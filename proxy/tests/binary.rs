@@ -60,7 +60,7 @@ fn it_serves_and_a_signal_ends_it_in_order() {
     crate::world::eventually("the app works on it", || origin.count() == 2);
     process.signal("TERM");
     process.line(|line| line.contains("stopping"));
-    // the drain of two seconds is shorter than the app needs: what is left then is cut
+    // the app does not answer within the drain of two seconds: what is left then is cut
     assert!(process.wait().success());
     assert!(client.answer(false).is_err());
 
@@ -70,6 +70,8 @@ fn it_serves_and_a_signal_ends_it_in_order() {
     client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n\r\n");
     crate::world::eventually("the app works on it", || origin.count() == 3);
     process.signal("TERM");
+    process.line(|line| line.contains("stopping"));
+    origin.release();
     let answer = client.answer(false).unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "what was begun is finished");
     assert!(process.wait().success());

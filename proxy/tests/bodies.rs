@@ -84,7 +84,6 @@ fn a_client_that_goes_away_while_the_app_works_frees_its_request_at_once() {
     let origin = Origin::start("app");
     let proxy = proxy(&alone(origin.address, ""));
     let mut client = Client::connect(proxy.edges[0]);
-    // the app takes three seconds
     client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n\r\n");
     eventually("the app works on it", || origin.count() == 1);
     let left = Instant::now();
@@ -159,8 +158,8 @@ fn an_answer_that_stands_still_is_given_up() {
     eventually("the answer is on its way", || proxy.plane().in_flight() == 1);
     eventually("both are given up", || proxy.plane().in_flight() == 0 && proxy.plane().connections() == 0);
     // an app that is slow to answer at all is the route's limit's business, not this one's
-    let slow = Client::connect(proxy.edges[0]).get("t", "/slow");
-    assert_eq!(slow.status, 200);
+    let stalled = Client::connect(proxy.edges[0]).get("t", "/stall");
+    assert_eq!(stalled.status, 200);
     stop(proxy);
 }
 

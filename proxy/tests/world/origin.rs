@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -32,7 +32,7 @@ impl Seen {
 /// Bytes of a `/big` answer: more than all socket buffers on its way.
 pub const BIG: usize = 128 << 20;
 
-/// An app. Paths: `/slow` waits 3 s, `/cut` promises 1000 bytes and sends 10, `/reset` closes without an answer,
+/// An app. Paths: `/slow` is answered once [`Origin::release`] says so, `/cut` promises 1000 bytes and sends 10, `/reset` closes without an answer,
 /// `/garbage` is no HTTP, `/chunked` streams, `/switch` answers 101, `/hang` sends 10 of
 /// 1000 bytes and no more, `/big` sends [`BIG`] bytes, `/early` answers before it reads the upload, `/stall` waits before
 /// that, `/twice` says its length twice, anything else answers a small JSON document.
@@ -42,7 +42,21 @@ pub struct Origin {
     pub written: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<Seen>>>,
     stopped: Arc<AtomicBool>,
+    released: Arc<Released>,
 }
+
+/// Whether `/slow` may be answered.
+#[derive(Default)]
+struct Released(Mutex<bool>, Condvar);
+
+impl Released {
+    fn wait(&self) {
+        let _ = self.1.wait_timeout_while(self.0.lock().unwrap(), PATIENCE, |released| !*released).unwrap();
+    }
+}
+
+/// Longest wait of `/slow`, for a test that never says so.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Origin {
     pub fn start(name: &str) -> Self {
@@ -55,17 +69,19 @@ impl Origin {
         let written = Arc::new(AtomicUsize::new(0));
         let (log, end, name) = (Arc::clone(&seen), Arc::clone(&stopped), name.to_owned());
         let count = Arc::clone(&written);
+        let released: Arc<Released> = Arc::default();
+        let gate = Arc::clone(&released);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if end.load(Ordering::SeqCst) {
                     return;
                 }
                 let (log, end, name) = (Arc::clone(&log), Arc::clone(&end), name.clone());
-                let count = Arc::clone(&count);
-                thread::spawn(move || stream.map(|stream| serve(stream, &name, &log, &end, &count)));
+                let (count, gate) = (Arc::clone(&count), Arc::clone(&gate));
+                thread::spawn(move || stream.map(|stream| serve(stream, &name, &log, &end, &count, &gate)));
             }
         });
-        Self { address, written, seen, stopped }
+        Self { address, written, seen, stopped, released }
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -74,6 +90,12 @@ impl Origin {
 
     pub fn count(&self) -> usize {
         self.seen.lock().unwrap().len()
+    }
+
+    /// Lets `/slow` be answered, now and from now on.
+    pub fn release(&self) {
+        *self.released.0.lock().unwrap() = true;
+        self.released.1.notify_all();
     }
 
     /// Stops accepting; connections end with their next request.
@@ -86,6 +108,7 @@ impl Origin {
 impl Drop for Origin {
     fn drop(&mut self) {
         self.stop();
+        self.release();
     }
 }
 
@@ -95,6 +118,7 @@ fn serve(
     log: &Mutex<Vec<Seen>>,
     stopped: &AtomicBool,
     written: &AtomicUsize,
+    released: &Released,
 ) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
@@ -122,7 +146,7 @@ fn serve(
         let json = format!(r#"{{"stamp":"{name}","tenant":"{tenant}","path":"{path}","size":{size}}}"#);
         let head_only = seen.line.starts_with("HEAD ");
         match path.split('?').next().unwrap_or_default() {
-            "/slow" => thread::sleep(Duration::from_secs(3)),
+            "/slow" => released.wait(),
             "/cut" => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789").ok()?;
                 // long enough for the head to be on its way down
