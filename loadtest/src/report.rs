@@ -58,6 +58,14 @@ pub struct Report {
     pub relays: Vec<Relay>,
 }
 
+impl Report {
+    /// How busy the generator's busiest thread was in its busiest second, 0 to 1.
+    #[must_use]
+    pub fn busiest(&self) -> f64 {
+        self.seconds.iter().fold(0.0, |most, second| second.busy.max(most))
+    }
+}
+
 /// What was run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {

@@ -124,7 +124,8 @@ pub(super) async fn read(heads: &Heads, job: &Job, answer: Response<Incoming>, e
     (end, stamp)
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+/// A field's value, if it is there and a text.
+pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 

@@ -46,7 +46,7 @@ async fn session(shift: &Shift, job: &Job) -> Result<(End, String), End> {
         Err(Error::Http(answer)) => return Ok(refused(shift, job, answer.status().as_u16(), answer.headers())),
         Err(error) => return Err(failed(&error)),
     };
-    let stamp = text(answer.headers(), echo::STAMP).unwrap_or_default();
+    let stamp = exchange::text(answer.headers(), echo::STAMP).unwrap_or_default();
     if !shift.heads.is_echo(job, answer.headers()) {
         return Ok((End::CrossTalk, stamp));
     }
@@ -85,13 +85,9 @@ async fn next(socket: &mut WebSocketStream<TcpStream>) -> Option<Result<Message,
 /// An answer that opens none. One that proves whose it is must be this request's all the same.
 fn refused(shift: &Shift, job: &Job, status: u16, headers: &HeaderMap) -> (End, String) {
     let foreign = headers.contains_key(echo::ID) && !shift.heads.is_echo(job, headers);
-    let reason = || text(headers, "x-synaxis-reason");
+    let reason = || exchange::text(headers, "x-synaxis-reason");
     let end = if foreign { End::CrossTalk } else { End::Refused { status, reason: reason() } };
-    (end, text(headers, echo::STAMP).unwrap_or_default())
-}
-
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    (end, exchange::text(headers, echo::STAMP).unwrap_or_default())
 }
 
 fn failed(error: &Error) -> End {

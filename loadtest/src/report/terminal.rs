@@ -143,7 +143,7 @@ impl Summary<'_> {
             let cells = of.parts().map(|(_, ms)| format!("{:>10}", shown(ms)));
             let _ = writeln!(text, "{label:<10}{}{:>13}", cells.concat(), figures::thousands(of.count));
         }
-        let busiest = report.seconds.iter().fold(0.0, |most, second| second.busy.max(most));
+        let busiest = report.busiest();
         let (opened, sent) = (figures::thousands(report.opened_again), figures::thousands(report.sent_again));
         let _ = writeln!(
             text,

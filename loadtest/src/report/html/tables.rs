@@ -13,7 +13,7 @@ pub(super) fn all(report: &Report) -> Markup {
 
 pub(super) fn percentiles(report: &Report) -> Markup {
     let all = [&report.latency, &report.service, &report.queue, &report.lag];
-    let busiest = report.seconds.iter().fold(0.0, |most, second| second.busy.max(most));
+    let busiest = report.busiest();
     let shown = |of: &Percentiles, ms: f64| if of.count == 0 { figures::NONE.to_owned() } else { figures::number(ms) };
     html! {
         section {
