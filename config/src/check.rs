@@ -23,7 +23,8 @@ const FRONT_DOOR_IDLE: Duration = Duration::from_secs(95);
 pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> {
     let listeners_written = written.listeners.unwrap_or_default();
     addresses::check(&listeners_written, &written.admin, findings);
-    let routed = routes::settle(written.routes, written.upstreams, findings);
+    let common = routes::Common { tenant: &written.tenant.header, body_bytes: written.limits.body_bytes };
+    let routed = routes::settle(written.routes, written.upstreams, &common, findings);
     let routing = match written.routing {
         None => Some(None),
         Some(routing) => self::routing(routing, &listeners_written, findings).map(Some),

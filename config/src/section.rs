@@ -227,6 +227,41 @@ impl<'f> Section<'f> {
         Some(sections)
     }
 
+    /// The values below a key, each under a name that the author chose, in the order of the file.
+    pub(crate) fn map<N, T>(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        read_name: impl Fn(&str) -> Result<N, Wrong>,
+        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
+    ) -> Vec<(Spanned<N>, T)> {
+        let Some(value) = self.take(key) else { return Vec::new() };
+        let span = value.span();
+        let DeValue::Table(table) = value.into_inner() else {
+            self.findings
+                .fault(&span, format!("`{key}` in {}: expected a table such as {{ name = \"value\" }}", self.title));
+            return Vec::new();
+        };
+        if table.len() > most {
+            self.findings.fault(&span, format!("`{key}` in {}: at most {most} entries are allowed", self.title));
+            return Vec::new();
+        }
+        let entry = |(name, value): (Spanned<std::borrow::Cow<'f, str>>, Spanned<DeValue<'f>>)| {
+            let read_name = match read_name(name.get_ref()) {
+                Ok(read) => Some(Spanned::new(name.span(), read)),
+                Err(wrong) => {
+                    self.findings.fault(&name.span(), format!("`{key}` in {}: {wrong}", self.title));
+                    None
+                }
+            };
+            let value = self.value(key, &value, &read);
+            Some((read_name?, value?.into_inner()))
+        };
+        let mut entries: Vec<_> = table.into_iter().filter_map(entry).collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        entries
+    }
+
     fn inner(&self, path: String, title: String, span: Span, table: DeTable<'f>) -> Section<'f> {
         Section { path, title, presence: Presence::Written, span, table, asked: Vec::new(), findings: self.findings }
     }

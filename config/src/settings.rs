@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 use synaxis_routing::{
     endpoint::{EndpointPolicy, Scheme},
@@ -65,6 +65,13 @@ pub struct Server {
     pub workers: usize,
     /// Accepted connections in all, over every listener.
     pub connections_max: usize,
+    /// Connections beyond `connections_max` that get one answer each: a probe its own, everybody else 503 `overload`.
+    pub connections_reserve: usize,
+    /// Connections of one client address. `None`: no cap, as behind Front Door, which comes from few addresses.
+    pub connections_per_address: Option<usize>,
+    /// Resident memory in bytes above which requests are refused with 503 `overload`. `None`: 85 % of the control group's
+    /// limit, or no watermark when there is none.
+    pub memory_high: Option<u64>,
 }
 
 /// Who connects to a listener.
@@ -190,10 +197,51 @@ pub struct Route {
     pub host: Option<HostPattern>,
     /// Paths it takes; starts with a slash.
     pub path_prefix: String,
+    /// Methods it takes. Empty: every method. When nothing but the method keeps every route from a request, the answer is
+    /// 405 with these.
+    pub methods: Vec<Method>,
+    /// Header fields it asks for; all of them.
+    pub headers: Vec<HeaderMatch>,
     /// Position in [`Settings::upstreams`].
     pub upstream: usize,
     /// From the start of the request to the head of the response, over all attempts.
     pub timeout: Duration,
+    /// Largest request body in bytes.
+    pub body_bytes: u64,
+    /// Whether a request may become a WebSocket.
+    pub websocket: bool,
+    /// What changes in a request's fields on its way to the app of this stamp.
+    pub request_headers: HeaderEdits,
+    /// What changes in an answer's fields on its way to the client, at the stamp that served it.
+    pub response_headers: HeaderEdits,
+}
+
+/// A header field that a route asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// The field.
+    pub name: HeaderName,
+    /// Its exact value. `None`: it only has to be there.
+    pub value: Option<HeaderValue>,
+}
+
+/// Changes of header fields, in this order: remove, set, add. Values are marked as sensitive: [`Debug`] hides them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    /// Fields that leave.
+    pub remove: Vec<HeaderName>,
+    /// Fields that have exactly this value afterwards, whatever was there.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Fields that are added beside what is there.
+    pub add: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
 }
 
 /// One of `[upstreams.NAME]`: an app of this stamp.
@@ -236,6 +284,14 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Bytes of a request target; at most `head_bytes`.
     pub uri_bytes: usize,
+    /// Fields of a request head.
+    pub fields: usize,
+    /// Bytes of a request's body, unless its route says otherwise.
+    pub body_bytes: u64,
+    /// Bytes a second below which an upload is too slow, on average since its head. 0: any pace.
+    pub upload_rate: u64,
+    /// Bytes of an answer that may wait in the kernel for a client that does not read.
+    pub unsent_bytes: usize,
 }
 
 /// `[timeouts]`: time limits of the phases of a connection.
@@ -247,8 +303,19 @@ pub struct Timeouts {
     pub head: Duration,
     /// From accepting a connection to its first byte.
     pub first_byte: Duration,
-    /// Between two pieces of a body, either way.
+    /// Between two pieces of a request's body.
+    pub upload_idle: Duration,
+    /// How long an upload may be slower than `limits.upload_rate`.
+    pub upload_grace: Duration,
+    /// Between two pieces of an answer's body.
     pub body_idle: Duration,
+    /// How long a client may take nothing of what waits for it.
+    pub write_stall: Duration,
+    /// Without a byte either way in a WebSocket.
+    pub tunnel_idle: Duration,
+    /// After an answer that came before the end of a request: how long what is still sent is read and dropped, so that the
+    /// answer survives.
+    pub linger: Duration,
     /// Between two requests on a client's connection.
     pub idle: Duration,
     /// How long an unused connection to an app or a peer is kept.

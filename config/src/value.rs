@@ -114,9 +114,13 @@ pub(crate) fn duration(allowed: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_
 }
 
 /// A size in bytes within a range.
-pub(crate) fn size(allowed: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Result<usize, Wrong> {
+pub(crate) fn size<T>(allowed: RangeInclusive<T>) -> impl Fn(&DeValue<'_>) -> Result<T, Wrong>
+where
+    T: TryFrom<i128> + PartialOrd + Copy,
+    u64: TryFrom<T>,
+{
     move |value| {
-        let shown = |bytes: &usize| show_size(u64::try_from(*bytes).unwrap_or(u64::MAX));
+        let shown = |bytes: &T| show_size(u64::try_from(*bytes).unwrap_or(u64::MAX));
         let outside = || format!("allowed are {} to {}", shown(allowed.start()), shown(allowed.end()));
         let bytes = match value {
             DeValue::String(text) => i128::from(units::size(text).map_err(|error| error.to_string())?),
@@ -126,7 +130,7 @@ pub(crate) fn size(allowed: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> R
             DeValue::Float(_) => return Err(units::InvalidQuantity::Size.to_string()),
             other => return Err(instead("a size such as \"32KiB\"", other)),
         };
-        usize::try_from(bytes).ok().filter(|bytes| allowed.contains(bytes)).ok_or_else(outside)
+        T::try_from(bytes).ok().filter(|bytes| allowed.contains(bytes)).ok_or_else(outside)
     }
 }
 
@@ -187,7 +191,7 @@ mod tests {
         assert_eq!(read("'-5s'", duration(seconds(0, 60))), Err("it is never negative".to_owned()));
         assert!(read("25", duration(seconds(1, 60))).unwrap_err().contains("write its unit"));
         assert!(read("07:32:00", duration(seconds(1, 60))).unwrap_err().contains("found a date"));
-        assert_eq!(read("'32KiB'", size(1..=65_536)), Ok(32_768));
+        assert_eq!(read("'32KiB'", size(1..=65_536_usize)), Ok(32_768));
         assert_eq!(read("1000", size(1..=65_536)), Ok(1000));
         for outside in ["0", "-5", "'65KiB'", "9223372036854775808"] {
             assert_eq!(read(outside, size(1..=65_536)), Err("allowed are 1 to 64KiB".to_owned()), "{outside}");

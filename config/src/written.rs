@@ -14,6 +14,7 @@ use crate::{
     value::{Wrong, text},
 };
 
+mod headers;
 mod listeners;
 mod process;
 mod routes;

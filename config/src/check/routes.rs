@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderName;
 use toml::Spanned;
 
 use crate::{
     fault::Findings,
-    settings::{Route, Upstream},
+    settings::{HeaderEdits, Route, Upstream},
     suggest,
     value::Shown,
     written::{self, HostRead, TIMEOUT},
@@ -18,10 +19,19 @@ use crate::{
 /// What Front Door waits for the first byte of an answer, unless told otherwise.
 const FRONT_DOOR_WAIT: Duration = Duration::from_secs(30);
 
+/// What routes take from other sections.
+pub(super) struct Common<'a> {
+    /// The header that names the tenant.
+    pub(super) tenant: &'a HeaderName,
+    /// Largest body, unless the route says otherwise.
+    pub(super) body_bytes: u64,
+}
+
 /// `None` only when something was noted.
 pub(super) fn settle(
     routes: Option<Vec<written::Route>>,
     upstreams: Option<Vec<written::Upstream>>,
+    common: &Common<'_>,
     findings: &Findings,
 ) -> Option<(Vec<Route>, Vec<Upstream>)> {
     let Some(upstreams) = upstreams else {
@@ -39,8 +49,8 @@ pub(super) fn settle(
         refuse_twins(upstream, findings);
     }
     let routes = match routes {
-        Some(routes) => written_routes(routes, &upstreams, findings),
-        None => vec![default_route(&upstreams, findings)?],
+        Some(routes) => written_routes(routes, &upstreams, common, findings),
+        None => vec![default_route(&upstreams, common, findings)?],
     };
     let upstreams = upstreams.into_iter().map(|upstream| Upstream {
         name: upstream.name.into_inner(),
@@ -51,7 +61,7 @@ pub(super) fn settle(
 }
 
 /// Everything goes to the only upstream.
-fn default_route(upstreams: &[written::Upstream], findings: &Findings) -> Option<Route> {
+fn default_route(upstreams: &[written::Upstream], common: &Common<'_>, findings: &Findings) -> Option<Route> {
     if let Some(second) = upstreams.get(1) {
         findings.fault(
             &second.name.span(),
@@ -61,10 +71,27 @@ fn default_route(upstreams: &[written::Upstream], findings: &Findings) -> Option
         return None;
     }
     let (name, path_prefix) = ("default".to_owned(), "/".to_owned());
-    Some(Route { name, host: None, path_prefix, upstream: 0, timeout: TIMEOUT })
+    Some(Route {
+        name,
+        host: None,
+        path_prefix,
+        methods: Vec::new(),
+        headers: Vec::new(),
+        upstream: 0,
+        timeout: TIMEOUT,
+        body_bytes: common.body_bytes,
+        websocket: true,
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
+    })
 }
 
-fn written_routes(written: Vec<written::Route>, upstreams: &[written::Upstream], findings: &Findings) -> Vec<Route> {
+fn written_routes(
+    written: Vec<written::Route>,
+    upstreams: &[written::Upstream],
+    common: &Common<'_>,
+    findings: &Findings,
+) -> Vec<Route> {
     warn_of_timeouts(&written, findings);
     warn_of_unreachable(&written, findings);
     let positions: HashMap<&str, usize> =
@@ -88,7 +115,8 @@ fn written_routes(written: Vec<written::Route>, upstreams: &[written::Upstream],
             }
             position
         });
-        routes.extend(settle_route(route, upstream));
+        refuse_tenant_edits(&route, common, findings);
+        routes.extend(settle_route(route, upstream, common));
     }
     let unused = upstreams.iter().enumerate().filter(|(position, _)| !used.contains(position));
     for (_, upstream) in unused.filter(|_| all_known) {
@@ -98,7 +126,20 @@ fn written_routes(written: Vec<written::Route>, upstreams: &[written::Upstream],
     routes
 }
 
-fn settle_route(route: written::Route, upstream: Option<usize>) -> Option<Route> {
+/// The tenant's field is the proxy's own on the way up.
+fn refuse_tenant_edits(route: &written::Route, common: &Common<'_>, findings: &Findings) {
+    let HeaderEdits { remove, set, add } = &route.request_headers;
+    let mut names = remove.iter().chain(set.iter().chain(add).map(|(name, _)| name));
+    if names.any(|name| name == common.tenant) {
+        let at = route.path_prefix.as_ref().map_or(0..0, Spanned::span);
+        findings.fault(
+            &at,
+            "[routes.request_headers] of this route names the tenant's header, which the proxy sets itself",
+        );
+    }
+}
+
+fn settle_route(route: written::Route, upstream: Option<usize>, common: &Common<'_>) -> Option<Route> {
     let host = match route.host {
         HostRead::Every => None,
         HostRead::Pattern(pattern) => Some(pattern),
@@ -108,8 +149,14 @@ fn settle_route(route: written::Route, upstream: Option<usize>) -> Option<Route>
         name: route.name?.into_inner(),
         host,
         path_prefix: route.path_prefix?.into_inner(),
+        methods: route.methods,
+        headers: route.headers,
         upstream: upstream?,
         timeout: route.timeout.into_inner(),
+        body_bytes: route.body_bytes.unwrap_or(common.body_bytes),
+        websocket: route.websocket,
+        request_headers: route.request_headers,
+        response_headers: route.response_headers,
     })
 }
 
@@ -167,5 +214,7 @@ fn takes_all_of(above: &written::Route, below: &written::Route) -> bool {
         (HostRead::Pattern(_), HostRead::Every) => false,
         (HostRead::Pattern(wide), HostRead::Pattern(narrow)) => wide.covers(narrow),
     };
-    hosts && longer.get_ref().starts_with(prefix.get_ref().as_str())
+    // a route for some methods or fields only leaves the rest
+    let narrow = !above.methods.is_empty() || !above.headers.is_empty();
+    hosts && !narrow && longer.get_ref().starts_with(prefix.get_ref().as_str())
 }

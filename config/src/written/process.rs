@@ -16,8 +16,16 @@ use crate::{
 const WORKERS_MAX: usize = 1024;
 /// Most accepted connections.
 const CONNECTIONS_MAX: usize = 4 << 20;
+/// Less memory than this, and the proxy would refuse everything.
+const MEMORY_LEAST: u64 = 16 << 20;
+/// As many fields as the HTTP library takes.
+const FIELDS_MAX: usize = 100;
+/// Default cap of a request's body in bytes.
+const BODY_BYTES: u64 = 1 << 30;
 /// Most lines that wait for the writer of the access log.
 const LOG_QUEUE_MAX: usize = 1 << 20;
+/// Most that a body may be allowed: 1 TiB.
+pub(super) const BODY_BYTES_MAX: u64 = 1 << 40;
 /// Default cap of a request target in bytes.
 const URI_BYTES: usize = 8 << 10;
 
@@ -36,6 +44,11 @@ pub(super) fn server(section: Section<'_>) -> Server {
     section.read(|s| Server {
         workers: s.or("workers", cores(), count(1..=WORKERS_MAX)),
         connections_max: s.or("connections_max", 65_536, count(1..=CONNECTIONS_MAX)),
+        connections_reserve: s.or("connections_reserve", 64, count(0..=4096)),
+        connections_per_address: s
+            .optional("connections_per_address", count(1..=CONNECTIONS_MAX))
+            .map(toml::Spanned::into_inner),
+        memory_high: s.optional("memory_high", size(MEMORY_LEAST..=u64::MAX)).map(toml::Spanned::into_inner),
     })
 }
 
@@ -76,7 +89,14 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
             s.fault(&uri.span(), "`uri_bytes` in [limits]: it is part of the head and cannot exceed `head_bytes`");
         }
         let uri_bytes = uri.map_or(URI_BYTES.min(head_bytes), toml::Spanned::into_inner);
-        Limits { head_bytes, uri_bytes }
+        Limits {
+            head_bytes,
+            uri_bytes,
+            fields: s.or("fields", 100, count(8..=FIELDS_MAX)),
+            body_bytes: s.or("body_bytes", BODY_BYTES, size(0..=BODY_BYTES_MAX)),
+            upload_rate: s.or("upload_rate", 500, size(0..=1 << 30)),
+            unsent_bytes: s.or("unsent_bytes", 128 << 10, size(16 << 10..=64 << 20)),
+        }
     })
 }
 
@@ -86,7 +106,12 @@ pub(super) fn timeouts(section: Section<'_>) -> Timeouts {
         connect: s.or("connect", seconds(1), duration(MILLISECOND..=MINUTE)),
         head: s.or("head", seconds(10), duration(MILLISECOND..=HOUR)),
         first_byte: s.or("first_byte", seconds(5), duration(MILLISECOND..=HOUR)),
+        upload_idle: s.or("upload_idle", seconds(15), duration(MILLISECOND..=HOUR)),
+        upload_grace: s.or("upload_grace", seconds(10), duration(MILLISECOND..=HOUR)),
         body_idle: s.or("body_idle", seconds(30), duration(MILLISECOND..=HOUR)),
+        write_stall: s.or("write_stall", seconds(30), duration(MILLISECOND..=HOUR)),
+        tunnel_idle: s.or("tunnel_idle", seconds(300), duration(MILLISECOND..=THREE_DAYS)),
+        linger: s.or("linger", seconds(1), duration(Duration::ZERO..=MINUTE)),
         idle: s.or("idle", seconds(120), duration(MILLISECOND..=THREE_DAYS)),
         upstream_idle: s.or("upstream_idle", seconds(60), duration(MILLISECOND..=THREE_DAYS)),
     })

@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
+use http::Method;
 use toml::Spanned;
 
-use super::{http_path, name};
+use super::{headers, http_path, name, process::BODY_BYTES_MAX};
 use crate::{
     section::Section,
-    settings::{HostPattern, HttpEndpoint},
-    value::{count, duration, text},
+    settings::{HeaderEdits, HeaderMatch, HostPattern, HttpEndpoint},
+    value::{count, duration, flag, size, text},
 };
 
 /// Most routes.
 const ROUTES_MAX: usize = 1024;
 /// Most upstreams.
 const UPSTREAMS_MAX: usize = 256;
+/// Most methods of one route.
+const METHODS_MAX: usize = 16;
 /// Most endpoints of one upstream.
 const ENDPOINTS_MAX: usize = 256;
 /// Most idle connections that a worker keeps for one upstream.
@@ -27,8 +30,14 @@ pub(crate) struct Route {
     pub(crate) name: Option<Spanned<String>>,
     pub(crate) host: HostRead,
     pub(crate) path_prefix: Option<Spanned<String>>,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) headers: Vec<HeaderMatch>,
     pub(crate) upstream: Option<Spanned<String>>,
     pub(crate) timeout: Spanned<Duration>,
+    pub(crate) body_bytes: Option<u64>,
+    pub(crate) websocket: bool,
+    pub(crate) request_headers: HeaderEdits,
+    pub(crate) response_headers: HeaderEdits,
 }
 
 /// The host of a route: a faulty one must not count as every host.
@@ -64,11 +73,40 @@ fn route(section: Section<'_>) -> Route {
             (false, None) => HostRead::Every,
         },
         path_prefix: s.required("path_prefix", "path_prefix = \"/\"", text(http_path)),
+        methods: methods(s),
+        headers: headers::matches(s),
         upstream: s.required("upstream", "upstream = \"app\"", text(|written| Ok::<_, String>(written.to_owned()))),
         timeout: s
             .optional("timeout", duration(Duration::from_millis(1)..=Duration::from_secs(60 * 60)))
             .unwrap_or_else(|| Spanned::new(s.span(), TIMEOUT)),
+        body_bytes: s.optional("body_bytes", size(0..=BODY_BYTES_MAX)).map(Spanned::into_inner),
+        websocket: s.or("websocket", true, flag),
+        request_headers: headers::edits(s.section("request_headers")),
+        response_headers: headers::edits(s.section("response_headers")),
     })
+}
+
+fn methods(route: &mut Section<'_>) -> Vec<Method> {
+    let written = route.list("methods", 1..=METHODS_MAX, text(method)).unwrap_or_default();
+    let mut methods: Vec<Method> = Vec::with_capacity(written.len());
+    for method in written {
+        if methods.contains(method.get_ref()) {
+            route.fault(&method.span(), "`methods` in [[routes]]: this method is listed twice");
+        }
+        methods.push(method.into_inner());
+    }
+    methods
+}
+
+fn method(written: &str) -> Result<Method, &'static str> {
+    const FORM: &str = "a method is written in capital letters, such as GET";
+    if written.is_empty() || written.len() > 32 || !written.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
+        return Err(FORM);
+    }
+    match written {
+        "CONNECT" | "TRACE" => Err("CONNECT and TRACE are never served"),
+        _ => Method::from_bytes(written.as_bytes()).map_err(|_| FORM),
+    }
 }
 
 /// `None`: there are no upstreams, which was noted.

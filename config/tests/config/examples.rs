@@ -40,7 +40,8 @@ fn the_smallest_file_has_every_default() {
     assert_eq!(settings.stamp.id.as_str(), "synaxis-weu-001");
     assert_eq!(&*settings.stamp.region, "weu");
     assert_eq!(settings.server.workers, std::thread::available_parallelism().unwrap().get());
-    assert_eq!(settings.server.connections_max, 65_536);
+    assert_eq!((settings.server.connections_max, settings.server.connections_reserve), (65_536, 64));
+    assert_eq!((settings.server.connections_per_address, settings.server.memory_high), (None, None));
     let edge = Listener {
         kind: ListenerKind::Edge,
         address: address("127.0.0.1:8080"),
@@ -55,16 +56,32 @@ fn the_smallest_file_has_every_default() {
     let [route] = settings.routes.as_slice() else { panic!("{:?}", settings.routes) };
     assert_eq!((route.name.as_str(), route.path_prefix.as_str()), ("default", "/"));
     assert_eq!((&route.host, route.upstream, route.timeout), (&None, 0, seconds(25)));
+    assert!(route.methods.is_empty() && route.headers.is_empty() && route.websocket);
+    assert_eq!(route.body_bytes, 1 << 30);
+    assert!(route.request_headers.is_empty() && route.response_headers.is_empty());
     let [app] = settings.upstreams.as_slice() else { panic!("{:?}", settings.upstreams) };
     assert_eq!((app.name.as_str(), app.idle_max), ("app", 256));
     assert_eq!(app.endpoints, [HttpEndpoint { host: "127.0.0.1".to_owned(), port: 9001 }]);
     assert_eq!(settings.access_log, AccessLog { output: Output::Stdout, sample: 1.0, queue: 8192 });
-    assert_eq!(settings.limits, Limits { head_bytes: 32_768, uri_bytes: 8192 });
+    let limits = Limits {
+        head_bytes: 32_768,
+        uri_bytes: 8192,
+        fields: 100,
+        body_bytes: 1 << 30,
+        upload_rate: 500,
+        unsent_bytes: 131_072,
+    };
+    assert_eq!(settings.limits, limits);
     let timeouts = Timeouts {
         connect: seconds(1),
         head: seconds(10),
         first_byte: seconds(5),
+        upload_idle: seconds(15),
+        upload_grace: seconds(10),
         body_idle: seconds(30),
+        write_stall: seconds(30),
+        tunnel_idle: seconds(300),
+        linger: seconds(1),
         idle: seconds(120),
         upstream_idle: seconds(60),
     };
@@ -87,6 +104,17 @@ fn the_full_file_says_everything() {
     assert_eq!((routing.poll, routing.ack), (seconds(1), seconds(5)));
     assert_eq!(routing.endpoints.networks[0].to_string(), "10.0.0.0/8");
     assert_eq!(settings.routes[0].host, Some(HostPattern::Suffix(".example.com".to_owned())));
+    let api = &settings.routes[0];
+    assert_eq!(api.methods, ["GET", "HEAD", "POST"]);
+    assert_eq!(
+        (api.headers[0].name.as_str(), api.headers[0].value.as_ref().unwrap().as_bytes()),
+        ("x-version", &b"2"[..])
+    );
+    assert_eq!((api.body_bytes, settings.routes[1].body_bytes), (10 << 20, 1 << 30));
+    assert_eq!(api.request_headers.remove, ["x-debug"]);
+    assert_eq!(api.request_headers.set[0].0, "x-api");
+    assert_eq!(api.request_headers.add[0].1, "en");
+    assert_eq!(api.response_headers.remove, ["server", "x-powered-by"]);
     // in the order of the file, wherever the name stands in the alphabet
     assert_eq!(settings.upstreams.iter().map(|u| u.name.as_str()).collect::<Vec<_>>(), ["app", "site"]);
     assert_eq!(settings.upstreams[settings.routes[1].upstream].endpoints[0].to_string(), "[::1]:9003");
@@ -96,6 +124,7 @@ fn the_full_file_says_everything() {
 fn the_full_file_shows_the_defaults_where_it_says_nothing_else() {
     let (full, minimal) = (load_example("full.toml"), load_example("minimal.toml"));
     assert_eq!(full.server.connections_max, minimal.server.connections_max);
+    assert_eq!(full.server.connections_reserve, minimal.server.connections_reserve);
     assert_eq!(full.listeners[0], minimal.listeners[0]);
     assert_eq!(full.admin, minimal.admin);
     assert_eq!(full.tenant, minimal.tenant);
@@ -120,7 +149,7 @@ fn a_smaller_head_means_a_smaller_uri_unless_written() {
         ("uri_bytes = '32KiB'", 32_768, 32_768),
     ] {
         let (settings, _) = load(&format!("{minimal}\n[limits]\n{limits}"), Path::new("f.toml")).unwrap();
-        assert_eq!(settings.limits, Limits { head_bytes, uri_bytes }, "{limits}");
+        assert_eq!((settings.limits.head_bytes, settings.limits.uri_bytes), (head_bytes, uri_bytes), "{limits}");
     }
 }
 
