@@ -4,7 +4,8 @@
 //! every default filled in, and nothing behind this crate checks it again.
 //!
 //! Read in this order: [`settings`] (what comes out), `written` (each section, read key by key through `section` and
-//! `value`), `check` (sections against each other), [`fault`] (what is said about it).
+//! `value`), `check` (sections against each other), [`fault`] (what is said about it), [`difference`] (what a running
+//! process makes of new ones).
 //!
 //! ```
 //! let file = std::path::Path::new("synaxis.toml");
@@ -29,6 +30,7 @@ use std::{fs::File, io::Read, path::Path};
 
 use toml::de::DeTable;
 
+pub mod difference;
 pub mod fault;
 pub mod settings;
 

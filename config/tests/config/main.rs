@@ -1,5 +1,6 @@
 //! What an author of a file is told: examples that load, faults that are explained, hostile files that do no harm.
 
 mod corpus;
+mod difference;
 mod examples;
 mod hostile;

@@ -1,0 +1,190 @@
+//! What becomes of new settings in a process that already runs: what changes at once, and what only a restart can change.
+//!
+//! Invariant: every field of [`Settings`] is classed here; a new one does not compile before it is. What is named are
+//! keys and names of the file, never values: any value may be a secret.
+
+use crate::settings::{
+    AccessLog, Admin, Limits, Listener, Route, Routing, Server, Settings, Shutdown, Stamp, Tenant, Timeouts, Upstream,
+};
+
+/// New settings as a running process takes them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reload {
+    /// What runs from now on: the new settings, with the running ones in every place that needs a restart.
+    pub settings: Settings,
+    /// Keys that change at once, by dotted name, such as `routes.api.timeout`; a whole route or upstream that came or
+    /// went as `routes.api`, another order of routes as `routes`.
+    pub applied: Vec<String>,
+    /// Keys that differ and stay as they are until a restart, such as `server.workers` or `listeners.0.address`.
+    pub pending: Vec<String>,
+}
+
+/// Compares the fields of two sections by name, and puts those that need a restart back to what runs. Every field is
+/// named, so that a new one is a compile error here until somebody has decided.
+macro_rules! compare {
+    ($found:ident, $section:expr, $old:expr => $new:expr,
+     $Type:ident { now: [$($now:ident),*], restart: [$($fixed:ident),*], apart: [$($apart:ident),*] }) => {{
+        let $Type { $($now: _,)* $($fixed: _,)* $($apart: _,)* } = $old;
+        $(if $old.$now != $new.$now {
+            $found.applied.push(format!("{}.{}", $section, stringify!($now)));
+        })*
+        $(if $old.$fixed != $new.$fixed {
+            $found.pending.push(format!("{}.{}", $section, stringify!($fixed)));
+            $new.$fixed.clone_from(&$old.$fixed);
+        })*
+    }};
+}
+
+/// What `wanted` means for a process that runs with `running`.
+#[must_use]
+pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
+    let mut found = Found::default();
+    let Settings {
+        stamp,
+        server,
+        listeners: _,
+        admin,
+        routing: _,
+        tenant,
+        routes: _,
+        upstreams: _,
+        access_log,
+        limits,
+        timeouts,
+        shutdown,
+    } = running;
+
+    compare!(found, "stamp", stamp => wanted.stamp, Stamp { now: [], restart: [id], apart: [region] });
+    // it follows from the id
+    wanted.stamp.region.clone_from(&stamp.region);
+    compare!(found, "server", server => wanted.server, Server {
+        now: [connections_max, connections_reserve, connections_per_address, memory_high],
+        restart: [workers],
+        apart: []
+    });
+    listeners(running, &mut wanted, &mut found);
+    compare!(found, "admin", admin => wanted.admin, Admin { now: [], restart: [address], apart: [] });
+    routing(running, &mut wanted, &mut found);
+    compare!(found, "tenant", tenant => wanted.tenant, Tenant { now: [on_missing], restart: [], apart: [header] });
+    if tenant.header != wanted.tenant.header {
+        found.applied.push("tenant.sources".into());
+    }
+    routes(running, &wanted, &mut found);
+    upstreams(running, &wanted, &mut found);
+    compare!(found, "access_log", access_log => wanted.access_log, AccessLog {
+        now: [sample],
+        restart: [output, queue],
+        apart: []
+    });
+    compare!(found, "limits", limits => wanted.limits, Limits {
+        now: [head_bytes, uri_bytes, fields, body_bytes, upload_rate, unsent_bytes],
+        restart: [],
+        apart: []
+    });
+    compare!(found, "timeouts", timeouts => wanted.timeouts, Timeouts {
+        now: [
+            connect, head, first_byte, upload_idle, upload_grace, body_idle, write_stall, tunnel_idle, linger, idle,
+            upstream_idle
+        ],
+        restart: [],
+        apart: []
+    });
+    compare!(found, "shutdown", shutdown => wanted.shutdown, Shutdown {
+        now: [lame_duck, drain],
+        restart: [],
+        apart: []
+    });
+    Reload { settings: wanted, applied: found.applied, pending: found.pending }
+}
+
+#[derive(Default)]
+struct Found {
+    applied: Vec<String>,
+    pending: Vec<String>,
+}
+
+/// Listeners are bound once: their number, kinds and addresses stay. One whose place another took stays as a whole, so
+/// that an edge listener never gets what was meant for a peer listener.
+fn listeners(running: &Settings, wanted: &mut Settings, found: &mut Found) {
+    if running.listeners.len() != wanted.listeners.len() {
+        found.pending.push("listeners".into());
+        wanted.listeners.clone_from(&running.listeners);
+        return;
+    }
+    for (index, (old, new)) in running.listeners.iter().zip(&mut wanted.listeners).enumerate() {
+        if (old.kind, old.address) != (new.kind, new.address) {
+            new.trust_header = old.trust_header;
+            new.health_path.clone_from(&old.health_path);
+        }
+        compare!(found, format_args!("listeners.{index}"), old => new, Listener {
+            now: [trust_header, health_path],
+            restart: [kind, address],
+            apart: []
+        });
+    }
+}
+
+/// A store is opened once, and the policy for endpoints is that of the start: whoever holds a table has judged it by that.
+fn routing(running: &Settings, wanted: &mut Settings, found: &mut Found) {
+    match (&running.routing, &mut wanted.routing) {
+        (Some(old), Some(new)) => compare!(found, "routing", old => new, Routing {
+            now: [failover, bootstrap, poll, ack],
+            restart: [store, key_prefix, snapshot, endpoints],
+            apart: []
+        }),
+        (None, None) => {}
+        (old, new) => {
+            found.pending.push("routing".into());
+            new.clone_from(old);
+        }
+    }
+}
+
+fn routes(running: &Settings, wanted: &Settings, found: &mut Found) {
+    let names = |settings: &Settings, other: &Settings| -> Vec<String> {
+        let known = |name: &str| other.routes.iter().any(|route| route.name == name);
+        settings.routes.iter().filter(|route| known(&route.name)).map(|route| route.name.clone()).collect()
+    };
+    if names(running, wanted) != names(wanted, running) {
+        found.applied.push("routes".into());
+    }
+    for old in &running.routes {
+        let Some(new) = wanted.routes.iter().find(|route| route.name == old.name) else {
+            found.applied.push(format!("routes.{}", old.name));
+            continue;
+        };
+        let section = format!("routes.{}", old.name);
+        compare!(found, section, old => new, Route {
+            now: [
+                host, path_prefix, methods, headers, timeout, body_bytes, websocket, request_headers, response_headers
+            ],
+            restart: [],
+            apart: [name, upstream]
+        });
+        // a position means nothing when upstreams came or went
+        let upstream = |settings: &Settings, route: &Route| {
+            settings.upstreams.get(route.upstream).map(|upstream| upstream.name.clone())
+        };
+        if upstream(running, old) != upstream(wanted, new) {
+            found.applied.push(format!("{section}.upstream"));
+        }
+    }
+    let is_new = |route: &&Route| !running.routes.iter().any(|old| old.name == route.name);
+    found.applied.extend(wanted.routes.iter().filter(is_new).map(|route| format!("routes.{}", route.name)));
+}
+
+fn upstreams(running: &Settings, wanted: &Settings, found: &mut Found) {
+    for old in &running.upstreams {
+        let section = format!("upstreams.{}", old.name);
+        match wanted.upstreams.iter().find(|upstream| upstream.name == old.name) {
+            Some(new) => compare!(found, section, old => new, Upstream {
+                now: [endpoints, idle_max],
+                restart: [],
+                apart: [name]
+            }),
+            None => found.applied.push(section),
+        }
+    }
+    let is_new = |upstream: &&Upstream| !running.upstreams.iter().any(|old| old.name == upstream.name);
+    found.applied.extend(wanted.upstreams.iter().filter(is_new).map(|upstream| format!("upstreams.{}", upstream.name)));
+}

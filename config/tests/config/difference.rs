@@ -1,0 +1,145 @@
+//! What a running process makes of new settings: which keys change at once, which wait for a restart.
+
+use std::path::Path;
+
+use synaxis_config::{
+    difference::{Reload, reload},
+    settings::Settings,
+};
+
+const FULL: &str = include_str!("../../examples/full.toml");
+
+fn load(text: &str) -> Settings {
+    synaxis_config::load(text, Path::new("test.toml")).unwrap_or_else(|faults| panic!("{faults}\n{text}")).0
+}
+
+/// The full example, then the same with `old` replaced by `new`.
+fn changed(old: &str, new: &str) -> (Settings, Settings, Reload) {
+    assert!(FULL.contains(old), "the example has no {old:?}");
+    let (running, wanted) = (load(FULL), load(&FULL.replacen(old, new, 1)));
+    let outcome = reload(&running, wanted.clone());
+    (running, wanted, outcome)
+}
+
+#[test]
+fn the_same_settings_change_nothing() {
+    let settings = load(FULL);
+    let outcome = reload(&settings, settings.clone());
+    assert_eq!(outcome, Reload { settings, applied: Vec::new(), pending: Vec::new() });
+}
+
+#[test]
+fn what_can_change_changes_at_once_and_is_named() {
+    for (old, new, keys) in [
+        ("connections_max = 65536", "connections_max = 100", &["server.connections_max"][..]),
+        ("connections_reserve = 64", "connections_reserve = 1", &["server.connections_reserve"]),
+        ("connections_per_address = 1000", "connections_per_address = 9", &["server.connections_per_address"]),
+        ("memory_high = \"1GiB\"", "memory_high = \"2GiB\"", &["server.memory_high"]),
+        ("health_path = \"/health\"", "health_path = \"/up\"", &["listeners.0.health_path"]),
+        ("failover = \"next-rank\"", "failover = \"fail-fast\"", &["routing.failover"]),
+        ("127.0.0.1:8444", "127.0.0.1:8445", &["routing.bootstrap"]),
+        ("poll = \"1s\"", "poll = \"2s\"", &["routing.poll"]),
+        ("ack = \"5s\"", "ack = \"6s\"", &["routing.ack"]),
+        ("header = \"x-tenant-id\"", "header = \"x-customer\"", &["tenant.sources"]),
+        ("path_prefix = \"/api\"", "path_prefix = \"/v2\"", &["routes.api.path_prefix"]),
+        ("*.example.com", "*.example.org", &["routes.api.host"]),
+        ("methods = [\"GET\", \"HEAD\", \"POST\"]", "methods = [\"GET\"]", &["routes.api.methods"]),
+        ("value = \"2\" }", "value = \"3\" }", &["routes.api.headers"]),
+        ("timeout = \"25s\"", "timeout = \"9s\"", &["routes.api.timeout"]),
+        ("body_bytes = \"10MiB\"", "body_bytes = \"9MiB\"", &["routes.api.body_bytes"]),
+        ("websocket = true", "websocket = false", &["routes.api.websocket"]),
+        ("remove = [\"x-debug\"]", "remove = []", &["routes.api.request_headers"]),
+        ("31536000", "1", &["routes.api.response_headers"]),
+        ("upstream = \"site\"", "upstream = \"app\"", &["routes.rest.upstream"]),
+        ("name = \"rest\"", "name = \"all\"", &["routes.rest", "routes.all"]),
+        ("127.0.0.1:9002", "127.0.0.1:9004", &["upstreams.app.endpoints"]),
+        ("idle_max = 256", "idle_max = 2", &["upstreams.app.idle_max"]),
+        (
+            "[upstreams.site]",
+            "[upstreams.more]\nendpoints = [\"http://127.0.0.1:1\"]\n[upstreams.site]",
+            &["upstreams.more"],
+        ),
+        ("sample = 1.0", "sample = 0.5", &["access_log.sample"]),
+        ("fields = 100", "fields = 10", &["limits.fields"]),
+        ("connect = \"1s\"", "connect = \"2s\"", &["timeouts.connect"]),
+        ("lame_duck = \"20s\"", "lame_duck = \"2s\"", &["shutdown.lame_duck"]),
+    ] {
+        let (_, wanted, outcome) = changed(old, new);
+        assert_eq!(outcome.applied, keys, "{new}");
+        assert_eq!(outcome.pending, [""; 0], "{new}");
+        assert_eq!(outcome.settings, wanted, "{new}");
+    }
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_stays() {
+    for (old, new, key) in [
+        ("synaxis-weu-001", "synaxis-neu-001", "stamp.id"),
+        ("workers = 4", "workers = 5", "server.workers"),
+        ("127.0.0.1:8080", "127.0.0.1:8081", "listeners.0.address"),
+        ("127.0.0.1:8443", "127.0.0.1:8442", "listeners.1.address"),
+        ("127.0.0.1:9901", "127.0.0.1:9902", "admin.address"),
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/2", "routing.store"),
+        ("key_prefix = \"synaxis\"", "key_prefix = \"other\"", "routing.key_prefix"),
+        ("/var/lib/synaxis/routing.json", "/var/lib/synaxis/other.json", "routing.snapshot"),
+        ("ports = [8443]", "ports = [8444]", "routing.endpoints"),
+        ("output = \"stdout\"", "output = \"off\"", "access_log.output"),
+        ("queue = 8192", "queue = 1", "access_log.queue"),
+    ] {
+        let (running, _, outcome) = changed(old, new);
+        assert_eq!(outcome.applied, [""; 0], "{new}");
+        assert_eq!(outcome.pending, [key], "{new}");
+        assert_eq!(outcome.settings, running, "{new}");
+    }
+}
+
+#[test]
+fn what_can_change_changes_although_its_neighbour_waits() {
+    let (running, mut wanted) = (load(FULL), load(&FULL.replace("workers = 4", "workers = 5")));
+    wanted.limits.fields = 7;
+    let outcome = reload(&running, wanted);
+    assert_eq!((outcome.applied, outcome.pending), (vec!["limits.fields".into()], vec!["server.workers".into()]));
+    assert_eq!((outcome.settings.server.workers, outcome.settings.limits.fields), (4, 7));
+}
+
+#[test]
+fn routing_neither_comes_nor_goes_and_listeners_neither() {
+    let with = load(FULL);
+    let mut without = with.clone();
+    without.routing = None;
+    without.listeners.truncate(1);
+    for (running, wanted) in [(&with, &without), (&without, &with)] {
+        let outcome = reload(running, wanted.clone());
+        assert_eq!(outcome.pending, ["listeners", "routing"]);
+        assert_eq!(outcome.settings, *running);
+    }
+}
+
+#[test]
+fn an_edge_listener_never_gets_what_was_meant_for_a_peer() {
+    let running = load(FULL);
+    let mut wanted = running.clone();
+    wanted.listeners.reverse();
+    let outcome = reload(&running, wanted);
+    assert_eq!(outcome.settings.listeners, running.listeners);
+    assert_eq!(outcome.applied, [""; 0]);
+    assert_eq!(outcome.pending, ["listeners.0.kind", "listeners.0.address", "listeners.1.kind", "listeners.1.address"]);
+}
+
+#[test]
+fn another_order_of_routes_is_a_change_and_another_order_of_upstreams_is_none() {
+    let running = load(FULL);
+    let mut wanted = running.clone();
+    wanted.routes.reverse();
+    assert_eq!(reload(&running, wanted).applied, ["routes"]);
+    let mut wanted = running.clone();
+    wanted.upstreams.reverse();
+    wanted.routes.iter_mut().for_each(|route| route.upstream = 1 - route.upstream);
+    assert_eq!(reload(&running, wanted).applied, [""; 0]);
+}
+
+#[test]
+fn no_value_is_ever_named() {
+    let (_, _, outcome) = changed("redis://127.0.0.1:6379/0", "redis://user:hunter2@127.0.0.1:6379/0");
+    assert!(!format!("{:?}", outcome.pending).contains("hunter2"));
+}
