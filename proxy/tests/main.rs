@@ -7,6 +7,7 @@
 mod bad_input;
 mod binary;
 mod bodies;
+mod dependencies;
 mod docs;
 mod fleet;
 mod layers;
