@@ -65,7 +65,11 @@ pub(crate) fn measure(criterion: &mut Criterion) {
         bencher.iter(|| tenant::identify(black_box(&survey.tenant), None).is_ok());
     });
     group.bench_function("route", |bencher| {
-        bencher.iter(|| route::choose(&settings.routes, black_box(survey.host()), checked.uri.path()).is_ok());
+        bencher.iter(|| {
+            let (path, method, headers) = (checked.uri.path(), &checked.method, &checked.headers);
+            let asked = route::Asked { host: black_box(survey.host()), path, method, headers };
+            route::choose(&settings.routes, &asked).is_ok()
+        });
     });
     group.bench_function("dress the request", |bencher| {
         bencher.iter_batched_ref(

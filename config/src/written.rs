@@ -111,5 +111,8 @@ fn http_path(written: &str) -> Result<String, &'static str> {
     if written.split('/').any(|segment| segment == "." || segment == "..") {
         return Err("a path has no . and .. segments: it would never match");
     }
+    if written.contains("//") || written.contains(';') {
+        return Err("a path has no // and no ; as apps read them in different ways: it would never match");
+    }
     Ok(written.to_owned())
 }

@@ -25,6 +25,7 @@ use crate::{
 };
 use candidates::Errand;
 use local_reply::LocalReply;
+use route::Asked;
 
 /// A worker with what this layer adds to it.
 pub struct Service {
@@ -127,7 +128,8 @@ fn decide<'a>(
     }
     let hop = peer::arrival(&downstream.listener, snapshot, &survey, &mut parts.headers)?;
     let tenant = tenant::identify(&survey.tenant, hop.as_ref())?;
-    let route = route::choose(&settings.routes, survey.host(), parts.uri.path())?;
+    let asked = Asked { host: survey.host(), path: parts.uri.path(), method: &parts.method, headers: &parts.headers };
+    let route = route::choose(&settings.routes, &asked)?;
     note(record, &tenant, &route.name, snapshot, hop.is_some());
 
     let deadline = worker.timer.deadline(peer::deadline(started, route.timeout, hop.as_ref()));

@@ -49,11 +49,14 @@ pub enum LocalReply {
     /// CONNECT and TRACE.
     #[error("this method is not served here")]
     MethodNotAllowed,
+    /// Nothing but its method keeps the request from some route; these are the methods that they take.
+    #[error("this path takes other methods only")]
+    MethodUnrouted(HeaderValue),
     /// An expectation other than 100-continue.
     #[error("the only expectation understood here is 100-continue")]
     ExpectationFailed,
     /// No route matches.
-    #[error("no route matches this host and path")]
+    #[error("no route matches this host, path and fields")]
     RouteUnknown,
     /// A forward that this stamp must not serve at this version of its table.
     #[error("this stamp is no candidate of the tenant at the current table")]
@@ -146,6 +149,7 @@ impl LocalReply {
             Self::UriTooLong(_) => closing(StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge(_) => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
             Self::MethodNotAllowed => closing(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::MethodUnrouted(_) => plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::ExpectationFailed => closing(StatusCode::EXPECTATION_FAILED, "expectation_failed"),
             Self::RouteUnknown => plain(StatusCode::NOT_FOUND, "route_unknown"),
             Self::Misdirected(_) => {

@@ -20,6 +20,9 @@ use crate::{
     upstream::framing,
 };
 
+/// What a target takes whose routes list no methods.
+const ANY_METHOD: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
 /// An answer from elsewhere or from memory.
 #[must_use]
 pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool) -> Response<Body> {
@@ -118,8 +121,10 @@ pub fn local(
     if let Some(seconds) = shape.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if shape.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    match reply {
+        LocalReply::MethodNotAllowed => _ = headers.insert(ALLOW, ANY_METHOD),
+        LocalReply::MethodUnrouted(methods) => _ = headers.insert(ALLOW, methods.clone()),
+        _ => {}
     }
     if shape.unprocessed {
         headers.insert(peer::PROCESSED, HeaderValue::from_static("no"));
