@@ -4,6 +4,7 @@
 //! respond → record. One stage a line; a stage takes what earlier stages returned.
 
 pub mod candidates;
+pub mod edits;
 pub mod health;
 pub mod local_reply;
 pub mod normalize;

@@ -12,5 +12,6 @@ mod docs;
 mod fleet;
 mod layers;
 mod log;
+mod routes;
 mod single;
 mod world;

@@ -14,7 +14,7 @@ use synaxis_routing::{
 };
 
 use super::{
-    Downstream,
+    Downstream, edits,
     local_reply::LocalReply,
     peer::{self, Hop},
 };
@@ -168,14 +168,23 @@ impl Errand<'_> {
             head.announced = false;
         }
         let idle_max = self.snapshot.settings.upstreams[self.route.upstream].idle_max;
+        let before = edits::request(&self.route.request_headers, head);
         let turn = self.worker.turn();
         let mut last = LocalReply::NoStamp;
         for attempt in 0..endpoints.len() {
             let target = &endpoints[turn.wrapping_add(attempt) % endpoints.len()];
             match self.send(target, head, upload, idle_max, record).await? {
                 Outcome::Untouched(reply) if !upload.is_polled() => last = reply,
-                outcome => return Ok(outcome),
+                // nobody else can have it
+                Outcome::Untouched(reply) => return Ok(Outcome::Untouched(reply)),
+                Outcome::Answered(mut answer) => {
+                    edits::answer(&self.route.response_headers, &mut answer);
+                    return Ok(Outcome::Answered(answer));
+                }
             }
+        }
+        if let Some(before) = before {
+            head.headers = *before;
         }
         Ok(Outcome::Untouched(last))
     }
