@@ -14,10 +14,13 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
+pub mod pace;
+
 use crate::{
     telemetry::record::Record,
     upstream::{link::Link, pool::Pools},
 };
+use pace::Pace;
 
 /// A client's request body, which an attempt can give back as long as nobody has polled it.
 #[derive(Clone, Default)]
@@ -27,18 +30,33 @@ struct Slot {
     body: RefCell<Incoming>,
     polled: Cell<bool>,
     ended: Cell<bool>,
+    pace: Rc<Pace>,
     _watcher: Watcher,
 }
 
+/// Why a client's request body cannot be sent on. The client's fault in any case.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// It broke off, or is not what it says.
+    #[error("the request's body broke off or is not valid: {0}")]
+    Broken(#[from] hyper::Error),
+    /// It stopped coming, or came too slowly.
+    #[error("the request's body stopped coming or came too slowly")]
+    Slow,
+}
+
 impl Upload {
-    /// Takes a request's body and keeps `watch`'s watcher until nobody has it any more. An empty one costs nothing.
+    /// Takes a request's body, notes in `pace` how it comes along, and keeps `watch`'s watcher until nobody has it any
+    /// more. An empty one costs nothing.
     #[must_use]
-    pub fn new(body: Incoming, watch: impl FnOnce() -> Watcher) -> Self {
+    pub fn new(body: Incoming, pace: &Rc<Pace>, watch: impl FnOnce() -> Watcher) -> Self {
         if body.is_end_stream() {
             return Self(None);
         }
+        pace.begin();
         let (polled, ended) = (Cell::new(false), Cell::new(false));
-        Self(Some(Rc::new(Slot { body: RefCell::new(body), polled, ended, _watcher: watch() })))
+        let pace = Rc::clone(pace);
+        Self(Some(Rc::new(Slot { body: RefCell::new(body), polled, ended, pace, _watcher: watch() })))
     }
 
     /// The body to hand to one attempt.
@@ -75,18 +93,39 @@ impl Upload {
 /// An [`Upload`] on the wire.
 pub struct RequestBody(Option<Rc<Slot>>);
 
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(slot) = &self.0 {
+            slot.pace.rest();
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.pace.end();
+    }
+}
+
 impl http_body::Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let Some(slot) = &self.0 else { return Poll::Ready(None) };
+        if slot.pace.is_given_up() {
+            return Poll::Ready(Some(Err(UploadError::Slow)));
+        }
         let mut body = slot.body.borrow_mut();
-        let poll = Pin::new(&mut *body).poll_frame(cx);
+        let poll = Pin::new(&mut *body).poll_frame(cx).map_err(UploadError::Broken);
         match &poll {
-            Poll::Pending => {}
-            Poll::Ready(None) => slot.ended.set(true),
-            Poll::Ready(Some(_)) => {
+            Poll::Pending => slot.pace.want(cx.waker()),
+            Poll::Ready(None) => {
+                slot.pace.rest();
+                slot.ended.set(true);
+            }
+            Poll::Ready(Some(frame)) => {
+                slot.pace.come(frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len));
                 slot.polled.set(true);
                 slot.ended.set(body.is_end_stream());
             }

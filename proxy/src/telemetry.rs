@@ -1,5 +1,6 @@
 //! Facts of one request become metrics and a log line. Nothing here decides anything.
 
 pub mod access_log;
+pub mod labels;
 pub mod metrics;
 pub mod record;

@@ -147,7 +147,7 @@ fn an_app_that_reads_slowly_holds_the_client_back() {
 #[test]
 fn an_answer_that_stands_still_is_given_up() {
     let origin = Origin::start("app");
-    let proxy = proxy(&alone(origin.address, "[timeouts]\nbody_idle = \"300ms\"\n"));
+    let proxy = proxy(&alone(origin.address, "[timeouts]\nbody_idle = \"300ms\"\nwrite_stall = \"300ms\"\n"));
     let started = Instant::now();
     let error = Client::connect(proxy.edges[0]).try_get("t", "/hang").unwrap_err();
     assert!(matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset), "{error}");
@@ -176,6 +176,60 @@ fn an_upload_goes_on_after_its_answer_for_longer_than_a_head_may_take() {
         client.send(piece);
     }
     eventually("the app has it all", || origin.seen().first().is_some_and(|seen| seen.body == b"abcdef"));
+    stop(proxy);
+}
+
+#[test]
+fn an_upload_that_stops_coming_is_told_so_and_its_connection_closes() {
+    let origin = Origin::start("app");
+    let limits = "[limits]\nupload_rate = 100000\n[timeouts]\nupload_idle = \"300ms\"\nupload_grace = \"200ms\"\nlinger = \"200ms\"\n";
+    let proxy = proxy(&alone(origin.address, limits));
+    let begin = b"POST /up HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: 100000\r\n\r\nhalf";
+    let mut silent = Client::connect(proxy.edges[0]);
+    let started = Instant::now();
+    let answer = silent.exchange(begin).unwrap();
+    assert_eq!(
+        (answer.status, answer.reason().as_str(), answer.header("connection")),
+        (408, "body_timeout", Some("close"))
+    );
+    assert!((200..2_000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    assert!(silent.is_closed());
+    // never silent for long, and still too slow on average
+    let mut trickling = Client::connect(proxy.edges[0]);
+    trickling.send(begin);
+    let mut rest = trickling.stream().try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        while rest.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    assert_eq!(trickling.answer(false).unwrap().reason(), "body_timeout");
+    drop(trickling);
+    sender.join().unwrap();
+    assert_eq!(origin.count(), 0, "the app never saw a whole request");
+    stop(proxy);
+}
+
+#[test]
+fn an_upload_that_the_app_holds_back_is_nobodys_fault() {
+    let origin = Origin::start("app");
+    let limits = "[limits]\nupload_rate = 1000000\n[timeouts]\nupload_idle = \"300ms\"\nupload_grace = \"300ms\"\n";
+    let proxy = proxy(&alone(origin.address, limits));
+    let mut client = Client::connect(proxy.edges[0]);
+    let size = BIG / 4;
+    client.send(
+        format!("POST /stall HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: {size}\r\n\r\n").as_bytes(),
+    );
+    let mut upload = client.stream().try_clone().unwrap();
+    // the app begins to read after 700 ms, and until then nobody can take this
+    let sender = std::thread::spawn(move || {
+        for _ in 0..size >> 16 {
+            upload.write_all(&[b'u'; 64 << 10]).unwrap();
+        }
+    });
+    let answer = client.answer(false).unwrap();
+    assert_eq!((answer.status, answer.json()["size"].as_u64()), (200, Some(size as u64)));
+    sender.join().unwrap();
     stop(proxy);
 }
 

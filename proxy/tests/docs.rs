@@ -53,6 +53,7 @@ fn every_status_is_the_one_that_is_sent() {
                 "NOT_FOUND" => 404,
                 "METHOD_NOT_ALLOWED" => 405,
                 "URI_TOO_LONG" => 414,
+                "REQUEST_TIMEOUT" => 408,
                 "EXPECTATION_FAILED" => 417,
                 "MISDIRECTED_REQUEST" => 421,
                 "REQUEST_HEADER_FIELDS_TOO_LARGE" => 431,

@@ -41,7 +41,7 @@ pub async fn serve(
     };
     let handler = service_fn(|request: Request<Incoming>| {
         let watcher = watch();
-        let request = request.map(|body| Upload::new(body, watch));
+        let request = request.map(|body| Upload::new(body, phase.pace(), watch));
         let (service, downstream, phase) = (Rc::clone(&service), Rc::clone(&downstream), Rc::clone(&phase));
         async move {
             let answer = pipeline::serve(&service, &downstream, request).await;

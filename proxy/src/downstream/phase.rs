@@ -1,18 +1,24 @@
 //! Where each downstream connection stands, and how long it may stay there.
 //!
 //! hyper gets no timer: its only one cannot tell an idle connection from a slow head. The connection's phase is read from
-//! what the IO wrapper has counted, once a tick, by the worker's sweeper.
+//! what the IO wrapper has counted, once a tick, by the worker's sweeper. Invariant: a connection is in one phase at a
+//! time, and whoever is at fault in it is the one whose time limit counts.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     cell::Cell,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use synaxis_config::settings::Timeouts;
+use synaxis_config::settings::Settings;
 
 use crate::{
-    body::Ends,
+    body::{Ends, pace::Pace},
+    telemetry::labels::Expired,
     upstream::{timer::CoarseClock, wire::Traffic},
 };
 
@@ -20,6 +26,7 @@ use crate::{
 pub struct Phase {
     traffic: Arc<Traffic>,
     clock: CoarseClock,
+    pace: Rc<Pace>,
     /// Answers and uploads that have not ended.
     busy: Cell<u32>,
     /// Whether the head of an answer is out while something has not ended.
@@ -32,6 +39,8 @@ pub struct Phase {
     moved: Cell<(u64, Instant)>,
     /// When the first byte of a head was noticed.
     head_since: Cell<Option<Instant>>,
+    /// Bytes written when the client was last seen to take some of what waits for it, and when that was.
+    stalled: Cell<Option<(u64, Instant)>>,
 }
 
 impl Phase {
@@ -41,6 +50,7 @@ impl Phase {
         let now = clock.now();
         Self {
             traffic,
+            pace: Rc::new(Pace::new(clock.clone())),
             clock,
             busy: Cell::new(0),
             streaming: Cell::new(false),
@@ -49,7 +59,14 @@ impl Phase {
             since: Cell::new(now),
             moved: Cell::new((0, now)),
             head_since: Cell::new(None),
+            stalled: Cell::new(None),
         }
+    }
+
+    /// How its upload comes along.
+    #[must_use]
+    pub fn pace(&self) -> &Rc<Pace> {
+        &self.pace
     }
 
     /// A request was read whole: its head is complete. Each call is matched by one [`Ends::end`].
@@ -78,23 +95,52 @@ impl Phase {
         idle.then(|| now.saturating_duration_since(self.since.get().max(self.moved.get().1)))
     }
 
-    /// Whether it has outstayed its phase. Called once a tick.
+    /// Whether it has outstayed its phase, and which. Called once a tick.
     #[must_use]
-    pub fn is_overdue(&self, now: Instant, limits: &Timeouts) -> bool {
+    pub fn overdue(&self, now: Instant, settings: &Settings) -> Option<Expired> {
+        let limits = &settings.timeouts;
         let bytes = self.traffic.read().wrapping_add(self.traffic.written());
         if self.moved.get().0 != bytes {
             self.moved.set((bytes, now));
         }
+        if let Some(stalled) = self.stalled(now) {
+            return (stalled > limits.write_stall).then_some(Expired::WriteStall);
+        }
         if self.is_busy() {
+            if self.pace.is_overdue(now, limits, &settings.limits) {
+                return Some(Expired::Body);
+            }
             // before the answer's head the request's own deadline watches
-            return self.streaming.get() && now.saturating_duration_since(self.moved.get().1) > limits.body_idle;
+            let still = self.streaming.get() && now.saturating_duration_since(self.moved.get().1) > limits.body_idle;
+            return still.then_some(Expired::AnswerIdle);
         }
         if let Some(idle) = self.idle(now) {
-            return idle > if self.answered.get() { limits.idle } else { limits.first_byte };
+            let (limit, why) = match self.answered.get() {
+                true => (limits.idle, Expired::Idle),
+                false => (limits.first_byte, Expired::FirstByte),
+            };
+            return (idle > limit).then_some(why);
         }
         let since = self.head_since.get().unwrap_or(now);
         self.head_since.set(Some(since));
-        now.duration_since(since) > limits.head
+        (now.saturating_duration_since(since) > limits.head).then_some(Expired::Head)
+    }
+
+    /// How long the client has taken nothing of what waits for it; `None` when nothing waits.
+    fn stalled(&self, now: Instant) -> Option<Duration> {
+        let written = self.traffic.written();
+        let since = self.traffic.is_blocked().then(|| match self.stalled.get() {
+            Some((before, since)) if before == written => since,
+            _ => now,
+        });
+        self.stalled.set(since.map(|since| (written, since)));
+        since.map(|since| now.saturating_duration_since(since))
+    }
+
+    /// Whether the client can still be told what it did wrong: its request has no answer yet.
+    #[must_use]
+    pub fn can_be_told(&self, why: Expired) -> bool {
+        why == Expired::Body && !self.streaming.get()
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     pipeline::{Service, local_reply::Counters},
     shutdown::Phase as Stopping,
     tasks,
-    telemetry::{access_log::AccessLog, metrics::Metrics, record::Sink},
+    telemetry::{access_log::AccessLog, labels::Expired, metrics::Metrics, record::Sink},
 };
 
 /// How often deadlines and phases are looked at: the resolution of every time limit.
@@ -156,17 +156,34 @@ fn sweep(plane: &DataPlane, service: &Service, connections: &Connections) {
     let snapshot = service.worker.snapshot();
     let settings = &snapshot.settings;
     let draining = plane.shutdown.phase() >= Stopping::Draining;
-    let leaves = |phase: &Phase| {
-        phase.is_overdue(now, &settings.timeouts)
-            || (draining && phase.idle(now).is_some_and(|idle| idle >= settings.shutdown.lame_duck))
+    let overdue = |phase: &Phase| {
+        let leaves = || phase.idle(now).is_some_and(|idle| idle >= settings.shutdown.lame_duck);
+        phase.overdue(now, settings).or_else(|| (draining && leaves()).then_some(Expired::Drain))
     };
-    let overdue: Vec<AbortHandle> = connections
+    let ending: Vec<Ending> = connections
         .borrow()
         .iter()
-        .filter(|(_, tracked)| tracked.phase.as_deref().is_some_and(leaves))
-        .filter_map(|(_, tracked)| tracked.task.clone())
+        .filter_map(|(_, tracked)| {
+            let (phase, task) = (tracked.phase.as_ref()?, tracked.task.as_ref()?);
+            let why = overdue(phase)?;
+            plane.metrics.expired(why);
+            tracing::debug!(reason = why.label(), "connection expired");
+            Some(if phase.can_be_told(why) { Ending::Tell(Rc::clone(phase)) } else { Ending::Abort(task.clone()) })
+        })
         .collect();
-    plane.metrics.connections_expired.increment(overdue.len() as u64);
     // outside the borrow: ending a task removes it from the registry
-    overdue.iter().for_each(AbortHandle::abort);
+    for ending in ending {
+        match ending {
+            Ending::Tell(phase) => phase.pace().give_up(),
+            Ending::Abort(task) => task.abort(),
+        }
+    }
+}
+
+/// How a connection that is overdue ends.
+enum Ending {
+    /// Its upload fails where it is read; the answer says so and closes.
+    Tell(Rc<Phase>),
+    /// At once.
+    Abort(AbortHandle),
 }

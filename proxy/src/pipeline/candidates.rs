@@ -260,6 +260,7 @@ impl Errand<'_> {
         match (sent, cause) {
             (_, Cause::Timeout) => Err(LocalReply::UpstreamTimeout),
             (_, Cause::Client) => Err(LocalReply::BodyInvalid),
+            (_, Cause::ClientSlow) => Err(LocalReply::BodyTimeout),
             (Sent::No, cause) => Ok(Outcome::Untouched(LocalReply::UpstreamConnect(cause))),
             (Sent::Maybe, cause @ Cause::Invalid(_)) => Err(LocalReply::UpstreamInvalid(cause)),
             (Sent::Maybe, cause) => Err(LocalReply::UpstreamReset(cause)),

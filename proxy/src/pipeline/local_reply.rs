@@ -37,6 +37,9 @@ pub enum LocalReply {
     /// The body broke off, or its chunks are not what they say.
     #[error("the request's body broke off or is not valid")]
     BodyInvalid,
+    /// The body stopped coming, or came too slowly.
+    #[error("the request's body stopped coming or came too slowly")]
+    BodyTimeout,
     /// The path holds bytes that it must not hold.
     #[error("the request target is not acceptable: {0}")]
     TargetInvalid(&'static str),
@@ -103,7 +106,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 23] = [
+pub const REASONS: [&str; 24] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",
@@ -112,6 +115,7 @@ pub const REASONS: [&str; 23] = [
     "coding_unknown",
     "connection_field_forbidden",
     "body_invalid",
+    "body_timeout",
     "target_invalid",
     "uri_too_long",
     "head_too_large",
@@ -145,6 +149,7 @@ impl LocalReply {
             Self::CodingUnknown => closing(StatusCode::NOT_IMPLEMENTED, "coding_unknown"),
             Self::ConnectionFieldForbidden(_) => closing(StatusCode::BAD_REQUEST, "connection_field_forbidden"),
             Self::BodyInvalid => closing(StatusCode::BAD_REQUEST, "body_invalid"),
+            Self::BodyTimeout => closing(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::TargetInvalid(_) => closing(StatusCode::BAD_REQUEST, "target_invalid"),
             Self::UriTooLong(_) => closing(StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge(_) => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),

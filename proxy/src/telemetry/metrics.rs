@@ -5,6 +5,8 @@
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::telemetry::labels::Expired;
+
 /// Upper bounds of the duration buckets, in seconds: OpenTelemetry's, with three below 5 ms for the proxy's own share.
 const DURATION_BUCKETS: [f64; 17] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -32,8 +34,8 @@ pub struct Metrics {
     pub accepted: Counter,
     /// Connections closed at once because the cap was reached.
     pub connections_refused: Counter,
-    /// Connections closed by the sweeper.
-    pub connections_expired: Counter,
+    /// Connections ended by the sweeper, by [`Expired`].
+    pub connections_expired: [Counter; Expired::LABELS.len()],
     /// Accept errors that made the acceptor pause.
     pub accept_errors: Counter,
     /// Heads that the HTTP library refused before the pipeline saw a request.
@@ -83,7 +85,13 @@ impl Metrics {
             connections: make.gauge("connections", "Open downstream connections"),
             accepted: make.counter("connections_accepted_total", "Connections accepted"),
             connections_refused: make.counter("connections_refused_total", "Connections over the cap, closed at once"),
-            connections_expired: make.counter("connections_expired_total", "Connections that outstayed a time limit"),
+            connections_expired: Expired::LABELS.map(|reason| {
+                make.counter_with(
+                    "connections_expired_total",
+                    "Connections that outstayed a time limit",
+                    &[("reason", reason)],
+                )
+            }),
             accept_errors: make.counter("accept_errors_total", "Accept errors that made the acceptor pause"),
             heads_refused: make.counter("heads_refused_total", "Heads refused before a request was seen"),
             pool_reused: make.counter_with(
@@ -137,6 +145,11 @@ impl Metrics {
     /// Moves recorded samples into buckets. Must run every few seconds, scraped or not, or memory grows.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
+    }
+
+    /// Counts a connection that the sweeper ends.
+    pub fn expired(&self, why: Expired) {
+        self.connections_expired[why as usize].increment(1);
     }
 
     /// Counts one request that has ended; 0 when its client was gone before the head of an answer.

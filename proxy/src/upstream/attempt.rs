@@ -1,6 +1,7 @@
 //! One attempt: check out or open a connection, send, wait for the head.
 
 use std::{
+    error::Error,
     future::poll_fn,
     pin::pin,
     sync::Arc,
@@ -14,7 +15,7 @@ use synaxis_routing::endpoint::EndpointPolicy;
 use tokio::task::coop::unconstrained;
 
 use crate::{
-    body::{RequestBody, Upload, UpstreamBody},
+    body::{RequestBody, Upload, UploadError, UpstreamBody},
     telemetry::metrics::Metrics,
     upstream::{
         connect::{ConnectError, connect},
@@ -57,6 +58,9 @@ pub enum Cause {
     /// The client's own request broke off while it was being sent.
     #[error("the client's request broke off")]
     Client,
+    /// The client kept its own request waiting for longer than it may.
+    #[error("the client's request came too slowly")]
+    ClientSlow,
 }
 
 /// A failed attempt.
@@ -197,7 +201,10 @@ fn failed(
 
 fn cause(error: &hyper::Error) -> Cause {
     if error.is_user() {
-        Cause::Client
+        match error.source().and_then(<dyn Error>::downcast_ref) {
+            Some(UploadError::Slow) => Cause::ClientSlow,
+            _ => Cause::Client,
+        }
     } else if error.is_parse() {
         Cause::Invalid(error.to_string())
     } else {

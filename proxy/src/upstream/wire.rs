@@ -30,6 +30,8 @@ pub struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
     peek: AtomicBool,
+    /// The kernel took nothing of the last write.
+    blocked: AtomicBool,
     /// Touched only when a write fails.
     refused: Mutex<Vec<u8>>,
 }
@@ -47,6 +49,12 @@ impl Traffic {
         self.written.load(Relaxed)
     }
 
+    /// Whether bytes wait because the kernel takes no more for this socket.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
     /// The bytes of the last write that failed.
     #[must_use]
     pub fn take_refused(&self) -> Vec<u8> {
@@ -56,6 +64,11 @@ impl Traffic {
     fn refuse(&self, slices: &[io::IoSlice<'_>]) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
             slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+    }
+
+    /// Counts bytes that were read.
+    pub(crate) fn count_read(&self, bytes: u64) {
+        self.read.store(self.read.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
 
     /// Makes the next read ask the kernel whether the peer has closed, even if no event said so yet.
@@ -96,6 +109,7 @@ impl Wire {
 
     fn note(&self, slices: &[io::IoSlice<'_>], poll: &Poll<io::Result<usize>>) {
         let written = &self.traffic.written;
+        self.traffic.blocked.store(poll.is_pending(), Relaxed);
         match poll {
             Poll::Ready(Ok(bytes)) => written.store(written.load(Relaxed).wrapping_add(*bytes as u64), Relaxed),
             Poll::Ready(Err(_)) => self.traffic.refuse(slices),
@@ -112,8 +126,7 @@ impl AsyncRead for Wire {
         }
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let read = (buffer.filled().len() - before) as u64;
-        self.traffic.read.store(self.traffic.read.load(Relaxed).wrapping_add(read), Relaxed);
+        self.traffic.count_read((buffer.filled().len() - before) as u64);
         poll
     }
 }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::{
-    body::{Ends, Watcher},
+    body::{Ends, Watcher, pace::Pace},
     upstream::{
         target::Targets,
         timer::{CoarseClock, Timer},
@@ -253,7 +253,10 @@ fn an_early_answer_that_is_not_used_leaves_the_rest_of_the_upload_to_others() {
         let service = service_fn(move |request: Request<Incoming>| {
             let (bench, told) = (Rc::clone(&bench), Rc::clone(&told));
             async move {
-                let upload = Upload::new(request.into_body(), || Watcher::new(Rc::new(Nobody)));
+                let upload = {
+                    let pace = Rc::new(Pace::new(CoarseClock::new(Instant::now())));
+                    Upload::new(request.into_body(), &pace, || Watcher::new(Rc::new(Nobody)))
+                };
                 let deadline = bench.timer.deadline(Instant::now() + Duration::from_secs(10));
                 let answer = send(&bench.means(), &bench.target, &mut head(), &upload, &deadline).await.unwrap();
                 assert_eq!(answer.status(), 421);

@@ -1,0 +1,107 @@
+//! How the upload on one connection comes along: since when a piece is waited for, and what has come.
+//!
+//! Invariant: only time in which somebody wanted to read and nothing came counts against a client. An app that reads
+//! slowly holds its client back, and that is not the client's fault.
+
+use std::{
+    cell::{Cell, RefCell},
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use synaxis_config::settings::{Limits, Timeouts};
+
+use crate::upstream::timer::CoarseClock;
+
+/// The pace of the upload that a connection is busy with; HTTP/1.1 has one at a time.
+pub struct Pace {
+    clock: CoarseClock,
+    /// Since when a piece is wanted and has not come.
+    wanted: Cell<Option<Instant>>,
+    /// How long pieces were waited for before that.
+    waited: Cell<Duration>,
+    bytes: Cell<u64>,
+    given_up: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Pace {
+    /// No upload yet; `clock` is the worker's.
+    #[must_use]
+    pub fn new(clock: CoarseClock) -> Self {
+        Self {
+            clock,
+            wanted: Cell::new(None),
+            waited: Cell::new(Duration::ZERO),
+            bytes: Cell::new(0),
+            given_up: Cell::new(false),
+            waker: RefCell::new(None),
+        }
+    }
+
+    /// An upload begins.
+    pub(crate) fn begin(&self) {
+        self.end();
+        self.waited.set(Duration::ZERO);
+        self.bytes.set(0);
+        self.given_up.set(false);
+    }
+
+    /// A piece is wanted and is not there; `waker` wakes who wants it.
+    pub(crate) fn want(&self, waker: &Waker) {
+        if self.wanted.get().is_none() {
+            self.wanted.set(Some(self.clock.now()));
+        }
+        match &mut *self.waker.borrow_mut() {
+            Some(held) => held.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// So many bytes have come.
+    pub(crate) fn come(&self, bytes: usize) {
+        self.rest();
+        self.bytes.set(self.bytes.get().saturating_add(bytes as u64));
+    }
+
+    /// Nobody wants a piece at present.
+    pub(super) fn rest(&self) {
+        if let Some(since) = self.wanted.take() {
+            let waited = self.clock.now().saturating_duration_since(since);
+            self.waited.set(self.waited.get().saturating_add(waited));
+        }
+    }
+
+    /// There is no upload any more.
+    pub(super) fn end(&self) {
+        self.wanted.set(None);
+        *self.waker.borrow_mut() = None;
+    }
+
+    /// Whether the client keeps somebody waiting: no piece for `upload_idle`, or fewer bytes a second than `upload_rate`
+    /// over a wait of more than `upload_grace`. Never again once it was given up.
+    #[must_use]
+    pub fn is_overdue(&self, now: Instant, timeouts: &Timeouts, limits: &Limits) -> bool {
+        let Some(since) = self.wanted.get().filter(|_| !self.given_up.get()) else { return false };
+        let wait = now.saturating_duration_since(since);
+        let waited = self.waited.get().saturating_add(wait);
+        let least = waited.as_secs_f64() * limits.upload_rate as f64;
+        wait > timeouts.upload_idle || (waited > timeouts.upload_grace && (self.bytes.get() as f64) < least)
+    }
+
+    /// The upload fails wherever it is read.
+    pub fn give_up(&self) {
+        self.given_up.set(true);
+        let waker = self.waker.borrow_mut().take();
+        // outside the borrow: a waker may run code of ours
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether it was given up.
+    #[must_use]
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.get()
+    }
+}

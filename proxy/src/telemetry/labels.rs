@@ -1,0 +1,34 @@
+//! Label values of metrics that say why. Closed enums: no label comes from a request, and each handle is resolved once.
+
+/// Why the sweeper ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// Nothing was ever sent on it.
+    FirstByte,
+    /// Half a head.
+    Head,
+    /// A request's body stopped coming, or came too slowly.
+    Body,
+    /// The client took nothing of what waited for it.
+    WriteStall,
+    /// An answer stood still, and it was not the client that held it up.
+    AnswerIdle,
+    /// No further request.
+    Idle,
+    /// Idle for as long as the lame duck, while the process leaves.
+    Drain,
+    /// What it still sent after an early answer was read and dropped for long enough.
+    Linger,
+}
+
+impl Expired {
+    /// The values of the label `reason`, in the order of the variants.
+    pub const LABELS: [&str; 8] =
+        ["first_byte_timeout", "head_timeout", "body_timeout", "write_stall", "body_idle", "idle", "drain", "linger"];
+
+    /// Its value of the label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self as usize]
+    }
+}
