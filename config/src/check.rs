@@ -55,6 +55,7 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         limits: written.limits,
         timeouts: written.timeouts,
         shutdown: written.shutdown,
+        origins: findings.sources.origins(),
     })
 }
 

@@ -1,7 +1,8 @@
 //! Faults and warnings: where, what is wrong, how to mend it.
 //!
 //! Invariant: a message never holds a value of the file, as any value may be a secret written in the wrong place; it
-//! holds at most keys and names that were checked before. The place shows the reader the value.
+//! holds at most keys, names that were checked before, and the path of a file of a secret. The place shows the reader the
+//! value. Of what came from the environment or a file of its own it holds not even the name.
 
 use std::{
     cell::RefCell,
@@ -9,6 +10,8 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
 };
+
+use crate::source::Sources;
 
 /// Most faults that are kept of one file; the rest are counted.
 pub const FAULTS_MAX: usize = 200;
@@ -110,6 +113,8 @@ pub(crate) type Span = Range<usize>;
 pub(crate) struct Findings {
     faults: RefCell<Vec<(usize, String)>>,
     warnings: RefCell<Vec<(usize, String)>>,
+    /// Values from elsewhere: what must not be said.
+    pub(crate) sources: Sources,
 }
 
 impl Findings {
@@ -127,12 +132,17 @@ impl Findings {
     /// whenever there is no fault: whoever returns nothing has said why.
     pub(crate) fn conclude<T>(self, value: Option<T>, text: &str, file: &Path) -> Result<(T, Vec<Warning>), Faults> {
         let mut lines = Lines::of(text);
+        let sources = self.sources;
         let mut faults = self.faults.into_inner();
         match value {
             Some(value) if faults.is_empty() => {
                 let mut warnings = self.warnings.into_inner();
                 warnings.sort_by_key(|(at, _)| *at);
-                let place = |(at, message)| Warning { file: file.to_owned(), place: lines.place(at), message };
+                let place = |(at, message)| Warning {
+                    file: file.to_owned(),
+                    place: lines.place(at),
+                    message: sources.reword(at, message),
+                };
                 Ok((value, warnings.into_iter().map(place).collect()))
             }
             _ => {
@@ -146,7 +156,8 @@ impl Findings {
                 faults.dedup();
                 let dropped = faults.len().saturating_sub(FAULTS_MAX);
                 faults.truncate(FAULTS_MAX);
-                let place = |(at, message)| Fault { place: Some(lines.place(at)), message };
+                let place =
+                    |(at, message)| Fault { place: Some(lines.place(at)), message: sources.reword(at, message) };
                 Err(Faults { file: file.to_owned(), faults: faults.into_iter().map(place).collect(), dropped })
             }
         }

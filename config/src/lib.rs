@@ -3,9 +3,9 @@
 //! Every fault of a file is reported at once, with its place, what is wrong and how to mend it; a file that passes has
 //! every default filled in, and nothing behind this crate checks it again.
 //!
-//! Read in this order: [`settings`] (what comes out), `written` (each section, read key by key through `section` and
-//! `value`), `check` (sections against each other), [`fault`] (what is said about it), [`difference`] (what a running
-//! process makes of new ones).
+//! Read in this order: [`settings`] (what comes out), `source` (values from the environment and files of secrets),
+//! `written` (each section, read key by key through `section` and `value`), `check` (sections against each other),
+//! [`fault`] (what is said about it), [`difference`] (what a running process makes of new ones).
 //!
 //! ```
 //! let file = std::path::Path::new("synaxis.toml");
@@ -26,7 +26,7 @@
 //! assert!(warnings.is_empty());
 //! ```
 
-use std::{fs::File, io::Read, path::Path};
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -35,62 +35,95 @@ pub mod fault;
 pub mod settings;
 
 mod check;
+mod environment;
+mod file;
 mod section;
+mod source;
 mod suggest;
 mod syntax;
 mod units;
 mod value;
 mod written;
 
+pub use environment::Environment;
 pub use fault::{Fault, Faults, Place, Warning};
 pub use settings::Settings;
 
 use fault::Findings;
+use file::{Pipes, Unreadable};
 use section::Section;
 
 /// Largest file in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// Reads and validates the text of a file; `file` is only its name in messages. Nothing is opened, resolved or bound;
-/// the number of workers, unless written, is that of the cores this process may use.
+/// What a file became.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings as run.
+    pub settings: Settings,
+    /// What is legal but unwise.
+    pub warnings: Vec<Warning>,
+    /// Further files that the settings came from: those of secrets. A change of one is a change of the settings.
+    pub files: Vec<PathBuf>,
+}
+
+/// [`load_with`] without any environment variable.
+///
+/// # Errors
+/// [`Faults`]: everything that is wrong with it.
+pub fn load(text: &str, file: &Path) -> Result<(Settings, Vec<Warning>), Faults> {
+    load_with(text, file, &Environment::default()).map(|loaded| (loaded.settings, loaded.warnings))
+}
+
+/// Reads and validates the text of a file; `file` is only its name in messages. `${NAME}` in a text value becomes the
+/// variable of the `environment`, and the files of secrets are read (relative paths: from the working directory). Nothing
+/// else is opened, resolved or bound; the number of workers, unless written, is that of the cores this process may use.
 ///
 /// # Errors
 /// [`Faults`]: everything that is wrong with it. While the syntax is broken, only that: keys below a broken line would be
 /// read into the wrong section.
-pub fn load(text: &str, file: &Path) -> Result<(Settings, Vec<Warning>), Faults> {
+pub fn load_with(text: &str, file: &Path, environment: &Environment) -> Result<Loaded, Faults> {
     if text.len() > FILE_BYTES_MAX {
         return Err(Faults::of_file(file, TOO_LARGE.to_owned()));
     }
     let findings = Findings::default();
-    let (document, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
+    let (mut document, errors) = DeTable::parse_recoverable(text);
+    let settings = if errors.is_empty() {
+        findings.sources.fill(document.get_mut(), environment, &findings);
+        check::settle(written::read(Section::top(document, &findings)), &findings)
+    } else {
         errors.iter().for_each(|error| syntax::note(error, text, &findings));
-        return findings.conclude(None, text, file);
-    }
-    let settings = check::settle(written::read(Section::top(document, &findings)), &findings);
-    findings.conclude(settings, text, file)
+        None
+    };
+    let files = findings.sources.files();
+    let (settings, warnings) = findings.conclude(settings, text, file)?;
+    Ok(Loaded { settings, warnings, files })
 }
 
 const TOO_LARGE: &str = "the file is larger than 1 MiB; is it the right one?";
 
-/// Reads a file and [`load`]s it.
+/// [`load_with_sources`] with the environment of this process.
 ///
 /// # Errors
-/// [`Faults`]: the file cannot be read, is larger than 1 MiB, is not UTF-8, or holds faults.
+/// [`Faults`]: as there.
 pub fn load_file(file: &Path) -> Result<(Settings, Vec<Warning>), Faults> {
+    load_with_sources(file, &Environment::of_process()).map(|loaded| (loaded.settings, loaded.warnings))
+}
+
+/// Reads a file and [`load_with`]s it. A pipe such as `/dev/stdin` is read for at most 5 s.
+///
+/// # Errors
+/// [`Faults`]: the file cannot be read, is a folder or a device, is larger than 1 MiB, is not UTF-8, or holds faults.
+pub fn load_with_sources(file: &Path, environment: &Environment) -> Result<Loaded, Faults> {
     let fault = |message: String| Faults::of_file(file, message);
-    let opened = File::open(file).map_err(|error| fault(format!("the file cannot be opened: {error}")))?;
-    let mut bytes = Vec::new();
-    // one byte more than allowed tells a file that is too large from one that just fits, also for pipes
-    let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    opened.take(most).read_to_end(&mut bytes).map_err(|error| fault(format!("the file cannot be read: {error}")))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(fault(TOO_LARGE.to_owned()));
-    }
+    let bytes = file::read(file, FILE_BYTES_MAX, Pipes::Read).map_err(|why| match why {
+        Unreadable::TooLarge => fault(TOO_LARGE.to_owned()),
+        why => fault(format!("the file {why}")),
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(valid).filter(|b| **b == b'\n').count() + 1;
         fault(format!("the file is not UTF-8: line {line} holds other bytes; save it as UTF-8"))
     })?;
-    load(&text, file)
+    load_with(&text, file, environment)
 }

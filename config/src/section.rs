@@ -12,8 +12,9 @@ use toml::{
 
 use crate::{
     fault::{Findings, Span},
+    source::secret_file,
     suggest,
-    value::{self, Shown, Wrong},
+    value::{self, Shown, Wrong, text},
 };
 
 /// Whether a section is in the file.
@@ -30,6 +31,8 @@ enum Presence {
 pub(crate) struct Section<'f> {
     /// As in a header: `routing.endpoints`; empty for the top of the file.
     path: String,
+    /// As the path, with positions in lists: `listeners.0`.
+    at: String,
     /// As it is called in messages: `[routing.endpoints]`, `[[listeners]]`.
     title: String,
     presence: Presence,
@@ -42,9 +45,9 @@ pub(crate) struct Section<'f> {
 impl<'f> Section<'f> {
     /// The top of the file.
     pub(crate) fn top(table: Spanned<DeTable<'f>>, findings: &'f Findings) -> Self {
-        let (path, title) = (String::new(), "the file".to_owned());
+        let (path, at, title) = (String::new(), String::new(), "the file".to_owned());
         let table = table.into_inner();
-        Self { path, title, presence: Presence::Written, span: 0..0, table, asked: Vec::new(), findings }
+        Self { path, at, title, presence: Presence::Written, span: 0..0, table, asked: Vec::new(), findings }
     }
 
     /// Reads the section; what `keys` did not ask for is reported as unknown.
@@ -128,6 +131,44 @@ impl<'f> Section<'f> {
         self.optional(key, read).map_or(default, Spanned::into_inner)
     }
 
+    /// A secret: the value of `key`, or the content of the file that `key_file` names, which is read now.
+    pub(crate) fn secret<T>(
+        &mut self,
+        [key, key_file]: [&'static str; 2],
+        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
+    ) -> Option<Spanned<T>> {
+        let both = self.has(key) && self.has(key_file);
+        let written = self.optional(key, &read);
+        let Some(file) = self.optional(key_file, text(secret_file)) else { return written };
+        if both {
+            let message = format!("`{key}` and `{key_file}` in {}: write one of both", self.title);
+            self.findings.fault(&file.span(), message);
+            return written;
+        }
+        let places = [place(&self.at, key), place(&self.at, key_file)];
+        match self.findings.sources.secret(file.get_ref(), places, read) {
+            Ok(read) => Some(Spanned::new(file.span(), read)),
+            Err(wrong) => {
+                self.findings.fault(&file.span(), format!("`{key_file}` in {}: {wrong}", self.title));
+                None
+            }
+        }
+    }
+
+    /// A secret without a default; `example` is a line that would do.
+    pub(crate) fn required_secret<T>(
+        &mut self,
+        keys: [&'static str; 2],
+        example: &str,
+        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
+    ) -> Option<Spanned<T>> {
+        let [key, key_file] = keys;
+        if !self.has(key) && !self.has(key_file) {
+            self.missing(key, example);
+        }
+        self.secret(keys, read)
+    }
+
     /// A list whose length lies in a range. Wrong entries are noted and left out.
     pub(crate) fn list<T>(
         &mut self,
@@ -152,23 +193,23 @@ impl<'f> Section<'f> {
 
     /// A section inside this one; absent when it is not written.
     pub(crate) fn section(&mut self, key: &'static str) -> Section<'f> {
-        let path = self.path_of(key);
+        let (path, at) = (place(&self.path, key), place(&self.at, key));
         let title = format!("[{path}]");
         match self.take(key).map(|value| (value.span(), value.into_inner())) {
-            Some((span, DeValue::Table(table))) => self.inner(path, title, span, table),
+            Some((span, DeValue::Table(table))) => self.inner(path, at, title, span, table),
             Some((span, other)) => {
                 let found = value::kind(&other);
                 self.findings
                     .fault(&span, format!("{title} is a section, found {found}; begin it with the line {title}"));
-                Section { presence: Presence::Mistaken, ..self.inner(path, title, span, DeTable::new()) }
+                Section { presence: Presence::Mistaken, ..self.inner(path, at, title, span, DeTable::new()) }
             }
-            None => Section { presence: Presence::Absent, ..self.inner(path, title, self.span(), DeTable::new()) },
+            None => Section { presence: Presence::Absent, ..self.inner(path, at, title, self.span(), DeTable::new()) },
         }
     }
 
     /// The sections of a list: `[[listeners]]`. `None` when it is not written, or is no list of at most `most`.
     pub(crate) fn sections(&mut self, key: &'static str, most: usize) -> Option<Vec<Section<'f>>> {
-        let path = self.path_of(key);
+        let (path, at) = (place(&self.path, key), place(&self.at, key));
         let title = format!("[[{path}]]");
         let value = self.take(key)?;
         let span = value.span();
@@ -180,21 +221,23 @@ impl<'f> Section<'f> {
             self.findings.fault(&span, format!("{title}: at most {most} are allowed"));
             return None;
         }
-        let section = |entry: Spanned<DeValue<'f>>| match (entry.span(), entry.into_inner()) {
-            (span, DeValue::Table(table)) => Some(self.inner(path.clone(), title.clone(), span, table)),
+        let section = |(index, entry): (usize, Spanned<DeValue<'f>>)| match (entry.span(), entry.into_inner()) {
+            (span, DeValue::Table(table)) => {
+                Some(self.inner(path.clone(), format!("{at}.{index}"), title.clone(), span, table))
+            }
             (span, other) => {
                 let found = value::kind(&other);
                 self.findings.fault(&span, format!("{title} is a list of sections, found {found} in it"));
                 None
             }
         };
-        Some(entries.into_iter().filter_map(section).collect())
+        Some(entries.into_iter().enumerate().filter_map(section).collect())
     }
 
     /// The sections below a key, each under a name that the author chose: `[upstreams.NAME]`. In the order of the file.
     /// `None` when it is not written, or is no table of at most `most`.
     pub(crate) fn named(&mut self, key: &'static str, most: usize) -> Option<Vec<(Spanned<String>, Section<'f>)>> {
-        let path = self.path_of(key);
+        let (path, at) = (place(&self.path, key), place(&self.at, key));
         let value = self.take(key)?;
         let span = value.span();
         let DeValue::Table(table) = value.into_inner() else {
@@ -210,10 +253,10 @@ impl<'f> Section<'f> {
                 shown if shown.is_harmless() => name.get_ref().to_string(),
                 _ => "NAME".to_owned(),
             };
-            let (path, title) = (format!("{path}.{shown}"), format!("[{path}.{shown}]"));
+            let (path, at, title) = (format!("{path}.{shown}"), format!("{at}.{shown}"), format!("[{path}.{shown}]"));
             let name = Spanned::new(name.span(), name.into_inner().into_owned());
             match (value.span(), value.into_inner()) {
-                (span, DeValue::Table(table)) => Some((name, self.inner(path, title, span, table))),
+                (span, DeValue::Table(table)) => Some((name, self.inner(path, at, title, span, table))),
                 (_, other) => {
                     let found = value::kind(&other);
                     let message = format!("{title} is a section, found {found}; begin it with the line {title}");
@@ -262,12 +305,17 @@ impl<'f> Section<'f> {
         entries
     }
 
-    fn inner(&self, path: String, title: String, span: Span, table: DeTable<'f>) -> Section<'f> {
-        Section { path, title, presence: Presence::Written, span, table, asked: Vec::new(), findings: self.findings }
-    }
-
-    fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    fn inner(&self, path: String, at: String, title: String, span: Span, table: DeTable<'f>) -> Section<'f> {
+        Section {
+            path,
+            at,
+            title,
+            presence: Presence::Written,
+            span,
+            table,
+            asked: Vec::new(),
+            findings: self.findings,
+        }
     }
 
     fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'f>>> {
@@ -281,6 +329,9 @@ impl<'f> Section<'f> {
         value: &Spanned<DeValue<'_>>,
         read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
     ) -> Option<Spanned<T>> {
+        if self.findings.sources.is_unfilled(value.span().start) {
+            return None;
+        }
         match read(value.get_ref()) {
             Ok(read) => Some(Spanned::new(value.span(), read)),
             Err(wrong) => {
@@ -309,4 +360,8 @@ impl<'f> Section<'f> {
             self.findings.fault(&key.span(), format!("{what}; {cure}"));
         }
     }
+}
+
+fn place(of: &str, key: &str) -> String {
+    if of.is_empty() { key.to_owned() } else { format!("{of}.{key}") }
 }

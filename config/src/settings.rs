@@ -13,6 +13,8 @@ use synaxis_routing::{
 };
 use url::Url;
 
+use crate::source::Origins;
+
 mod host;
 mod store;
 
@@ -47,6 +49,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How the process leaves.
     pub shutdown: Shutdown,
+    /// What came from the environment or a file of a secret.
+    pub(crate) origins: Origins,
 }
 
 /// `[stamp]`: which stamp this proxy belongs to.

@@ -44,7 +44,11 @@ pub(super) fn routing(section: Section<'_>) -> Option<Routing> {
     let millis = Duration::from_millis;
     let routing = section.read(|s| Routing {
         span: s.span(),
-        store: s.required("store", "store = \"redis://127.0.0.1:6379/0\"", text(StoreUrl::parse)),
+        store: s.required_secret(
+            ["store", "store_file"],
+            "store = \"redis://127.0.0.1:6379/0\"",
+            text(StoreUrl::parse),
+        ),
         key_prefix: s.or("key_prefix", "synaxis".to_owned(), text(key_prefix)),
         snapshot: s.optional("snapshot", text(path)).map(Spanned::into_inner),
         failover: s.or("failover", Failover::NextRank, choice(&failovers)),

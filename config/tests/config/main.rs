@@ -4,3 +4,4 @@ mod corpus;
 mod difference;
 mod examples;
 mod hostile;
+mod secrets;
