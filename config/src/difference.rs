@@ -52,6 +52,7 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         limits,
         timeouts,
         shutdown,
+        origins: _,
     } = running;
 
     compare!(found, "stamp", stamp => wanted.stamp, Stamp { now: [], restart: [id], apart: [region] });
@@ -94,6 +95,8 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         restart: [],
         apart: []
     });
+    // a value that stays is shown as what it is: one from the environment remains a secret
+    found.pending.iter().for_each(|key| wanted.origins.keep(&running.origins, key));
     Reload { settings: wanted, applied: found.applied, pending: found.pending }
 }
 

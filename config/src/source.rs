@@ -39,6 +39,16 @@ pub(crate) enum Origin {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origins(BTreeMap<String, Origin>);
 
+impl Origins {
+    /// Takes over what `running` knows of a key and what lies below it.
+    pub(crate) fn keep(&mut self, running: &Self, key: &str) {
+        let is_below = |at: &str| at.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.0.retain(|at, _| !is_below(at));
+        let kept = running.0.iter().filter(|(at, _)| is_below(at));
+        self.0.extend(kept.map(|(at, origin)| (at.clone(), origin.clone())));
+    }
+}
+
 /// What is learnt of values from elsewhere while a file is read.
 #[derive(Default)]
 pub(crate) struct Sources {
