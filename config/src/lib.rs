@@ -48,6 +48,7 @@ mod written;
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Place, Warning};
 pub use settings::Settings;
+pub use units::{InvalidQuantity, duration as parse_duration};
 
 use fault::Findings;
 use file::{Pipes, Unreadable};

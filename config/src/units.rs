@@ -12,25 +12,35 @@ const SIZE_UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB"
 
 /// Why text is no duration or size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidQuantity {
+pub enum InvalidQuantity {
+    /// No whole number with a unit.
     #[error("a duration is a whole number and its unit: \"250ms\", \"25s\", \"5m\", \"72h\"")]
     Duration,
+    /// A duration with a fraction.
     #[error("a duration is a whole number and its unit; instead of a fraction take the smaller unit: \"1500ms\"")]
     DurationFraction,
+    /// Another unit than ms, s, m and h.
     #[error("the units of a duration are ms, s, m and h: \"250ms\", \"25s\", \"5m\", \"72h\"")]
     DurationUnit,
+    /// No size.
     #[error("a size is a number of bytes, or a whole number and its unit: \"32KiB\", \"256MiB\"")]
     Size,
+    /// Another unit than KiB, MiB and GiB.
     #[error("the units of a size are KiB, MiB and GiB (1 KiB is 1024 bytes): \"32KiB\", \"256MiB\"")]
     SizeUnit,
+    /// Below zero.
     #[error("it is never negative")]
     Negative,
+    /// Beyond 64 bits.
     #[error("it is too large")]
     TooLarge,
 }
 
-/// A whole number and `ms`, `s`, `m` or `h`.
-pub(crate) fn duration(text: &str) -> Result<Duration, InvalidQuantity> {
+/// A whole number and `ms`, `s`, `m` or `h`, as every duration of the file is written.
+///
+/// # Errors
+/// [`InvalidQuantity`]: why it is none.
+pub fn duration(text: &str) -> Result<Duration, InvalidQuantity> {
     let (number, unit) = split(text, InvalidQuantity::Duration)?;
     if unit.starts_with(['.', ',']) {
         return Err(InvalidQuantity::DurationFraction);

@@ -1,8 +1,20 @@
-//! `synaxis-proxy`: arguments, exit codes, signals. Everything else is the library's.
+//! `synaxis-proxy`: dispatch, `run` and its signals. The other commands are in `command`, everything else is the library's.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+// the arguments' docstrings are help texts, where brackets are brackets
+#![allow(rustdoc::broken_intra_doc_links)]
 
-use clap::{Parser, Subcommand, ValueEnum};
+mod command;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::Parser as _;
+use command::{
+    CONFIG, UNAVAILABLE, USAGE,
+    arguments::{Arguments, Command, LogFormat},
+    check::check,
+    healthcheck::healthcheck,
+    manual,
+};
 use synaxis_proxy::{demo, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt};
@@ -11,65 +23,29 @@ use tracing_subscriber::{EnvFilter, fmt};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The address of a listener is in use (sysexits EX_UNAVAILABLE).
-const UNAVAILABLE: u8 = 69;
-/// The configuration is invalid (sysexits EX_CONFIG).
-const CONFIG: u8 = 78;
-
-/// A request router for multi-tenant, stamp-based platforms.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// How events are written to standard error.
-    #[arg(long, value_enum, default_value = "text", global = true)]
-    log_format: LogFormat,
-    /// Which events are written, such as `info` or `synaxis_proxy=debug`.
-    #[arg(long, default_value = "info", global = true)]
-    log_level: String,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the proxy until SIGTERM; a second one cuts.
-    Run {
-        /// The configuration file.
-        #[arg(long, env = "SYNAXIS_CONFIG")]
-        config: PathBuf,
-    },
-    /// Check a configuration file; exit code 78 when it is invalid.
-    Check {
-        /// The configuration file.
-        #[arg(long, env = "SYNAXIS_CONFIG")]
-        config: PathBuf,
-    },
-    /// Three small stamps with their proxies in this process, to play with.
-    Demo,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let Ok(filter) = EnvFilter::try_new(&arguments.log_level) else {
         eprintln!("--log-level {} is not understood", arguments.log_level);
-        return ExitCode::from(2);
+        return ExitCode::from(USAGE);
     };
     let events = fmt().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).with_env_filter(filter);
     match arguments.log_format {
         LogFormat::Text => events.init(),
         LogFormat::Json => events.json().init(),
+        LogFormat::Logfmt => {
+            let fields = tracing_logfmt::FieldsFormatter::default();
+            events.event_format(tracing_logfmt::EventsFormatter::default()).fmt_fields(fields).init();
+        }
     }
     // for rediss://; nobody else installs one in this process
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match arguments.command {
-        Command::Run { config } => run(&config),
-        Command::Check { config } => check(&config),
+        Command::Run(said) => run(&said.config),
+        Command::Check(said) => check(&said.config),
+        Command::Healthcheck(said) => healthcheck(&said),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::man(),
         Command::Demo => match demo::run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -77,20 +53,6 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-    }
-}
-
-fn check(config: &std::path::Path) -> ExitCode {
-    match synaxis_config::load_file(config) {
-        Ok((_, warnings)) => {
-            warnings.iter().for_each(|warning| println!("{warning}"));
-            println!("{} is valid", config.display());
-            ExitCode::SUCCESS
-        }
-        Err(faults) => {
-            eprintln!("{faults}");
-            ExitCode::from(CONFIG)
-        }
     }
 }
 

@@ -6,8 +6,9 @@ use std::{
 };
 
 /// From top to bottom; modules of one row may use each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["main"],
+    &["command"],
     &["demo"],
     &["server"],
     &["admin", "downstream"],

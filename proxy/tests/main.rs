@@ -8,6 +8,7 @@ mod bad_input;
 mod binary;
 mod bodies;
 mod dependencies;
+mod commands;
 mod docs;
 mod fleet;
 mod layers;

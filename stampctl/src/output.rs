@@ -46,6 +46,11 @@ fn write(text: &str) -> std::io::Result<()> {
     }
 }
 
+/// A text as it is, whatever the format.
+pub(crate) fn raw(text: &str) -> Result<(), Failure> {
+    write(text).map_err(|error| Failure::failed(format!("cannot write the result: {error}")))
+}
+
 /// A line of the result, as it happens. One that cannot be written must not stop a change half way.
 pub(crate) fn line(text: &str) {
     let _ = write(&format!("{}\n", clean(text)));

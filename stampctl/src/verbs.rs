@@ -6,6 +6,7 @@ mod explain;
 mod history;
 mod keep;
 mod list;
+mod manual;
 mod recover;
 mod shape;
 mod stamps;
@@ -13,16 +14,21 @@ mod status;
 mod tenant;
 
 use crate::{
-    args::{Args, Verb},
+    args::{Args, Command, Verb},
     failure::Failure,
     session::Session,
 };
 
 /// Runs what was said.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let verb = match args.command {
+        Command::Verb(verb) => verb,
+        Command::Completions { shell } => return manual::completions(shell),
+        Command::Man => return manual::man(),
+    };
     let session = Session::open(args.global)?;
     let session = &session;
-    match args.verb {
+    match verb {
         Verb::Init(said) => shape::init(session, &said).await,
         Verb::Register(said) => shape::register(session, said).await,
         Verb::Rollback(said) => shape::rollback(session, &said).await,

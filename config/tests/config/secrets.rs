@@ -31,7 +31,7 @@ fn with_store_file(path: &Path) -> String {
 
 fn fifo(folder: &Path) -> PathBuf {
     let path = folder.join("fifo");
-    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap_or_else(|error| panic!("mkfifo: {error}"));
     path
 }
 
@@ -123,7 +123,7 @@ fn a_store_in_a_file_is_the_store_and_the_file_is_named_as_a_source() {
         let Loaded { settings, files, .. } =
             load_with(&with_store_file(&path), Path::new("f.toml"), &Environment::default()).unwrap();
         assert_eq!(settings.routing.unwrap().store.expose(), "redis://:s3cret@h:1/0");
-        assert_eq!(files, [path.clone()]);
+        assert_eq!(files, std::slice::from_ref(&path));
     }
     // as systemd names the folder of credentials
     let environment: Environment = [("CREDENTIALS_DIRECTORY", folder.path())].into_iter().collect();
@@ -204,10 +204,7 @@ fn a_configuration_may_come_through_a_pipe() {
     let mut writer = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let (first, second) = MINIMAL.split_at(100);
     writer.write_all(first.as_bytes()).unwrap();
-    let reader = {
-        let path = path.clone();
-        thread::spawn(move || load_with_sources(&path, &Environment::default()))
-    };
+    let reader = thread::spawn(move || load_with_sources(&path, &Environment::default()));
     thread::sleep(Duration::from_millis(50));
     writer.write_all(second.as_bytes()).unwrap();
     drop(writer);

@@ -1,5 +1,7 @@
 //! Each exit code has one meaning.
 
+use std::process::Command;
+
 use crate::World;
 
 #[test]
@@ -76,4 +78,17 @@ fn losing_too_many_stamps_at_once_needs_a_reason() {
     let next = world.json("weight weu-001 50");
     assert_eq!(next["published"], true);
     assert!(next["differences"].as_array().unwrap().iter().any(|d| d["field"] == "forced" && d["after"].is_null()));
+}
+
+#[test]
+fn the_program_explains_itself_without_a_store() {
+    let man = stampctl(&["man"]);
+    assert!(man.contains(".TH stampctl 1") && man.contains("Exit codes"), "{man}");
+    assert!(stampctl(&["completions", "bash"]).contains("cancel-drain"));
+}
+
+fn stampctl(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_stampctl")).args(args).env_clear().output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
