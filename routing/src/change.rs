@@ -4,16 +4,21 @@
 //! a stamp along a step that [`crate::lifecycle`] does not list, and never takes the last capacity away unless told so
 //! by name. Nothing here reads a clock, a store or chance.
 //!
-//! Edits of one stamp are in `stamp`, pins in `tenant`, whole tables (rollback, restore) in `whole`.
+//! Edits of one stamp are in `stamp`, pins in `tenant`, whole tables (rollback, restore) in `whole`; what an edit moves is
+//! in `moves`, how it is named before it is published in `plan`.
 
 mod diff;
 mod guard;
+mod moves;
+mod plan;
 mod stamp;
 mod tenant;
 mod whole;
 
 pub use diff::{DIFFERENCES_MAX, Difference, utc};
 pub use guard::{Guarded, Guards, Overrides};
+pub use moves::{Moves, RegionMoves, WAYS_MAX, Way, moves};
+pub use plan::{InvalidPlan, PlanId};
 pub use stamp::{Drain, GRACE_MAX, LABEL_NAME_BYTES_MAX, LABELS_MAX, RAMP_SECONDS_DEFAULT, Register, WARNINGS_MAX};
 
 use crate::{

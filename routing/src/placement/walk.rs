@@ -197,6 +197,17 @@ impl Iterator for Ranked<'_> {
     }
 }
 
+impl Placement {
+    /// Who owns the tenants of each slot that have no rule of their own, in the order of the slots.
+    pub(crate) fn owners_of_slots(&self, entry: RegionIndex, now: Millis) -> Vec<Option<StampIndex>> {
+        // a seat has a tenant, but only pins ask for it
+        let Ok(anybody) = TenantId::parse(b"anybody") else { return Vec::new() };
+        let itinerary = self.itinerary(None, entry);
+        let seat = |slot| Seat { tenant: &anybody, slot, pin: None, strict: false, itinerary };
+        (0..1 << self.table.slots_log2).map(|slot| self.owner_of(&seat(slot), now)).collect()
+    }
+}
+
 /// The ranks of one region, as an explanation shows them.
 #[derive(Clone, Debug)]
 pub(crate) struct RankedRegion {
