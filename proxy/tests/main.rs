@@ -7,8 +7,8 @@
 mod bad_input;
 mod binary;
 mod bodies;
-mod dependencies;
 mod commands;
+mod dependencies;
 mod docs;
 mod fleet;
 mod layers;

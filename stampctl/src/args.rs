@@ -6,6 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use synaxis_routing::{
+    change::PlanId,
     id::{Region, TenantId},
     table::State,
 };
@@ -81,10 +82,39 @@ pub(crate) struct Global {
     /// Publish although more than 30 % of the stamps that take slots go at once; kept in the table with this reason
     #[arg(long, global = true, value_name = "REASON")]
     pub(crate) force_shrink: Option<String>,
+    /// Largest share of a region's slots that may move with the publication itself instead of over a ramp
+    #[arg(long, global = true, value_name = "PERCENT", env = "SYNAXIS_MAX_MOVED", default_value_t = 15,
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) max_moved: u8,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    #[command(flatten)]
+    Change(Change),
+    /// Show what a changing command would do: the difference, and which tenants would move from where to where
+    Plan(Planned),
+    /// Publish what was planned, if nothing has changed since
+    Apply(Applied),
+    /// Show all stamps
+    List(List),
+    /// Show everything about one stamp
+    Status(One),
+    /// Wait until a stamp is in a state
+    Wait(Wait),
+    /// Say in words which stamp serves a tenant, and why
+    Explain(Explain),
+    /// Show who changed what
+    History(History),
+    /// Write the current table into a file; it holds the seed, keep it secret
+    Export(Export),
+    /// Show the current version and which proxies have it
+    Epoch(Epoch),
+}
+
+/// What changes the table.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Change {
     /// Create an empty table in an empty store
     Init(Init),
     /// Add a stamp to the table, in state creating: it takes nothing yet
@@ -101,29 +131,30 @@ pub(crate) enum Verb {
     Delete(Delete),
     /// Set a stamp's share of slots relative to the others
     Weight(Weight),
-    /// Show all stamps
-    List(List),
-    /// Show everything about one stamp
-    Status(One),
-    /// Wait until a stamp is in a state
-    Wait(Wait),
     /// Pins: which stamp serves a tenant, whatever the hash says
     #[command(subcommand)]
     Tenant(Tenant),
-    /// Say in words which stamp serves a tenant, and why
-    Explain(Explain),
-    /// Show who changed what
-    History(History),
     /// Publish the content of an earlier epoch as a new one (the last 32 are kept)
     Rollback(Rollback),
     /// Put back the newest table that a proxy still has, after the store lost it
     Recover(Recover),
-    /// Write the current table into a file; it holds the seed, keep it secret
-    Export(Export),
     /// Publish a table from a file: of export, or of a proxy's snapshot
     Import(Import),
-    /// Show the current version and which proxies have it
-    Epoch(Epoch),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Planned {
+    #[command(subcommand)]
+    pub(crate) change: Change,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Applied {
+    /// What `plan` printed: TERM.EPOCH-DIGEST
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PlanId,
+    #[command(subcommand)]
+    pub(crate) change: Change,
 }
 
 /// One stamp.

@@ -2,7 +2,7 @@
 //!
 //! Every changing verb goes one way: read the table, edit it ([`synaxis_routing::change`]), show the difference, publish
 //! if nobody else did, wait until every live proxy has it. Read in this order: [`args`] (what can be said), [`session`]
-//! (that way), [`wait`] (acknowledgements), [`verbs`] (one file a verb or noun), [`failure`] (exit codes).
+//! (that way), [`plan`] (what a change moves), [`wait`] (acknowledgements), [`verbs`] (one file a verb or noun), [`failure`] (exit codes).
 //!
 //! Invariant: the rules are the library's; this program only asks, shows, and maps refusals to exit codes.
 
@@ -16,6 +16,7 @@ mod failure;
 mod fetch;
 mod names;
 mod output;
+mod plan;
 mod policy;
 mod session;
 mod verbs;

@@ -1,8 +1,8 @@
 //! The one way of every changing verb: look → edit → show → publish if unchanged → wait.
 //!
 //! Invariant: what is published was computed from exactly the head that the store still holds, passed the gate that
-//! every proxy applies ([`synaxis_routing::sanity::admit`]), and was shown. `--dry-run` is the same way without its last
-//! step. After a question was answered the edit is made anew: a ramp must not start while somebody was thinking.
+//! every proxy applies ([`synaxis_routing::sanity::admit`]), and was shown. `--dry-run` and `plan` are the same way without
+//! its last step. After a question was answered the edit is made anew: a ramp must not start while somebody was thinking.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use synaxis_routing::{
     bundle::{Bundle, Head},
-    change::{Changed, Difference, Fleet, Guards, Refused},
+    change::{Changed, Difference, Fleet, Guards, Moves, Refused},
     digest::Digest,
     placement::Placement,
     sanity::{self, Current},
@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     failure::Failure,
     output::{self, Format},
+    plan::{self, Intent, Plan},
     policy,
     wait::{self, Acknowledged},
 };
@@ -33,6 +34,7 @@ pub(crate) struct Session {
     pub(crate) store: Store,
     pub(crate) guards: Guards,
     pub(crate) said: Global,
+    pub(crate) intent: Intent,
 }
 
 /// What the store holds at one instant.
@@ -78,6 +80,12 @@ pub(crate) struct Report {
     /// Differences beyond those that are listed.
     pub(crate) more_differences: usize,
     pub(crate) warnings: Vec<String>,
+    /// Which slots and listed tenants get another owner; `null` without a table to compare with.
+    pub(crate) moves: Option<Moves>,
+    /// The name of this change of this table, for `apply`; `null` when there was nothing to change.
+    pub(crate) plan: Option<String>,
+    /// Of a plan: why it would not be published as it stands.
+    pub(crate) refused: Option<String>,
     pub(crate) published: bool,
     pub(crate) dry_run: bool,
     /// Which proxies have it; `null` when nothing was waited for.
@@ -85,7 +93,7 @@ pub(crate) struct Report {
 }
 
 impl Session {
-    pub(crate) fn open(said: Global) -> Result<Self, Failure> {
+    pub(crate) fn open(said: Global, intent: Intent) -> Result<Self, Failure> {
         let config = Config::read(said.config.as_deref())?;
         let url = said.store.clone().or(config.store).ok_or_else(|| {
             Failure::Usage(
@@ -99,7 +107,7 @@ impl Session {
                 "a memory: store lives inside one proxy; it has no table to operate".to_owned(),
             ));
         }
-        Ok(Self { store, guards: config.guards, said })
+        Ok(Self { store, guards: config.guards, said, intent })
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -169,45 +177,64 @@ impl Session {
         mode: Mode,
         edit: impl Fn(&Seen) -> Result<Changed, Edit>,
     ) -> Result<Option<Fleet>, Failure> {
-        let mut changed = match edit(&seen) {
-            Ok(changed) => self.force(changed)?,
+        if let Intent::Apply(planned) = &self.intent {
+            let now = head_version(&seen).unwrap_or_default();
+            if planned.base != now {
+                return Err(plan::overtaken(self, planned, now).await);
+            }
+        }
+        let mut ready = match self.consider(&seen, &edit) {
+            Ok(ready) => ready,
             Err(Edit::Refused(Refused::Nothing(why))) => return self.nothing(&seen, &why),
             Err(Edit::Refused(refused)) => return Err(refused.into()),
             Err(Edit::Unreadable) => return Err(seen.table.err().unwrap_or_else(unreadable)),
+            Err(Edit::Failed(failure)) => return Err(failure),
         };
-        self.show(&changed);
-        let mut bundle = prepare(&changed, &seen)?;
+        self.show(&ready);
+        // what is put back is what proxies hold already, whatever the store says of it
+        let judge = |ready: &Ready| match mode {
+            Mode::Recover => Ok(()),
+            _ => ready.plan.within(self.said.max_moved),
+        };
+        match &self.intent {
+            Intent::Plan => return self.planned(ready, judge),
+            Intent::Apply(planned) if *planned != ready.plan.id => return Err(plan::differs(planned, &ready.plan.id)),
+            Intent::Apply(_) | Intent::Publish => judge(&ready)?,
+        }
         if self.said.dry_run {
             output::note("dry run: nothing was published");
-            return self.finish(report(changed, false), None);
+            return self.finish(report(ready, false), None);
         }
-        if !self.said.yes && output::can_ask() {
-            if !output::confirm(&format!("Publish {}?", changed.fleet.version())) {
+        // a plan was looked at before
+        let asks = matches!(self.intent, Intent::Publish) && !self.said.yes && output::can_ask();
+        if asks {
+            if !output::confirm(&format!("Publish {}?", ready.changed.fleet.version())) {
                 return Err(Failure::failed("nothing was published"));
             }
             let fresh = self.look().await?;
             if fresh.head != seen.head {
                 return Err(raced());
             }
-            changed = match edit(&fresh) {
-                Ok(changed) => self.force(changed)?,
-                Err(Edit::Refused(refused)) => return Err(refused.into()),
-                Err(Edit::Unreadable) => return Err(unreadable()),
-            };
-            bundle = prepare(&changed, &fresh)?;
+            ready = self.consider(&fresh, &edit).map_err(|edit| match edit {
+                Edit::Refused(refused) => refused.into(),
+                Edit::Unreadable => unreadable(),
+                Edit::Failed(failure) => failure,
+            })?;
+            judge(&ready)?;
             seen = fresh;
         }
-        let version = changed.fleet.version();
+        let version = ready.changed.fleet.version();
         let entry = LogEntry {
             at: seen.now,
             who: self.who(),
-            what: changed.summary.clone(),
+            what: ready.changed.summary.clone(),
             why: self.said.because.clone(),
             version,
         };
-        let published = self.store.publish(seen.head.as_ref(), &bundle, &entry, mode).await.map_err(refused)?;
-        let fleet = changed.fleet.clone();
-        let mut report = report(changed, true);
+        let published = self.store.publish(seen.head.as_ref(), &ready.bundle, &entry, mode).await.map_err(refused)?;
+        let fleet = ready.changed.fleet.clone();
+        let head = Head::parse(&ready.bundle.head)?;
+        let mut report = report(ready, true);
         report.warnings.extend(published.warning.inspect(|warning| output::note(&format!("warning: {warning}"))));
         if self.format() == Format::Table {
             output::line(&format!("published {version}"));
@@ -215,7 +242,6 @@ impl Session {
         if self.said.no_wait {
             return self.finish(report, Some(fleet));
         }
-        let head = Head::parse(&bundle.head)?;
         let acknowledged = wait::for_proxies(self, version, &head.digest).await?;
         if self.format() == Format::Table {
             output::line(&acknowledged.to_string());
@@ -224,6 +250,26 @@ impl Session {
         report.proxies = Some(acknowledged);
         let fleet = self.finish(report, Some(fleet))?;
         verdict.map(|()| fleet)
+    }
+
+    /// Makes the edit, everything that is published of it, and what it moves.
+    fn consider(&self, seen: &Seen, edit: impl Fn(&Seen) -> Result<Changed, Edit>) -> Result<Ready, Edit> {
+        let changed = self.force(edit(seen)?)?;
+        let (bundle, after) = prepare(&changed, seen)?;
+        let plan = Plan::of(&changed, &after, seen)?;
+        Ok(Ready { changed, bundle, plan })
+    }
+
+    /// Ends a plan: its name, and whether it would be refused as it stands.
+    fn planned(&self, ready: Ready, judge: impl Fn(&Ready) -> Result<(), Failure>) -> Result<Option<Fleet>, Failure> {
+        let verdict = judge(&ready);
+        if self.format() == Format::Table {
+            output::line(&format!("plan {}; publish it with: stampctl apply {0} and this command", ready.plan.id));
+        }
+        let mut report = report(ready, false);
+        report.refused = verdict.as_ref().err().map(ToString::to_string);
+        self.finish(report, None)?;
+        verdict.map(|()| None)
     }
 
     fn force(&self, changed: Changed) -> Result<Changed, Failure> {
@@ -245,6 +291,9 @@ impl Session {
             differences: vec![],
             more_differences: 0,
             warnings: vec![],
+            moves: None,
+            plan: None,
+            refused: None,
             published: false,
             dry_run: self.said.dry_run,
             proxies: None,
@@ -253,7 +302,8 @@ impl Session {
     }
 
     /// The difference, before it is published.
-    fn show(&self, changed: &Changed) {
+    fn show(&self, ready: &Ready) {
+        let changed = &ready.changed;
         if self.format() == Format::Table {
             output::line(&format!("{} → {}", changed.summary, changed.fleet.version()));
             for difference in &changed.differences {
@@ -262,6 +312,7 @@ impl Session {
             if changed.more > 0 {
                 output::line(&format!("  and {} more", changed.more));
             }
+            ready.plan.words().lines().for_each(|line| output::line(&format!("  {line}")));
         }
         for warning in &changed.warnings {
             output::note(&format!("warning: {warning}"));
@@ -291,6 +342,21 @@ pub(crate) enum Edit {
     Refused(Refused),
     /// There is no table to edit; why is known.
     Unreadable,
+    /// What came of it cannot be published.
+    Failed(Failure),
+}
+
+impl From<Failure> for Edit {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// An edit, ready to be published.
+struct Ready {
+    changed: Changed,
+    bundle: Bundle,
+    plan: Plan,
 }
 
 impl From<Refused> for Edit {
@@ -299,21 +365,30 @@ impl From<Refused> for Edit {
     }
 }
 
-fn report(changed: Changed, published: bool) -> Report {
+fn report(ready: Ready, published: bool) -> Report {
+    let Ready { changed, plan, .. } = ready;
     Report {
         version: changed.fleet.version().to_string(),
         summary: changed.summary,
         differences: changed.differences,
         more_differences: changed.more,
         warnings: changed.warnings,
+        moves: plan.moves,
+        plan: Some(plan.id.to_string()),
+        refused: None,
         published,
         dry_run: false,
         proxies: None,
     }
 }
 
-/// The bytes to publish, after the gate that every proxy applies to them.
-fn prepare(changed: &Changed, seen: &Seen) -> Result<Bundle, Failure> {
+/// The version of a head, also when its documents cannot be read.
+pub(crate) fn head_version(seen: &Seen) -> Option<Version> {
+    seen.head.as_ref().and_then(|bytes| Head::parse(bytes).ok()).map(|head| head.version())
+}
+
+/// The bytes to publish, after the gate that every proxy applies to them, and the table as that gate built it.
+fn prepare(changed: &Changed, seen: &Seen) -> Result<(Bundle, Placement), Failure> {
     let write_id = format!("{:016x}{:016x}", random()?, random()?);
     let Fleet { table, tenants } = &changed.fleet;
     let bundle = Bundle::encode(table, tenants, &write_id)?;
@@ -321,8 +396,8 @@ fn prepare(changed: &Changed, seen: &Seen) -> Result<Bundle, Failure> {
         let had_taker = fleet.table.takers().next().is_some();
         Current { version: fleet.version(), digest: Digest::default(), had_taker }
     });
-    sanity::admit(&bundle, current.as_ref(), &policy::widest(table))?;
-    Ok(bundle)
+    let placement = sanity::admit(&bundle, current.as_ref(), &policy::widest(table))?;
+    Ok((bundle, placement))
 }
 
 /// Builds the table for questions to it.

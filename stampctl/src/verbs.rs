@@ -14,39 +14,49 @@ mod status;
 mod tenant;
 
 use crate::{
-    args::{Args, Command, Verb},
+    args::{Args, Change, Command, Verb},
     failure::Failure,
+    plan::Intent,
     session::Session,
 };
 
 /// Runs what was said.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let verb = match args.command {
-        Command::Verb(verb) => verb,
+    let (intent, verb) = match args.command {
         Command::Completions { shell } => return manual::completions(shell),
         Command::Man => return manual::man(),
+        Command::Verb(Verb::Plan(said)) => (Intent::Plan, Verb::Change(said.change)),
+        Command::Verb(Verb::Apply(said)) => (Intent::Apply(said.plan), Verb::Change(said.change)),
+        Command::Verb(verb) => (Intent::Publish, verb),
     };
-    let session = Session::open(args.global)?;
-    let session = &session;
+    let session = &Session::open(args.global, intent)?;
     match verb {
-        Verb::Init(said) => shape::init(session, &said).await,
-        Verb::Register(said) => shape::register(session, said).await,
-        Verb::Rollback(said) => shape::rollback(session, &said).await,
-        Verb::Activate(said) => drain::activate(session, &said).await,
-        Verb::CancelDrain(said) => drain::cancel(session, &said).await,
-        Verb::Drain(said) => drain::drain(session, &said).await,
-        Verb::Standby(said) => stamps::standby(session, &said).await,
-        Verb::Delete(said) => stamps::delete(session, &said).await,
-        Verb::Weight(said) => stamps::weight(session, &said).await,
+        Verb::Change(said) => change(session, said).await,
         Verb::List(said) => list::list(session, &said).await,
         Verb::Status(said) => status::status(session, &said).await,
         Verb::Wait(said) => status::wait(session, &said).await,
-        Verb::Tenant(said) => tenant::run(session, said).await,
         Verb::Explain(said) => explain::explain(session, &said).await,
         Verb::History(said) => history::history(session, &said).await,
-        Verb::Recover(said) => recover::recover(session, said).await,
         Verb::Export(said) => keep::export(session, &said).await,
-        Verb::Import(said) => keep::import(session, &said).await,
         Verb::Epoch(said) => epoch::epoch(session, &said).await,
+        // taken apart above
+        Verb::Plan(_) | Verb::Apply(_) => Err(Failure::Usage("a plan is made of one changing command".to_owned())),
+    }
+}
+
+async fn change(session: &Session, said: Change) -> Result<(), Failure> {
+    match said {
+        Change::Init(said) => shape::init(session, &said).await,
+        Change::Register(said) => shape::register(session, said).await,
+        Change::Rollback(said) => shape::rollback(session, &said).await,
+        Change::Activate(said) => drain::activate(session, &said).await,
+        Change::CancelDrain(said) => drain::cancel(session, &said).await,
+        Change::Drain(said) => drain::drain(session, &said).await,
+        Change::Standby(said) => stamps::standby(session, &said).await,
+        Change::Delete(said) => stamps::delete(session, &said).await,
+        Change::Weight(said) => stamps::weight(session, &said).await,
+        Change::Tenant(said) => tenant::run(session, said).await,
+        Change::Recover(said) => recover::recover(session, said).await,
+        Change::Import(said) => keep::import(session, &said).await,
     }
 }

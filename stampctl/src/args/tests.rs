@@ -25,6 +25,9 @@ fn the_documented_forms_are_understood() {
         "tenant pin acme weu-003 --preferred",
         "register weu-003 --endpoint http://127.0.0.1:7003 --init --regions weu,eastus",
         "-o json --store file:/tmp/x epoch --wait --timeout 5s",
+        "plan drain weu-003 --ramp 300s -o json",
+        "plan --max-moved 40 tenant unpin acme",
+        "apply 1.7-0123456789abcdef drain weu-003 --ramp 300s --max-moved 100",
         "recover --from 127.0.0.1:9901 --from http://127.0.0.1:9902/routing/table",
     ] {
         Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap();
@@ -39,6 +42,13 @@ fn the_documented_forms_are_understood() {
         "activate weu-003 --ramp 1.5s",
         "tenant pin acme weu-001 --strict --preferred",
         "tenant unpin",
+        "plan",
+        "plan list",
+        "plan plan drain weu-003",
+        "apply drain weu-003",
+        "apply 0123456789abcdef drain weu-003",
+        "drain weu-003 --max-moved 101",
+        "drain weu-003 --max-moved -1",
     ] {
         let refused = Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap_err();
         assert_eq!(refused.exit_code(), 2, "{line}");

@@ -15,7 +15,7 @@ use crate::{
     args,
     failure::Failure,
     fetch,
-    session::{Edit, Session, away},
+    session::{Edit, Session, away, head_version},
 };
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ pub(super) async fn import(session: &Session, said: &args::Import) -> Result<(),
     let seen = session.look().await?;
     let mut shown = vec![seen.acked];
     shown.extend(acks.iter().map(|ack| ack.applied));
-    shown.extend(super::recover::head_version(&seen));
+    shown.extend(head_version(&seen));
     let how = format!("import {}", said.file.display());
     session
         .publish(seen, Mode::Recover, |seen| {

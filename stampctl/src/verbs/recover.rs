@@ -6,12 +6,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use synaxis_routing::{
-    ack::Ack,
-    bundle::{Bundle, Head},
-    change::Fleet,
-    endpoint::EndpointPolicy,
-    store::Mode,
-    version::Version,
+    ack::Ack, bundle::Bundle, change::Fleet, endpoint::EndpointPolicy, store::Mode, version::Version,
 };
 use tokio::task::JoinSet;
 use url::Url;
@@ -20,7 +15,7 @@ use crate::{
     args,
     failure::Failure,
     fetch, output, policy,
-    session::{Edit, Seen, Session, away},
+    session::{Edit, Session, away, head_version},
 };
 
 /// Most proxies that are asked.
@@ -78,11 +73,6 @@ pub(super) async fn recover(session: &Session, said: args::Recover) -> Result<()
         })
         .await?;
     Ok(())
-}
-
-/// The version of a head, also when its documents cannot be read.
-pub(super) fn head_version(seen: &Seen) -> Option<Version> {
-    seen.head.as_ref().and_then(|bytes| Head::parse(bytes).ok()).map(|head| head.version())
 }
 
 /// Asks every source and keeps the newest table; what it saw goes to `shown`.

@@ -11,6 +11,7 @@ use crate::{
     failure::Failure,
     names,
     output::columns,
+    plan::Intent,
     session::Session,
 };
 
@@ -18,6 +19,9 @@ pub(super) async fn run(session: &Session, said: args::Tenant) -> Result<(), Fai
     match said {
         args::Tenant::Pin(said) => pin(session, &said).await,
         args::Tenant::Unpin(said) => session.change(|fleet, now| fleet.unpin(&said.tenants, now)).await.map(|_| ()),
+        args::Tenant::List(_) if !matches!(session.intent, Intent::Publish) => {
+            Err(Failure::Usage("`tenant list` changes nothing, so there is nothing to plan".to_owned()))
+        }
         args::Tenant::List(said) => list(session, &said).await,
     }
 }

@@ -8,6 +8,7 @@ mod codes;
 mod fleet;
 mod hostile;
 mod life;
+mod plan;
 mod proxies;
 mod race;
 mod redis;
@@ -85,6 +86,8 @@ impl World {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stampctl"));
         command.env_clear().env("SYNAXIS_ROUTING_STORE", &self.url).env("USER", "tester").env("HOSTNAME", "here");
+        // small fleets: one stamp of three is a third of the slots
+        command.env("SYNAXIS_MAX_MOVED", "100");
         command.stdin(Stdio::null()).current_dir(self.folder.path());
         command
     }
