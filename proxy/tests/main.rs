@@ -11,6 +11,7 @@ mod commands;
 mod dependencies;
 mod docs;
 mod fleet;
+mod fuzz;
 mod layers;
 mod log;
 mod routes;
