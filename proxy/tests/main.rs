@@ -14,6 +14,8 @@ mod fleet;
 mod fuzz;
 mod layers;
 mod log;
+mod must_never;
 mod routes;
 mod single;
+mod vectors;
 mod world;

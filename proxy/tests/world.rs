@@ -4,6 +4,7 @@ pub mod client;
 pub mod origin;
 pub mod process;
 pub mod redis;
+pub mod strict;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -17,6 +18,7 @@ pub use client::{Answer, Client};
 pub use origin::{BIG, Origin};
 pub use process::Process;
 pub use redis::Redis;
+pub use strict::Strict;
 
 /// A proxy from the text of its configuration.
 pub fn proxy(toml: &str) -> Running {

@@ -148,6 +148,20 @@ impl Client {
         }
     }
 
+    /// What still comes until the other side closes; `None` when it is still open after two seconds.
+    pub fn rest(&mut self) -> Option<Vec<u8>> {
+        self.stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        loop {
+            match self.more() {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    return None;
+                }
+                Err(_) => return Some(std::mem::take(&mut self.buffer)),
+            }
+        }
+    }
+
     /// Whether the other side has closed, waiting for it briefly; anything it still sends is dropped.
     pub fn is_closed(&mut self) -> bool {
         self.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
