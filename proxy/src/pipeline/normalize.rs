@@ -240,7 +240,11 @@ fn bare_host(value: &[u8]) -> Option<usize> {
         }
         (length, value.get(length + 1..).unwrap_or_default())
     };
-    (port.len() <= 5 && port.iter().all(u8::is_ascii_digit)).then_some(length)
+    let number = port.iter().try_fold(0_u16, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    (port.len() <= 5 && number.is_some()).then_some(length)
 }
 
 /// Bytes of a host that is a name or an IPv4 address.
