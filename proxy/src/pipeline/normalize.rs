@@ -219,6 +219,10 @@ fn authority_of(parts: &mut Parts, host: Option<HeaderValue>, hosts: usize) -> R
         return Err(LocalReply::HostInvalid);
     }
     let Some(authority) = absolute else { return host.ok_or(LocalReply::HostInvalid) };
+    // the authority form is CONNECT's alone, and what another scheme means is not ours to say (RFC 9112 §3.2)
+    if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+        return Err(LocalReply::TargetInvalid("neither a path nor an http address"));
+    }
     let value = HeaderValue::from_str(&authority).map_err(|_| LocalReply::HostInvalid)?;
     parts.headers.insert(HOST, value.clone());
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
