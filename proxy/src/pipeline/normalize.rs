@@ -226,7 +226,9 @@ fn authority_of(parts: &mut Parts, host: Option<HeaderValue>, hosts: usize) -> R
     let value = HeaderValue::from_str(&authority).map_err(|_| LocalReply::HostInvalid)?;
     parts.headers.insert(HOST, value.clone());
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    parts.uri = Uri::try_from(target).map_err(|_| LocalReply::TargetInvalid("no path"))?;
+    // a query may stand right behind the authority, but an origin form begins with a slash
+    let origin = if target.starts_with('/') { Uri::try_from(target) } else { Uri::try_from(format!("/{target}")) };
+    parts.uri = origin.map_err(|_| LocalReply::TargetInvalid("no path"))?;
     Ok(value)
 }
 
