@@ -79,7 +79,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     if walk.expects {
         expectation(&parts.headers)?;
     }
-    check_target(parts.uri.path())?;
+    check_target(&parts.uri)?;
     let (has_length, internal, forwarded) = (walk.lengths == 1, walk.internal, walk.forwarded);
     let (underscores, hosts) = (walk.underscores, walk.hosts);
     let tenant = match (walk.tenant, walk.tenant_fields) {
@@ -198,8 +198,8 @@ fn expectation(headers: &HeaderMap) -> Result<(), LocalReply> {
 }
 
 /// Bytes that parsers behind us read in different ways, plain or percent-encoded.
-fn check_target(path: &str) -> Result<(), LocalReply> {
-    let bytes = path.as_bytes();
+fn check_target(target: &Uri) -> Result<(), LocalReply> {
+    let bytes = target.path().as_bytes();
     if bytes.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b'\\') {
         return Err(LocalReply::TargetInvalid("bytes outside printable ASCII, or a backslash"));
     }
@@ -208,6 +208,9 @@ fn check_target(path: &str) -> Result<(), LocalReply> {
     };
     if bytes.contains(&b'%') && bytes.windows(3).any(encoded) {
         return Err(LocalReply::TargetInvalid("an encoded NUL, line break or backslash"));
+    }
+    if target.query().is_some_and(|query| !query.is_ascii()) {
+        return Err(LocalReply::TargetInvalid("bytes outside ASCII in the query"));
     }
     Ok(())
 }
