@@ -103,7 +103,7 @@ impl Drop for RequestBody {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.pace.end();
+        self.pace.end(self.ended.get() || self.body.borrow().is_end_stream());
     }
 }
 

@@ -13,6 +13,7 @@ mod docs;
 mod fleet;
 mod fuzz;
 mod layers;
+mod linger;
 mod log;
 mod must_never;
 mod routes;

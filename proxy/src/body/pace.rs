@@ -22,6 +22,8 @@ pub struct Pace {
     waited: Cell<Duration>,
     bytes: Cell<u64>,
     given_up: Cell<bool>,
+    /// Nobody has read it to its end, and nobody will.
+    cut: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -35,13 +37,14 @@ impl Pace {
             waited: Cell::new(Duration::ZERO),
             bytes: Cell::new(0),
             given_up: Cell::new(false),
+            cut: Cell::new(false),
             waker: RefCell::new(None),
         }
     }
 
     /// An upload begins.
     pub(crate) fn begin(&self) {
-        self.end();
+        self.end(true);
         self.waited.set(Duration::ZERO);
         self.bytes.set(0);
         self.given_up.set(false);
@@ -72,8 +75,9 @@ impl Pace {
         }
     }
 
-    /// There is no upload any more.
-    pub(super) fn end(&self) {
+    /// There is no upload any more; all of it was read, or not.
+    pub(super) fn end(&self, whole: bool) {
+        self.cut.set(!whole);
         self.wanted.set(None);
         *self.waker.borrow_mut() = None;
     }
@@ -87,6 +91,12 @@ impl Pace {
         let waited = self.waited.get().saturating_add(wait);
         let least = waited.as_secs_f64() * limits.upload_rate as f64;
         wait > timeouts.upload_idle || (waited > timeouts.upload_grace && (self.bytes.get() as f64) < least)
+    }
+
+    /// Whether the upload was read to its end, or there was none; forgotten when it is asked.
+    #[must_use]
+    pub fn take_whole(&self) -> bool {
+        !self.cut.replace(false)
     }
 
     /// The upload fails wherever it is read.

@@ -30,7 +30,7 @@ pub async fn serve(
     // an IP address is always a valid field value
     let client_value = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
     let downstream = Rc::new(Downstream { listener, client, client_value });
-    let wire = Wire::new(stream);
+    let wire = Wire::of_client(stream);
     let phase = Rc::new(Phase::new(wire.traffic(), service.worker.clock.clone()));
     register(Rc::clone(&phase));
 

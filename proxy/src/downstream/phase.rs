@@ -41,6 +41,8 @@ pub struct Phase {
     head_since: Cell<Option<Instant>>,
     /// Bytes written when the client was last seen to take some of what waits for it, and when that was.
     stalled: Cell<Option<(u64, Instant)>>,
+    /// When it was first seen to linger.
+    lingers_since: Cell<Option<Instant>>,
 }
 
 impl Phase {
@@ -60,6 +62,7 @@ impl Phase {
             moved: Cell::new((0, now)),
             head_since: Cell::new(None),
             stalled: Cell::new(None),
+            lingers_since: Cell::new(None),
         }
     }
 
@@ -102,6 +105,11 @@ impl Phase {
         let bytes = self.traffic.read().wrapping_add(self.traffic.written());
         if self.moved.get().0 != bytes {
             self.moved.set((bytes, now));
+        }
+        if self.traffic.is_lingering() {
+            let since = self.lingers_since.get().unwrap_or(now);
+            self.lingers_since.set(Some(since));
+            return (now.saturating_duration_since(since) > limits.linger).then_some(Expired::Linger);
         }
         if let Some(stalled) = self.stalled(now) {
             return (stalled > limits.write_stall).then_some(Expired::WriteStall);
@@ -154,6 +162,7 @@ impl Ends for Phase {
         self.streaming.set(false);
         self.answered.set(true);
         self.mark.set(self.traffic.read());
+        self.traffic.settle(self.pace.take_whole());
         self.since.set(self.clock.now());
     }
 }

@@ -1,5 +1,6 @@
 //! The IO wrapper around a socket: counts what went over it, so that "not a byte was sent" is a fact, and keeps what the
-//! kernel refused, so that it can be sent elsewhere.
+//! kernel refused, so that it can be sent elsewhere. A client's wire closes so that an answer before the end of a request
+//! survives (RFC 9112 §9.6).
 //!
 //! Counters are written by the connection's own worker only; relaxed loads and stores suffice. `Send`, because
 //! upgrades will demand it.
@@ -24,6 +25,12 @@ use tokio::{
 /// Up to here, copying slices into one and calling `send` is cheaper than `writev`, which goes through the file layer.
 const GATHERED_MAX: usize = 4 << 10;
 
+/// Most bytes that are read and dropped for an early answer to survive.
+const LINGER_BYTES: u64 = 256 << 10;
+
+/// Bytes that are dropped at a time.
+const DROPPED_AT_ONCE: usize = 8 << 10;
+
 /// What is known of the traffic on one socket.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -32,6 +39,10 @@ pub struct Traffic {
     peek: AtomicBool,
     /// The kernel took nothing of the last write.
     blocked: AtomicBool,
+    /// Closed for writing; what still comes is dropped.
+    lingering: AtomicBool,
+    /// Bytes read when the last request had been read to its end; [`u64::MAX`] when it was not.
+    settled: AtomicU64,
     /// Touched only when a write fails.
     refused: Mutex<Vec<u8>>,
 }
@@ -53,6 +64,17 @@ impl Traffic {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.blocked.load(Relaxed)
+    }
+
+    /// Whether it waits for the client to stop sending what nobody will read.
+    #[must_use]
+    pub fn is_lingering(&self) -> bool {
+        self.lingering.load(Relaxed)
+    }
+
+    /// A request is over, and all of it was read, or not.
+    pub fn settle(&self, whole: bool) {
+        self.settled.store(if whole { self.read() } else { u64::MAX }, Relaxed);
     }
 
     /// The bytes of the last write that failed.
@@ -82,13 +104,40 @@ impl Traffic {
 pub struct Wire {
     stream: TcpStream,
     traffic: Arc<Traffic>,
+    /// Bytes that may still be read and dropped when it closes.
+    linger: u64,
 }
 
 impl Wire {
     /// Wraps a connected socket.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, traffic: Arc::default() }
+        Self { stream, traffic: Arc::default(), linger: 0 }
+    }
+
+    /// Wraps a client's socket. When it is shut down before a request was read to its end, it stays open for reading
+    /// until the client has closed too or somebody drops it: a socket that is closed with bytes unread resets the
+    /// connection, and the reset destroys the answer that is on its way.
+    #[must_use]
+    pub fn of_client(stream: TcpStream) -> Self {
+        Self { linger: LINGER_BYTES, ..Self::new(stream) }
+    }
+
+    /// Reads and drops what comes; ready when the client has closed. What is over the cap stays unread, and whoever
+    /// watches the time closes.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [std::mem::MaybeUninit::<u8>::uninit(); DROPPED_AT_ONCE];
+        while self.linger > 0 {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.linger = self.linger.saturating_sub(buffer.filled().len() as u64);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
     }
 
     /// The counters; they stay readable when the wire is inside hyper.
@@ -143,7 +192,15 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !self.traffic.is_lingering() {
+            let settled = self.linger == 0 || self.traffic.read() == self.traffic.settled.load(Relaxed);
+            let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+            if settled || !matches!(shut, Poll::Ready(Ok(()))) {
+                return shut;
+            }
+            self.traffic.lingering.store(true, Relaxed);
+        }
+        self.poll_linger(cx).map(Ok)
     }
 
     fn is_write_vectored(&self) -> bool {
