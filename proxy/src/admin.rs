@@ -27,7 +27,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use crate::{control::status::Status, dataplane::DataPlane, shutdown::Phase, tasks};
+use crate::{control::status::Status, dataplane::DataPlane, downstream::backoff::Backoff, shutdown::Phase, tasks};
 use answers::{Reply, problem};
 use probes::Pulse;
 
@@ -73,15 +73,23 @@ async fn run(listener: TcpListener, view: View) {
     tasks::spawn_local(upkeep(Arc::clone(&view.plane), Rc::clone(&pulse)));
     let cut = view.plane.shutdown.reached(Phase::Cut);
     tokio::pin!(cut);
+    let mut backoff = Backoff::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut cut => return,
         };
-        let Ok((stream, peer)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                let Some(pause) = backoff.pause(&error) else { continue };
+                view.plane.metrics.accept_errors.increment(1);
+                tracing::warn!(%error, ?pause, "the admin listener cannot accept; pausing");
+                tokio::time::sleep(pause).await;
+                continue;
+            }
         };
+        backoff.reset();
         // over the cap the connection is closed at once: an admin listener must not be a way to hoard sockets
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
         let (view, pulse) = (view.clone(), Rc::clone(&pulse));

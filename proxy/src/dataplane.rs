@@ -3,6 +3,7 @@
 //! A snapshot is immutable and swapped whole; a request loads it once and drops it before the first byte of a body.
 //! `control` is the only writer.
 
+pub mod capacity;
 pub mod worker;
 
 use std::{
@@ -21,6 +22,8 @@ use synaxis_routing::{
     placement::{Placement, RegionIndex, StampIndex},
     table::Millis,
 };
+
+use capacity::Capacity;
 
 use crate::{
     shutdown::Shutdown,
@@ -70,6 +73,8 @@ pub struct DataPlane {
     pub policy: EndpointPolicy,
     /// The store's clock.
     pub clock: Clock,
+    /// What this process can hold.
+    pub capacity: Capacity,
     /// What each worker is doing.
     pub workers: Vec<Load>,
     /// Asks control to look at the store soon: somebody has shown that tables differ.

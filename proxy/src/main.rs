@@ -15,6 +15,7 @@ use command::{
     healthcheck::healthcheck,
     manual,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use synaxis_proxy::{demo, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt};
@@ -56,7 +57,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// Most systems start a process with a soft limit of 1024 descriptors, far below what they would allow.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, ?limit, "the limit of open descriptors cannot be raised");
+    }
+}
+
 fn run(config: &std::path::Path) -> ExitCode {
+    raise_descriptor_limit();
     let settings = match synaxis_config::load_file(config) {
         Ok((settings, warnings)) => {
             warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

@@ -40,6 +40,8 @@ pub struct Service {
 pub struct Downstream {
     /// The listener.
     pub listener: Listener,
+    /// Whether it is beyond the cap: it gets one answer, and only a probe its own.
+    pub in_reserve: bool,
     /// The client's address.
     pub client: IpAddr,
     /// The same as a field value, made once a connection.
@@ -73,7 +75,7 @@ pub async fn serve(
     let upload = request.body().clone();
     let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
     drop(snapshot);
-    let closing = worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
+    let closing = downstream.in_reserve || worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
     Ok(match outcome {
         Ok(answer) => respond::answer(answer, record, head_only, closing),
         // what is left of the upload will not be read, so nothing can come after it
@@ -126,6 +128,9 @@ fn decide<'a>(
     let survey = normalize::check(&mut parts, &settings.limits, &settings.tenant.header)?;
     if let Some(own) = health::own_answer(snapshot, downstream, &parts, &survey, now) {
         return Ok(Decision::Own(own));
+    }
+    if downstream.in_reserve || worker.plane.capacity.is_overloaded() {
+        return Err(LocalReply::Overload);
     }
     let hop = peer::arrival(&downstream.listener, snapshot, &survey, &mut parts.headers)?;
     let tenant = tenant::identify(&survey.tenant, hop.as_ref())?;

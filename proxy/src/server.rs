@@ -19,7 +19,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::{
     admin,
     control::{self, status::Status},
-    dataplane::{Clock, DataPlane, Load},
+    dataplane::{Clock, DataPlane, Load, capacity::Capacity},
     downstream::{acceptor, worker},
     shutdown::{Phase, Shutdown},
     telemetry::{access_log::AccessLog, metrics::Metrics},
@@ -103,6 +103,8 @@ pub fn run(settings: Settings) -> Result<Running, StartError> {
         AccessLog::open(&settings.access_log, metrics.log_dropped.clone()).map_err(StartError::AccessLog)?.unzip();
     let targets = Targets::default();
     let settings = Arc::new(settings);
+    let capacity = Capacity::of_this_process();
+    warn_of_descriptors(&capacity, &settings);
     let plane = Arc::new(DataPlane {
         snapshot: Arc::new(ArcSwap::from_pointee(control::apply::first(Arc::clone(&settings), &targets))),
         metrics,
@@ -110,6 +112,7 @@ pub fn run(settings: Settings) -> Result<Running, StartError> {
         targets,
         policy: endpoints.policy(own, peers.clone()),
         clock: Clock::default(),
+        capacity,
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
         refresh: tokio::sync::Notify::new(),
     });
@@ -128,7 +131,7 @@ pub fn run(settings: Settings) -> Result<Running, StartError> {
         }
         threads.push(control.start()?);
         threads.push(admin::start(admin_socket, view)?);
-        threads.push(acceptor::start(Arc::clone(&plane), bound, senders, settings.server.connections_max)?);
+        threads.push(acceptor::start(Arc::clone(&plane), bound, senders)?);
         // last: it ends when nobody is left who could write
         threads.extend(log_writer);
         Ok(threads)
@@ -172,6 +175,20 @@ impl Running {
     #[must_use]
     pub fn status(&self) -> &Arc<Status> {
         &self.status
+    }
+}
+
+/// Says when the process may not open enough descriptors for the connections it is told to take.
+fn warn_of_descriptors(capacity: &Capacity, settings: &Settings) {
+    let (room, server) = (capacity.room(&settings.server), &settings.server);
+    if room.max < server.connections_max {
+        tracing::warn!(
+            descriptors = capacity.descriptors(),
+            connections_max = room.max,
+            connections_reserve = room.reserve,
+            wanted = server.connections_max,
+            "fewer connections than server.connections_max: each takes two descriptors; raise the limit (ulimit -n)"
+        );
     }
 }
 

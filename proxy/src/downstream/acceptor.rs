@@ -7,21 +7,17 @@ use std::{
     net::TcpListener as StdListener,
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
-use synaxis_config::settings::Listener;
+use synaxis_config::settings::{Listener, ListenerKind};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, LocalOptions},
     sync::mpsc::UnboundedSender,
 };
 
-use super::worker::Handover;
-use crate::{dataplane::DataPlane, shutdown::Phase, tasks};
-
-/// Pause after an accept error such as EMFILE, so that the acceptor never spins.
-const PAUSE: Duration = Duration::from_millis(50);
+use super::{backoff::Backoff, seats::Seats, worker::Handover};
+use crate::{dataplane::DataPlane, shutdown::Phase, tasks, telemetry::labels::Refused};
 
 /// A bound listener with its settings.
 pub type Bound = (StdListener, Listener);
@@ -34,14 +30,13 @@ pub fn start(
     plane: Arc<DataPlane>,
     listeners: Vec<Bound>,
     workers: Vec<UnboundedSender<Handover>>,
-    connections_max: usize,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("acceptor".into()).spawn(move || {
         let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "the acceptor cannot start its runtime"),
         };
-        let dealer = Arc::new(Dealer { plane, workers, connections_max });
+        let dealer = Arc::new(Dealer { plane, workers, seats: Arc::default() });
         runtime.block_on(async move {
             let tasks: Vec<_> = listeners
                 .into_iter()
@@ -57,7 +52,7 @@ pub fn start(
 struct Dealer {
     plane: Arc<DataPlane>,
     workers: Vec<UnboundedSender<Handover>>,
-    connections_max: usize,
+    seats: Arc<Seats>,
 }
 
 async fn accept(dealer: Arc<Dealer>, listener: StdListener, settings: Listener) {
@@ -67,16 +62,24 @@ async fn accept(dealer: Arc<Dealer>, listener: StdListener, settings: Listener) 
     };
     let draining = dealer.plane.shutdown.reached(Phase::Draining);
     tokio::pin!(draining);
+    let mut backoff = Backoff::default();
     loop {
         tokio::select! {
             // first what the kernel has already accepted for us, even when it is time to go
             biased;
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => dealer.deal(stream, peer, &settings),
+                Ok((stream, peer)) => {
+                    backoff.reset();
+                    dealer.deal(stream, peer, &settings);
+                }
                 Err(error) => {
+                    let Some(pause) = backoff.pause(&error) else { continue };
                     dealer.plane.metrics.accept_errors.increment(1);
-                    tracing::warn!(%error, address = %settings.address, "accept failed; pausing");
-                    tokio::time::sleep(PAUSE).await;
+                    tracing::warn!(%error, ?pause, address = %settings.address, "accept failed; pausing");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = &mut draining => return,
+                    }
                 }
             },
             () = &mut draining => return,
@@ -88,10 +91,19 @@ impl Dealer {
     fn deal(&self, stream: tokio::net::TcpStream, peer: std::net::SocketAddr, listener: &Listener) {
         let metrics = &self.plane.metrics;
         metrics.accepted.increment(1);
-        if self.plane.connections() >= self.connections_max {
-            metrics.connections_refused.increment(1);
-            return;
+        let snapshot = self.plane.snapshot.load();
+        let server = &snapshot.settings.server;
+        let (room, open) = (self.plane.capacity.room(server), self.plane.connections());
+        if open >= room.max.saturating_add(room.reserve) {
+            return metrics.refused(Refused::Cap);
         }
+        // other stamps come from few addresses, each with many clients behind it
+        let cap = server.connections_per_address.filter(|_| listener.kind == ListenerKind::Edge);
+        let seat = match cap.map(|most| self.seats.take(peer.ip(), most)) {
+            Some(None) => return metrics.refused(Refused::Address),
+            Some(seat) => seat,
+            None => None,
+        };
         let _ = stream.set_nodelay(true);
         let stream = match stream.into_std() {
             Ok(stream) => stream,
@@ -101,7 +113,7 @@ impl Dealer {
             let load = &self.plane.workers[index];
             (load.in_flight.load(Ordering::Relaxed), load.connections.load(Ordering::Relaxed))
         };
-        let mut handover = Handover { stream, peer, listener: listener.clone() };
+        let mut handover = Handover { stream, peer, listener: listener.clone(), in_reserve: open >= room.max, seat };
         let mut order: Vec<usize> = (0..self.workers.len()).collect();
         while let Some(at) = (0..order.len()).min_by_key(|at| busy(order[*at])) {
             let index = order.swap_remove(at);

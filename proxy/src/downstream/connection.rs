@@ -22,6 +22,7 @@ const HEAD_BYTES_HARD: usize = 64 << 10;
 pub async fn serve(
     service: Rc<Service>,
     listener: Listener,
+    in_reserve: bool,
     stream: TcpStream,
     peer: SocketAddr,
     register: impl FnOnce(Rc<Phase>),
@@ -29,9 +30,9 @@ pub async fn serve(
     let client = peer.ip().to_canonical();
     // an IP address is always a valid field value
     let client_value = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    let downstream = Rc::new(Downstream { listener, client, client_value });
+    let downstream = Rc::new(Downstream { listener, in_reserve, client, client_value });
     let wire = Wire::of_client(stream);
-    let phase = Rc::new(Phase::new(wire.traffic(), service.worker.clock.clone()));
+    let phase = Rc::new(Phase::new(wire.traffic(), service.worker.clock.clone(), in_reserve));
     register(Rc::clone(&phase));
 
     let metrics = std::sync::Arc::clone(&service.worker.sink.metrics);

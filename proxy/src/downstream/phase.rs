@@ -22,11 +22,15 @@ use crate::{
     upstream::{timer::CoarseClock, wire::Traffic},
 };
 
+/// How long a connection beyond the cap may take over its only head.
+const RESERVE_HEAD: Duration = Duration::from_secs(1);
+
 /// What is known of one connection between two ticks.
 pub struct Phase {
     traffic: Arc<Traffic>,
     clock: CoarseClock,
     pace: Rc<Pace>,
+    in_reserve: bool,
     /// Answers and uploads that have not ended.
     busy: Cell<u32>,
     /// Whether the head of an answer is out while something has not ended.
@@ -46,14 +50,15 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// A connection accepted now, as the worker's clock has it.
+    /// A connection accepted now, as the worker's clock has it; `in_reserve`, it has little time.
     #[must_use]
-    pub fn new(traffic: Arc<Traffic>, clock: CoarseClock) -> Self {
+    pub fn new(traffic: Arc<Traffic>, clock: CoarseClock, in_reserve: bool) -> Self {
         let now = clock.now();
         Self {
             traffic,
             pace: Rc::new(Pace::new(clock.clone())),
             clock,
+            in_reserve,
             busy: Cell::new(0),
             streaming: Cell::new(false),
             answered: Cell::new(false),
@@ -121,6 +126,9 @@ impl Phase {
             // before the answer's head the request's own deadline watches
             let still = self.streaming.get() && now.saturating_duration_since(self.moved.get().1) > limits.body_idle;
             return still.then_some(Expired::AnswerIdle);
+        }
+        if self.in_reserve && now.saturating_duration_since(self.since.get()) > RESERVE_HEAD {
+            return Some(if self.traffic.read() == 0 { Expired::FirstByte } else { Expired::Head });
         }
         if let Some(idle) = self.idle(now) {
             let (limit, why) = match self.answered.get() {

@@ -19,7 +19,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{connection, phase::Phase};
+use super::{connection, phase::Phase, seats::Seat};
 use crate::{
     dataplane::{DataPlane, ENDED, Load, worker::Worker},
     pipeline::{Service, local_reply::Counters},
@@ -39,6 +39,10 @@ pub struct Handover {
     pub peer: SocketAddr,
     /// The listener that accepted it.
     pub listener: Listener,
+    /// Whether it is beyond `server.connections_max`: it gets one answer.
+    pub in_reserve: bool,
+    /// Its place among the connections of its address, if those are counted.
+    pub seat: Option<Seat>,
 }
 
 /// Starts worker `index`.
@@ -108,11 +112,11 @@ async fn run(
 }
 
 fn accept(service: &Rc<Service>, connections: &Connections, load: &Load, handover: Handover) {
-    let Handover { stream, peer, listener } = handover;
+    let Handover { stream, peer, listener, in_reserve, seat } = handover;
     let key = connections.borrow_mut().insert(Tracked { phase: None, task: None });
     let (service, registry, counter) = (Rc::clone(service), Rc::clone(connections), Arc::clone(&load.connections));
     let metrics = Arc::clone(&service.worker.sink.metrics);
-    let ended = Ended { registry: Rc::clone(connections), counter, metrics, key };
+    let ended = Ended { registry: Rc::clone(connections), counter, metrics, key, _seat: seat };
     let task = tasks::spawn_local(async move {
         let _ended = ended;
         let stream = match TcpStream::from_std(stream) {
@@ -124,7 +128,7 @@ fn accept(service: &Rc<Service>, connections: &Connections, load: &Load, handove
                 tracked.phase = Some(phase);
             }
         };
-        connection::serve(service, listener, stream, peer, register).await;
+        connection::serve(service, listener, in_reserve, stream, peer, register).await;
     });
     if let Some(tracked) = connections.borrow_mut().get_mut(key) {
         tracked.task = Some(task.abort_handle());
@@ -137,6 +141,7 @@ struct Ended {
     counter: Arc<std::sync::atomic::AtomicUsize>,
     metrics: Arc<Metrics>,
     key: usize,
+    _seat: Option<Seat>,
 }
 
 impl Drop for Ended {

@@ -88,6 +88,9 @@ pub enum LocalReply {
     /// The next candidate cannot have a body that is already gone.
     #[error("the request's body was already being sent and cannot be sent again")]
     NotReplayable,
+    /// This process holds all that it can.
+    #[error("this proxy has as many connections or as much in memory as it can hold")]
+    Overload,
 }
 
 /// How a local reply looks on the wire.
@@ -106,7 +109,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 24] = [
+pub const REASONS: [&str; 25] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",
@@ -131,6 +134,7 @@ pub const REASONS: [&str; 24] = [
     "upstream_invalid",
     "upstream_timeout",
     "not_replayable",
+    "overload",
 ];
 
 impl LocalReply {
@@ -170,6 +174,7 @@ impl LocalReply {
             Self::UpstreamInvalid(_) => plain(StatusCode::BAD_GATEWAY, "upstream_invalid"),
             Self::UpstreamTimeout => plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
             Self::NotReplayable => unavailable("not_replayable"),
+            Self::Overload => Shape { close: true, ..unavailable("overload") },
         }
     }
 }

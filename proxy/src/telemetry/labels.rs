@@ -32,3 +32,17 @@ impl Expired {
         Self::LABELS[self as usize]
     }
 }
+
+/// Why the acceptor closed a connection at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There are as many as `server.connections_max` and its reserve allow.
+    Cap,
+    /// There are as many from its address as `server.connections_per_address` allows.
+    Address,
+}
+
+impl Refused {
+    /// The values of the label `reason`, in the order of the variants.
+    pub const LABELS: [&str; 2] = ["cap", "address"];
+}

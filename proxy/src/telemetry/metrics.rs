@@ -5,7 +5,7 @@
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::telemetry::labels::Expired;
+use crate::telemetry::labels::{Expired, Refused};
 
 /// Upper bounds of the duration buckets, in seconds: OpenTelemetry's, with three below 5 ms for the proxy's own share.
 const DURATION_BUCKETS: [f64; 17] =
@@ -32,11 +32,13 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections accepted.
     pub accepted: Counter,
-    /// Connections closed at once because the cap was reached.
-    pub connections_refused: Counter,
+    /// Ordinary connections that are taken at most.
+    pub connections_max: Gauge,
+    /// Connections closed at once, by [`Refused`].
+    pub connections_refused: [Counter; Refused::LABELS.len()],
     /// Connections ended by the sweeper, by [`Expired`].
     pub connections_expired: [Counter; Expired::LABELS.len()],
-    /// Accept errors that made the acceptor pause.
+    /// Accept errors that made a listener pause.
     pub accept_errors: Counter,
     /// Heads that the HTTP library refused before the pipeline saw a request.
     pub heads_refused: Counter,
@@ -84,7 +86,14 @@ impl Metrics {
             in_flight: make.gauge("request_queue_length", "Requests in flight"),
             connections: make.gauge("connections", "Open downstream connections"),
             accepted: make.counter("connections_accepted_total", "Connections accepted"),
-            connections_refused: make.counter("connections_refused_total", "Connections over the cap, closed at once"),
+            connections_max: make.gauge("connections_max", "Connections taken at most"),
+            connections_refused: Refused::LABELS.map(|reason| {
+                make.counter_with(
+                    "connections_refused_total",
+                    "Connections over a cap, closed at once",
+                    &[("reason", reason)],
+                )
+            }),
             connections_expired: Expired::LABELS.map(|reason| {
                 make.counter_with(
                     "connections_expired_total",
@@ -92,7 +101,7 @@ impl Metrics {
                     &[("reason", reason)],
                 )
             }),
-            accept_errors: make.counter("accept_errors_total", "Accept errors that made the acceptor pause"),
+            accept_errors: make.counter("accept_errors_total", "Accept errors that made a listener pause"),
             heads_refused: make.counter("heads_refused_total", "Heads refused before a request was seen"),
             pool_reused: make.counter_with(
                 "upstream_checkouts_total",
@@ -150,6 +159,11 @@ impl Metrics {
     /// Counts a connection that the sweeper ends.
     pub fn expired(&self, why: Expired) {
         self.connections_expired[why as usize].increment(1);
+    }
+
+    /// Counts a connection that is closed at once.
+    pub fn refused(&self, why: Refused) {
+        self.connections_refused[why as usize].increment(1);
     }
 
     /// Counts one request that has ended; 0 when its client was gone before the head of an answer.

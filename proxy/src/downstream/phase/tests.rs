@@ -27,7 +27,7 @@ impl Bench {
             [upstreams.app]\nendpoints = [\"http://127.0.0.1:9\"]\n[limits]\nupload_rate = 100\n[timeouts]\nfirst_byte = \"1s\"\n\
             head = \"2s\"\nupload_idle = \"3s\"\nupload_grace = \"4s\"\nbody_idle = \"5s\"\nwrite_stall = \"6s\"\nidle = \"100s\"\n";
         let (settings, _) = synaxis_config::load(toml, Path::new("test.toml")).unwrap();
-        let phase = Phase::new(Arc::clone(&traffic), clock.clone());
+        let phase = Phase::new(Arc::clone(&traffic), clock.clone(), false);
         Self { clock, start, traffic, phase, settings }
     }
 
@@ -57,6 +57,15 @@ fn half_a_head_has_its_own_time_from_its_first_byte() {
     assert_eq!((bench.at(950), bench.at(2_950)), (None, None));
     bench.traffic.count_read(1);
     assert_eq!(bench.at(2_951), Some(Expired::Head), "a byte now and then buys no time");
+}
+
+#[test]
+fn a_connection_beyond_the_cap_has_a_second_for_its_whole_head() {
+    let mut bench = Bench::new();
+    bench.phase = Phase::new(Arc::clone(&bench.traffic), bench.clock.clone(), true);
+    assert_eq!(bench.at(900), None);
+    bench.traffic.count_read(10);
+    assert_eq!((bench.at(1_000), bench.at(1_001)), (None, Some(Expired::Head)));
 }
 
 #[test]
@@ -146,7 +155,7 @@ fn a_client_that_takes_nothing_is_stalled_and_not_the_app() {
         let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut wire = std::pin::pin!(Wire::new(stream));
         let bench = Bench::new();
-        let phase = Phase::new(wire.traffic(), bench.clock.clone());
+        let phase = Phase::new(wire.traffic(), bench.clock.clone(), false);
         let at = |ms| phase.overdue(bench.start + Duration::from_millis(ms), &bench.settings);
         phase.begin();
         phase.stream();
