@@ -6,6 +6,7 @@
 
 pub mod alone;
 pub mod apply;
+pub mod config_file;
 pub mod peer_table;
 pub mod routing_table;
 pub mod status;
@@ -23,6 +24,7 @@ use crate::{
     dataplane::DataPlane,
     shutdown::{Phase, Shutdown},
 };
+use config_file::{ConfigFile, Follower};
 use routing_table::RoutingTable;
 use status::Status;
 
@@ -50,22 +52,29 @@ pub struct Here {
 pub struct Control {
     plane: Arc<DataPlane>,
     table: Option<RoutingTable>,
+    config: Option<Follower>,
 }
 
-/// Loads the first table, as far as one can be had without waiting.
+/// Loads the first table, as far as one can be had without waiting; `file` is where the settings came from.
 ///
 /// # Errors
 /// [`StartError`].
-pub fn prepare(plane: Arc<DataPlane>, status: Arc<Status>, here: Here) -> Result<Control, StartError> {
+pub fn prepare(
+    plane: Arc<DataPlane>,
+    status: Arc<Status>,
+    here: Here,
+    file: Option<ConfigFile>,
+) -> Result<Control, StartError> {
     let settings = Arc::clone(&plane.snapshot.load().settings);
     let table = match &settings.routing {
-        Some(routing) => Some(RoutingTable::open(Arc::clone(&plane), status, routing, here)?),
+        Some(routing) => Some(RoutingTable::open(Arc::clone(&plane), Arc::clone(&status), routing, here)?),
         None => {
             alone::publish(&plane, &status)?;
             None
         }
     };
-    Ok(Control { plane, table })
+    let config = file.map(|file| Follower::new(Arc::clone(&plane), status, file));
+    Ok(Control { plane, table, config })
 }
 
 impl Control {
@@ -74,7 +83,7 @@ impl Control {
     /// # Errors
     /// When the thread cannot be made.
     pub fn start(self) -> io::Result<JoinHandle<()>> {
-        let Self { plane, table } = self;
+        let Self { plane, table, config } = self;
         thread::Builder::new().name("control".into()).spawn(move || {
             let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
@@ -83,6 +92,9 @@ impl Control {
             runtime.block_on(async {
                 if let Some(table) = table {
                     crate::tasks::spawn_local(table.run());
+                }
+                if let Some(config) = config {
+                    crate::tasks::spawn_local(config.run());
                 }
                 leave(&plane).await;
             });

@@ -79,6 +79,8 @@ pub struct DataPlane {
     pub workers: Vec<Load>,
     /// Asks control to look at the store soon: somebody has shown that tables differ.
     pub refresh: tokio::sync::Notify,
+    /// Asks control to load the configuration again, changed or not.
+    pub reload: tokio::sync::Notify,
 }
 
 /// Ticks of a worker that has ended because nothing was left to do.

@@ -16,8 +16,8 @@ use command::{
     manual,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use synaxis_proxy::{demo, server};
-use tokio::signal::unix::{SignalKind, signal};
+use synaxis_proxy::{control::config_file::ConfigFile, demo, server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt};
 
 // measured against glibc: a twentieth less CPU time a request for some more memory
@@ -69,18 +69,26 @@ fn raise_descriptor_limit() {
 }
 
 fn run(config: &std::path::Path) -> ExitCode {
+    // before anything else: a signal that comes during the start must not end the process
+    let signals = match Signals::watch() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("signals cannot be watched: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     raise_descriptor_limit();
-    let settings = match synaxis_config::load_file(config) {
-        Ok((settings, warnings)) => {
+    let (file, settings) = match ConfigFile::load(config) {
+        Ok((file, settings, warnings)) => {
             warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            settings
+            (file, settings)
         }
         Err(faults) => {
             eprintln!("{faults}");
             return ExitCode::from(CONFIG);
         }
     };
-    let running = match server::run(settings) {
+    let running = match server::run_from(file, settings) {
         Ok(running) => running,
         Err(error) => {
             eprintln!("{error}");
@@ -88,36 +96,58 @@ fn run(config: &std::path::Path) -> ExitCode {
         }
     };
     tracing::info!(edges = ?running.edges, peers = ?running.peers, admin = %running.admin, "listening");
-    if let Err(error) = stop_on_signals(&running) {
-        eprintln!("signals cannot be watched: {error}");
-        running.cut();
-    }
+    signals.obey(&running);
     running.wait();
     ExitCode::SUCCESS
 }
 
-/// The first SIGTERM or SIGINT begins the way out, the second cuts; returns when the server has been cut.
-fn stop_on_signals(running: &server::Running) -> std::io::Result<()> {
-    use synaxis_proxy::shutdown::Phase;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let cut = running.plane().shutdown.reached(Phase::Cut);
-        tokio::pin!(cut);
-        let mut told = false;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                () = &mut cut => return Ok(()),
+/// What an operator, a service manager or Kubernetes says to the process.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let watch = |kind| {
+            let _inside = runtime.enter();
+            signal(kind)
+        };
+        let (terminate, interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+        let hangup = watch(SignalKind::hangup())?;
+        Ok(Self { runtime, terminate, interrupt, hangup })
+    }
+
+    /// The first SIGTERM or SIGINT begins the way out, the second cuts; SIGHUP loads the configuration again. Returns when
+    /// the server has been cut.
+    fn obey(self, running: &server::Running) {
+        use synaxis_proxy::shutdown::Phase;
+        let Self { runtime, mut terminate, mut interrupt, mut hangup } = self;
+        runtime.block_on(async {
+            let cut = running.plane().shutdown.reached(Phase::Cut);
+            tokio::pin!(cut);
+            let mut told = false;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    _ = hangup.recv() => {
+                        running.reload();
+                        continue;
+                    }
+                    () = &mut cut => return,
+                }
+                if told {
+                    running.cut();
+                } else {
+                    told = true;
+                    tracing::info!("stopping: lame duck, then drain; a second signal cuts");
+                    running.stop();
+                }
             }
-            if told {
-                running.cut();
-            } else {
-                told = true;
-                tracing::info!("stopping: lame duck, then drain; a second signal cuts");
-                running.stop();
-            }
-        }
-    })
+        });
+    }
 }

@@ -70,7 +70,7 @@ pub async fn serve(
     let started = Instant::now();
     let worker = &service.worker;
     let snapshot = worker.snapshot();
-    let mut record = open_record(worker, downstream, &request, started);
+    let mut record = open_record(worker, &snapshot, downstream, &request, started);
     let head_only = request.method() == http::Method::HEAD;
     let upload = request.body().clone();
     let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
@@ -147,9 +147,15 @@ fn decide<'a>(
     Ok(Decision::Send(errand, head, upload))
 }
 
-fn open_record(worker: &Worker, downstream: &Downstream, request: &Request<Upload>, started: Instant) -> Record {
+fn open_record(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    downstream: &Downstream,
+    request: &Request<Upload>,
+    started: Instant,
+) -> Record {
     let mut record = Record::open(&worker.sink, started);
-    let logged = worker.sink.access_log.as_ref().is_some_and(|log| log.takes(worker.chance()));
+    let logged = worker.sink.access_log.is_some() && worker.chance() < snapshot.settings.access_log.sample;
     if logged {
         record.line = Some(Box::new(line(downstream, request)));
     }

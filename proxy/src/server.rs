@@ -18,7 +18,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::{
     admin,
-    control::{self, status::Status},
+    control::{self, config_file::ConfigFile, status::Status},
     dataplane::{Clock, DataPlane, Load, capacity::Capacity},
     downstream::{acceptor, worker},
     shutdown::{Phase, Shutdown},
@@ -72,11 +72,23 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts a server and returns once it listens.
+/// Starts a server whose settings never change, and returns once it listens.
 ///
 /// # Errors
 /// [`StartError`]; nothing is left running then.
 pub fn run(settings: Settings) -> Result<Running, StartError> {
+    start(settings, None)
+}
+
+/// Starts a server that takes on what changes in the file that its settings came from, and returns once it listens.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub fn run_from(file: ConfigFile, settings: Settings) -> Result<Running, StartError> {
+    start(settings, Some(file))
+}
+
+fn start(settings: Settings, file: Option<ConfigFile>) -> Result<Running, StartError> {
     let bound: Vec<(TcpListener, Listener)> = settings
         .listeners
         .iter()
@@ -115,10 +127,12 @@ pub fn run(settings: Settings) -> Result<Running, StartError> {
         capacity,
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
         refresh: tokio::sync::Notify::new(),
+        reload: tokio::sync::Notify::new(),
     });
+    plane.metrics.configured();
     let status = Arc::new(Status::default());
     let here = control::Here { admin, peer: peers.first().copied() };
-    let control = control::prepare(Arc::clone(&plane), Arc::clone(&status), here)?;
+    let control = control::prepare(Arc::clone(&plane), Arc::clone(&status), here, file)?;
 
     let view = admin::View { plane: Arc::clone(&plane), status: Arc::clone(&status), started: Instant::now() };
     let start = || -> io::Result<Vec<JoinHandle<()>>> {
@@ -144,6 +158,12 @@ pub fn run(settings: Settings) -> Result<Running, StartError> {
 }
 
 impl Running {
+    /// Has the configuration loaded again now. Requests that come while one is being served are served together by the
+    /// next; without a file nothing happens. Returns at once.
+    pub fn reload(&self) {
+        self.plane.reload.notify_one();
+    }
+
     /// Begins to stop: lame duck, drain, cut, by the settings' times. Returns at once.
     pub fn stop(&self) {
         if self.plane.shutdown.phase() > Phase::Serving {

@@ -17,6 +17,7 @@ mod layers;
 mod linger;
 mod log;
 mod must_never;
+mod reload;
 mod routes;
 mod single;
 mod vectors;

@@ -14,6 +14,7 @@ use super::{
     answers::{Reply, text},
 };
 use crate::{
+    control::config_file::names,
     dataplane::{DataPlane, ENDED},
     shutdown::Phase,
 };
@@ -97,6 +98,18 @@ pub(super) fn readyz(view: &View, pulse: &Pulse, query: &str) -> Response<Reply>
     }
     if let Some(error) = routing.snapshot_error {
         line(false, format!("snapshot: {error}"));
+    }
+    let config = view.status.config();
+    if config.applied_at.is_some() {
+        line(true, format!("configuration applied {}", seconds(config.applied_at)));
+    }
+    if let Some(refused) = config.refused {
+        let more = if refused.more > 0 { format!(" (and {} more)", refused.more) } else { String::new() };
+        let at = seconds(Some(refused.at));
+        line(false, format!("configuration refused {at}, the applied one stays: {}{more}", refused.fault));
+    }
+    if !config.pending.is_empty() {
+        line(false, format!("restart pending for {}", names(&config.pending)));
     }
     match pulse.stuck(now) {
         None => line(true, format!("{} workers", view.plane.workers.len())),

@@ -36,7 +36,7 @@ pub(crate) enum LogFormat {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Run the proxy until SIGTERM; a second one cuts
+    /// Run the proxy until SIGTERM; a second one cuts, SIGHUP loads the configuration again
     Run(Config),
     /// Check a configuration file; exit code 78 when it is invalid
     Check(Config),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use synaxis_config::settings::Settings;
+use synaxis_config::settings::{Settings, Upstream};
 use synaxis_routing::{
     bundle::Bundle,
     placement::{Placement, RegionIndex, StampIndex},
@@ -13,18 +13,28 @@ use synaxis_routing::{
 
 use crate::{
     dataplane::{DataPlane, Fleet, Snapshot},
-    upstream::target::Targets,
+    upstream::target::{Target, Targets},
 };
 
 /// The first snapshot: settings only, no table yet.
 #[must_use]
 pub fn first(settings: Arc<Settings>, targets: &Targets) -> Snapshot {
-    let apps = settings
-        .upstreams
-        .iter()
-        .map(|upstream| upstream.endpoints.iter().map(|endpoint| targets.app(&upstream.name, endpoint)).collect())
-        .collect();
+    let apps = apps(&settings, targets);
     finish(settings, apps, None)
+}
+
+/// Publishes settings that [`synaxis_config::difference::reload`] made of those that run. Targets of what did not change
+/// stay, and with them their connections; so does the table.
+pub fn settings(plane: &DataPlane, settings: Arc<Settings>) {
+    let apps = apps(&settings, &plane.targets);
+    let next = finish(settings, apps, plane.snapshot.load().fleet.clone());
+    plane.snapshot.store(Arc::new(next));
+}
+
+fn apps(settings: &Settings, targets: &Targets) -> Vec<Vec<Arc<Target>>> {
+    let of =
+        |upstream: &Upstream| upstream.endpoints.iter().map(|endpoint| targets.app(&upstream.name, endpoint)).collect();
+    settings.upstreams.iter().map(of).collect()
 }
 
 /// Publishes a table that [`synaxis_routing::sanity::admit`] let through.
@@ -44,11 +54,7 @@ pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     plane.snapshot.store(Arc::new(next));
 }
 
-fn finish(
-    settings: Arc<Settings>,
-    apps: Vec<Vec<Arc<crate::upstream::target::Target>>>,
-    fleet: Option<Arc<Fleet>>,
-) -> Snapshot {
+fn finish(settings: Arc<Settings>, apps: Vec<Vec<Arc<Target>>>, fleet: Option<Arc<Fleet>>) -> Snapshot {
     let peers = fleet.iter().flat_map(|fleet| fleet.peers.iter().flatten());
     let mut live_pools = Vec::new();
     for target in apps.iter().flatten().chain(peers) {

@@ -96,6 +96,7 @@ impl RoutingTable {
         let mut hints = self.store.hints();
         let mut ack_at = Instant::now();
         loop {
+            self.renew();
             let pause = jittered(self.routing.poll);
             tokio::select! {
                 hint = hints.next() => match hint {
@@ -113,6 +114,13 @@ impl RoutingTable {
                 ack_at = Instant::now();
                 self.ack().await;
             }
+        }
+    }
+
+    /// Takes on what a reload changed. What needs a restart is the same in every snapshot.
+    fn renew(&mut self) {
+        if let Some(routing) = &self.plane.snapshot.load().settings.routing {
+            self.routing.clone_from(routing);
         }
     }
 

@@ -51,23 +51,59 @@ pub struct Routing {
     pub snapshot_error: Option<String>,
 }
 
+/// The configuration that was refused last, since the last good one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedFile {
+    /// When.
+    pub at: Instant,
+    /// The first fault, with its place.
+    pub fault: String,
+    /// How many more there are.
+    pub more: usize,
+}
+
+/// How the configuration file stands.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// When the settings that run were taken from it; `None` when they came from no file.
+    pub applied_at: Option<Instant>,
+    /// What was refused since.
+    pub refused: Option<RefusedFile>,
+    /// Keys that differ from what runs until a restart.
+    pub pending: Vec<String>,
+}
+
 /// How everything stands.
 #[derive(Debug, Default)]
-pub struct Status(Mutex<Routing>);
+pub struct Status {
+    routing: Mutex<Routing>,
+    config: Mutex<Config>,
+}
 
 impl Status {
     /// A copy, for reading.
     #[must_use]
     pub fn routing(&self) -> Routing {
-        self.lock().clone()
+        lock(&self.routing).clone()
     }
 
-    /// Notes something.
+    /// A copy of how the configuration stands.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        lock(&self.config).clone()
+    }
+
+    /// Notes something about the routing table.
     pub fn note(&self, change: impl FnOnce(&mut Routing)) {
-        change(&mut self.lock());
+        change(&mut lock(&self.routing));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Routing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Notes something about the configuration.
+    pub fn note_config(&self, change: impl FnOnce(&mut Config)) {
+        change(&mut lock(&self.config));
     }
+}
+
+fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }

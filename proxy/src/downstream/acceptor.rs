@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    net::TcpListener as StdListener,
+    net::{SocketAddr, TcpListener as StdListener},
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
 };
@@ -40,7 +40,10 @@ pub fn start(
         runtime.block_on(async move {
             let tasks: Vec<_> = listeners
                 .into_iter()
-                .map(|(listener, settings)| tasks::spawn_local(accept(Arc::clone(&dealer), listener, settings)))
+                .enumerate()
+                .map(|(index, (listener, bound))| {
+                    tasks::spawn_local(accept(Arc::clone(&dealer), listener, index, bound.address))
+                })
                 .collect();
             for task in tasks {
                 let _ = task.await;
@@ -55,10 +58,10 @@ struct Dealer {
     seats: Arc<Seats>,
 }
 
-async fn accept(dealer: Arc<Dealer>, listener: StdListener, settings: Listener) {
+async fn accept(dealer: Arc<Dealer>, listener: StdListener, index: usize, address: SocketAddr) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, address = %settings.address, "a listener cannot be used"),
+        Err(error) => return tracing::error!(%error, %address, "a listener cannot be used"),
     };
     let draining = dealer.plane.shutdown.reached(Phase::Draining);
     tokio::pin!(draining);
@@ -70,12 +73,12 @@ async fn accept(dealer: Arc<Dealer>, listener: StdListener, settings: Listener) 
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     backoff.reset();
-                    dealer.deal(stream, peer, &settings);
+                    dealer.deal(stream, peer, index, address);
                 }
                 Err(error) => {
                     let Some(pause) = backoff.pause(&error) else { continue };
                     dealer.plane.metrics.accept_errors.increment(1);
-                    tracing::warn!(%error, ?pause, address = %settings.address, "accept failed; pausing");
+                    tracing::warn!(%error, ?pause, %address, "accept failed; pausing");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = &mut draining => return,
@@ -88,11 +91,13 @@ async fn accept(dealer: Arc<Dealer>, listener: StdListener, settings: Listener) 
 }
 
 impl Dealer {
-    fn deal(&self, stream: tokio::net::TcpStream, peer: std::net::SocketAddr, listener: &Listener) {
+    fn deal(&self, stream: tokio::net::TcpStream, peer: SocketAddr, index: usize, address: SocketAddr) {
+        let settings = Arc::clone(&self.plane.snapshot.load().settings);
+        // as many as were bound, in their order: a reload keeps that
+        let Some(listener) = settings.listeners.get(index) else { return };
         let metrics = &self.plane.metrics;
         metrics.accepted.increment(1);
-        let snapshot = self.plane.snapshot.load();
-        let server = &snapshot.settings.server;
+        let server = &settings.server;
         let (room, open) = (self.plane.capacity.room(server), self.plane.connections());
         if open >= room.max.saturating_add(room.reserve) {
             return metrics.refused(Refused::Cap);
@@ -113,7 +118,8 @@ impl Dealer {
             let load = &self.plane.workers[index];
             (load.in_flight.load(Ordering::Relaxed), load.connections.load(Ordering::Relaxed))
         };
-        let mut handover = Handover { stream, peer, listener: listener.clone(), in_reserve: open >= room.max, seat };
+        let listener = Listener { address, ..listener.clone() };
+        let mut handover = Handover { stream, peer, listener, in_reserve: open >= room.max, seat };
         let mut order: Vec<usize> = (0..self.workers.len()).collect();
         while let Some(at) = (0..order.len()).min_by_key(|at| busy(order[*at])) {
             let index = order.swap_remove(at);

@@ -20,7 +20,6 @@ const BLOCK: usize = 64 << 10;
 pub struct AccessLog {
     lines: SyncSender<String>,
     dropped: Counter,
-    sample: f64,
 }
 
 impl AccessLog {
@@ -39,13 +38,7 @@ impl AccessLog {
         let lost = dropped.clone();
         let writer =
             thread::Builder::new().name("access-log".into()).spawn(move || write_lines(&receiver, output, &lost))?;
-        Ok(Some((Self { lines, dropped, sample: settings.sample }, writer)))
-    }
-
-    /// Whether the request with this random number in `0..1` is logged.
-    #[must_use]
-    pub fn takes(&self, chance: f64) -> bool {
-        chance < self.sample
+        Ok(Some((Self { lines, dropped }, writer)))
     }
 
     /// Hands a line (without its line feed) to the writer or drops it.
@@ -95,7 +88,7 @@ mod tests {
     fn a_full_queue_drops_and_counts_and_nobody_waits() {
         let (lines, receiver) = sync_channel(2);
         let dropped = Arc::new(AtomicU64::new(0));
-        let log = AccessLog { lines, dropped: Counter::from_arc(Arc::clone(&dropped)), sample: 1.0 };
+        let log = AccessLog { lines, dropped: Counter::from_arc(Arc::clone(&dropped)) };
         let started = Instant::now();
         for number in 0..1_000 {
             log.write(number.to_string());

@@ -14,6 +14,17 @@ const DURATION_BUCKETS: [f64; 17] =
 /// Status classes by `status / 100 - 1`.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// What became of a reload of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// Something changed, or now waits for a restart.
+    Applied,
+    /// The settings are as they were.
+    Unchanged,
+    /// The file cannot be used; everything stays.
+    Refused,
+}
+
 /// Handles of one server's metrics.
 pub struct Metrics {
     recorder: PrometheusRecorder,
@@ -62,6 +73,14 @@ pub struct Metrics {
     pub routing_table_age: Gauge,
     /// Failed reads of the routing store.
     pub routing_store_errors: Counter,
+    /// Reloads of the configuration, by [`Reloaded`].
+    config_reloads: [Counter; 3],
+    /// Whether the last reload was not refused.
+    config_last_reload_success: Gauge,
+    /// When the settings that run were applied, in seconds since the Unix epoch.
+    config_last_applied: Gauge,
+    /// Keys that differ from what runs until a restart.
+    pub config_restart_pending: Gauge,
     /// Stamps by state: active, ready, creating, draining, failed.
     pub stamps: [Gauge; 5],
 }
@@ -121,6 +140,12 @@ impl Metrics {
             routing_term: make.gauge("routing_term", "Term of the applied table"),
             routing_table_age: make.gauge("routing_table_age_seconds", "Since the store confirmed the applied table"),
             routing_store_errors: make.counter("routing_store_errors_total", "Failed reads of the routing store"),
+            config_reloads: ["applied", "unchanged", "refused"].map(|result| {
+                make.counter_with("config_reloads_total", "Reloads of the configuration", &[("result", result)])
+            }),
+            config_last_reload_success: make.gauge("config_last_reload_success", "Last reload was not refused"),
+            config_last_applied: make.gauge("config_last_applied_timestamp_seconds", "When the settings were applied"),
+            config_restart_pending: make.gauge("config_restart_pending", "Keys that wait for a restart"),
             stamps: ["active_stamps", "ready_stamps", "creating_stamps", "draining_stamps", "failed_stamps"]
                 .map(|name| make.gauge(name, "Stamps in this state")),
             handle: recorder.handle(),
@@ -143,6 +168,19 @@ impl Metrics {
         Register(&self.recorder)
             .counter_with("routing_refusals_total", "Tables refused", &[("reason", reason)])
             .increment(1);
+    }
+
+    /// Notes that settings were applied now, and that nothing has been refused since.
+    pub fn configured(&self) {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        self.config_last_applied.set(now.as_secs_f64());
+        self.config_last_reload_success.set(1.0);
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, how: Reloaded) {
+        self.config_last_reload_success.set(if how == Reloaded::Refused { 0.0 } else { 1.0 });
+        self.config_reloads[how as usize].increment(1);
     }
 
     /// The exposition text.

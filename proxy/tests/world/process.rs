@@ -43,13 +43,24 @@ impl Process {
         Self { child, lines }
     }
 
-    /// A proxy with this configuration, once it listens.
+    /// A proxy with this configuration, once it listens: its edge listener.
     pub fn proxy(config: &Path) -> (Self, SocketAddr) {
+        let (process, edge, _) = Self::proxy_and_admin(config);
+        (process, edge)
+    }
+
+    /// The same, with its admin listener.
+    pub fn proxy_and_admin(config: &Path) -> (Self, SocketAddr, SocketAddr) {
         let process = Self::start(&["--log-format", "json", "run", "--config", config.to_str().unwrap()]);
         let listening = process.line(|line| line.contains("\"listening\""));
         let event: serde_json::Value = serde_json::from_str(&listening).unwrap();
         let edges = event["fields"]["edges"].as_str().unwrap().trim_matches(['[', ']']).to_owned();
-        (process, edges.parse().unwrap())
+        let admin = event["fields"]["admin"].as_str().unwrap().parse().unwrap();
+        (process, edges.parse().unwrap(), admin)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The next line for which `wanted` holds.
