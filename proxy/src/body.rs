@@ -28,18 +28,24 @@ pub struct Upload(Option<Rc<Slot>>);
 
 struct Slot {
     body: RefCell<Incoming>,
+    /// Bytes that may still pass.
+    left: Cell<u64>,
     polled: Cell<bool>,
     ended: Cell<bool>,
     pace: Rc<Pace>,
     _watcher: Watcher,
 }
 
-/// Why a client's request body cannot be sent on. The client's fault in any case.
+/// Why a client's request body is broken off: the client's fault in any case. Whoever sends it on must not end the
+/// message as if it were whole.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// It broke off, or is not what it says.
     #[error("the request's body broke off or is not valid: {0}")]
     Broken(#[from] hyper::Error),
+    /// It is longer than its route allows.
+    #[error("the request's body is longer than its route allows")]
+    TooLarge,
     /// It stopped coming, or came too slowly.
     #[error("the request's body stopped coming or came too slowly")]
     Slow,
@@ -56,7 +62,16 @@ impl Upload {
         pace.begin();
         let (polled, ended) = (Cell::new(false), Cell::new(false));
         let pace = Rc::clone(pace);
-        Self(Some(Rc::new(Slot { body: RefCell::new(body), polled, ended, pace, _watcher: watch() })))
+        let left = Cell::new(u64::MAX);
+        Self(Some(Rc::new(Slot { body: RefCell::new(body), left, polled, ended, pace, _watcher: watch() })))
+    }
+
+    /// Lets no more than `bytes` pass. False if it is longer by its own word.
+    #[must_use]
+    pub fn limit(&self, bytes: u64) -> bool {
+        let Some(slot) = &self.0 else { return true };
+        slot.left.set(bytes);
+        slot.body.borrow().size_hint().lower() <= bytes
     }
 
     /// The body to hand to one attempt.
@@ -135,6 +150,16 @@ impl http_body::Body for RequestBody {
             Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
                 slot.ended.set(true);
                 Poll::Ready(None)
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                Poll::Ready(Some(match slot.left.get().checked_sub(bytes) {
+                    Some(left) => {
+                        slot.left.set(left);
+                        Ok(frame)
+                    }
+                    None => Err(UploadError::TooLarge),
+                }))
             }
             poll => poll,
         }

@@ -137,6 +137,9 @@ fn decide<'a>(
     let asked = Asked { host: survey.host(), path: parts.uri.path(), method: &parts.method, headers: &parts.headers };
     let route = route::choose(&settings.routes, &asked)?;
     note(record, &tenant, &route.name, snapshot, hop.is_some());
+    if !upload.limit(route.body_bytes) {
+        return Err(LocalReply::BodyTooLarge(route.body_bytes));
+    }
 
     let deadline = worker.timer.deadline(peer::deadline(started, route.timeout, hop.as_ref()));
     let client = peer::client(downstream, hop.as_ref());

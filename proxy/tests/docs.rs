@@ -52,6 +52,7 @@ fn every_status_is_the_one_that_is_sent() {
                 "BAD_REQUEST" => 400,
                 "NOT_FOUND" => 404,
                 "METHOD_NOT_ALLOWED" => 405,
+                "PAYLOAD_TOO_LARGE" => 413,
                 "URI_TOO_LONG" => 414,
                 "REQUEST_TIMEOUT" => 408,
                 "EXPECTATION_FAILED" => 417,

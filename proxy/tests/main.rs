@@ -7,6 +7,7 @@
 mod bad_input;
 mod binary;
 mod bodies;
+mod body_size;
 mod caps;
 mod commands;
 mod dependencies;

@@ -261,6 +261,7 @@ impl Errand<'_> {
             (_, Cause::Timeout) => Err(LocalReply::UpstreamTimeout),
             (_, Cause::Client) => Err(LocalReply::BodyInvalid),
             (_, Cause::ClientSlow) => Err(LocalReply::BodyTimeout),
+            (_, Cause::TooLarge) => Err(LocalReply::BodyTooLarge(self.route.body_bytes)),
             (Sent::No, cause) => Ok(Outcome::Untouched(LocalReply::UpstreamConnect(cause))),
             (Sent::Maybe, cause @ Cause::Invalid(_)) => Err(LocalReply::UpstreamInvalid(cause)),
             (Sent::Maybe, cause) => Err(LocalReply::UpstreamReset(cause)),

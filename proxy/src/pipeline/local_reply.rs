@@ -40,6 +40,9 @@ pub enum LocalReply {
     /// The body stopped coming, or came too slowly.
     #[error("the request's body stopped coming or came too slowly")]
     BodyTimeout,
+    /// The body is longer than its route allows.
+    #[error("the request's body is larger than {0} bytes")]
+    BodyTooLarge(u64),
     /// The path holds bytes that it must not hold.
     #[error("the request target is not acceptable: {0}")]
     TargetInvalid(&'static str),
@@ -109,7 +112,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 25] = [
+pub const REASONS: [&str; 26] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",
@@ -119,6 +122,7 @@ pub const REASONS: [&str; 25] = [
     "connection_field_forbidden",
     "body_invalid",
     "body_timeout",
+    "body_too_large",
     "target_invalid",
     "uri_too_long",
     "head_too_large",
@@ -154,6 +158,7 @@ impl LocalReply {
             Self::ConnectionFieldForbidden(_) => closing(StatusCode::BAD_REQUEST, "connection_field_forbidden"),
             Self::BodyInvalid => closing(StatusCode::BAD_REQUEST, "body_invalid"),
             Self::BodyTimeout => closing(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BodyTooLarge(_) => closing(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::TargetInvalid(_) => closing(StatusCode::BAD_REQUEST, "target_invalid"),
             Self::UriTooLong(_) => closing(StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge(_) => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),

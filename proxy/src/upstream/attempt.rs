@@ -61,6 +61,9 @@ pub enum Cause {
     /// The client kept its own request waiting for longer than it may.
     #[error("the client's request came too slowly")]
     ClientSlow,
+    /// The client's request is longer than it may be.
+    #[error("the client's request is too large")]
+    TooLarge,
 }
 
 /// A failed attempt.
@@ -203,7 +206,8 @@ fn cause(error: &hyper::Error) -> Cause {
     if error.is_user() {
         match error.source().and_then(<dyn Error>::downcast_ref) {
             Some(UploadError::Slow) => Cause::ClientSlow,
-            _ => Cause::Client,
+            Some(UploadError::TooLarge) => Cause::TooLarge,
+            Some(UploadError::Broken(_)) | None => Cause::Client,
         }
     } else if error.is_parse() {
         Cause::Invalid(error.to_string())
