@@ -1,17 +1,17 @@
 //! Why a tenant is served where it is served, in words.
 //!
 //! Invariant: nothing is decided here. Ranks, shares, hand and choice come from the functions that route requests
-//! ([`Placement::hand`] and its walk); this file only names them.
-
-use std::fmt;
+//! ([`Placement::hand`] and its walk); this file only names them, and `words` makes sentences of the names.
 
 use serde::Serialize;
 
 use crate::{
     id::{Region, StampId, TenantId},
     placement::{Hold, NoStamp, Placement, RegionIndex, Role, StampIndex},
-    table::{Millis, PinMode, Scope, State},
+    table::{Millis, PinMode, Scope, Stamp, State, Tenant},
 };
+
+mod words;
 
 /// Most ranks that are shown of a region.
 const RANKS_MAX: usize = 8;
@@ -64,11 +64,32 @@ pub struct PinView {
     pub in_service: bool,
 }
 
+/// A ramp that has not ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RampView {
+    /// Where the share goes, per mille.
+    pub to: u16,
+    /// When it ends, in milliseconds since the Unix epoch; `None` while it is held.
+    pub ends_at: Option<Millis>,
+}
+
+impl RampView {
+    fn of(stamp: &Stamp, now: Millis) -> Option<Self> {
+        let serves = matches!(stamp.state, State::Active | State::Draining);
+        let ramp = stamp.ramp.filter(|ramp| serves && ramp.from != ramp.to)?;
+        let end = ramp.started_at.saturating_add(u64::from(ramp.seconds) * 1_000);
+        let ends_at = ramp.held_at.is_none().then_some(end);
+        ends_at.is_none_or(|end| end > now).then_some(Self { to: ramp.to, ends_at })
+    }
+}
+
 /// The ranks of a region.
 #[derive(Clone, Debug, Serialize)]
 pub struct RegionView {
     /// The region; `None` for the one set over the whole fleet.
     pub region: Option<Region>,
+    /// Why it is asked at this place.
+    pub why: &'static str,
     /// Its first ranks.
     pub ranks: Vec<RankView>,
     /// How many stamps take slots there.
@@ -92,6 +113,8 @@ pub struct RankView {
     pub distance: u64,
     /// Share of its slots that it holds now, per mille, rounded up.
     pub share: u16,
+    /// Its ramp, while that moves its share.
+    pub ramp: Option<RampView>,
     /// Whether it holds this one; `None` where the walk does not come by, because the pin is strict.
     pub holds: Option<bool>,
     /// Why.
@@ -111,6 +134,8 @@ pub struct CandidateView {
     pub role: String,
     /// Share of its slots that it holds now, per mille, rounded up.
     pub share: u16,
+    /// Its ramp, while that moves its share.
+    pub ramp: Option<RampView>,
     /// Whether it holds the tenant now.
     pub holds: bool,
     /// Draining and not the owner.
@@ -133,6 +158,7 @@ pub fn explain(placement: &Placement, tenant: &TenantId, entry: RegionIndex, now
                 state: stamp.state,
                 role: role(candidate.role),
                 share: placement.share(candidate.stamp, now).per_mille(),
+                ramp: RampView::of(stamp, now),
                 holds: candidate.holds,
                 last_resort: candidate.last_resort,
             }
@@ -178,19 +204,44 @@ fn regions(placement: &Placement, tenant: &TenantId, entry: RegionIndex, now: Mi
             score: format!("{score:016x}"),
             distance,
             share: placement.share(index, now).per_mille(),
+            ramp: RampView::of(stamp, now),
             holds: hold.map(Hold::holds),
-            why: words(hold, stamp.state),
+            why: standing(hold, stamp.state),
         }
     };
+    let listed = placement.tenants().get(tenant);
     let ranked = placement.ranked_regions(tenant, entry, RANKS_MAX);
     ranked
         .into_iter()
-        .map(|ranked| RegionView {
+        .enumerate()
+        .map(|(at, ranked)| RegionView {
+            why: place(placement, listed, entry, at, ranked.region),
             region: ranked.region.and_then(|at| placement.table().regions.get(usize::from(at.0)).cloned()),
             takers: ranked.takers,
             ranks: (1..).zip(ranked.ranks).map(|(rank, place)| view(rank, place)).collect(),
         })
         .collect()
+}
+
+/// Why a region is asked as the `at`th one.
+fn place(
+    placement: &Placement,
+    listed: Option<&Tenant>,
+    entry: RegionIndex,
+    at: usize,
+    region: Option<RegionIndex>,
+) -> &'static str {
+    let named = region.and_then(|region| placement.table().regions.get(usize::from(region.0)));
+    let home = listed.and_then(|listed| listed.home.as_ref());
+    match region {
+        None => "under scope fleet all stamps are ranked together",
+        Some(_) if at == 0 && home.is_some() && home == named => "the tenant's home",
+        Some(region) if at == 0 && region == entry && placement.table().scope == Scope::Region => {
+            "the request arrives there"
+        }
+        Some(_) if listed.is_some_and(|listed| listed.regions.is_some()) => "next of the tenant's own regions",
+        Some(_) => "next in the table's order",
+    }
 }
 
 fn role(role: Role) -> String {
@@ -200,7 +251,7 @@ fn role(role: Role) -> String {
     }
 }
 
-fn words(hold: Option<Hold>, state: State) -> &'static str {
+fn standing(hold: Option<Hold>, state: State) -> &'static str {
     match (hold, state) {
         (None, _) => "not asked: the pin is strict",
         (Some(Hold::Whole), _) => "holds all its slots",
@@ -209,68 +260,6 @@ fn words(hold: Option<Hold>, state: State) -> &'static str {
         (Some(Hold::Outside), State::Draining) => "draining, has released this one",
         (Some(Hold::Outside), _) => "coming in, has not received this one yet",
         (Some(Hold::Barred), _) => "draining: receives nothing from another drain",
-    }
-}
-
-impl Explanation {
-    fn sentence(&self) -> String {
-        let at =
-            format!("At epoch {} tenant {} hashes to slot {} of {}", self.epoch, self.tenant, self.slot, self.slots);
-        let Some(first) = self.hand.first() else {
-            let refusal = self.refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
-            return format!("{at}; nobody serves it: {refusal}.");
-        };
-        let because = match &self.pin {
-            Some(pin) if pin.stamp == first.stamp && pin.mode == PinMode::Strict => {
-                "it is strictly pinned to it".to_owned()
-            }
-            Some(pin) if pin.stamp == first.stamp && first.role == "pin" => "it is pinned to it".to_owned(),
-            _ if !first.holds && first.state == State::Draining => {
-                format!("{} of {}, and every candidate is draining", first.role, first.region)
-            }
-            _ if !first.holds => format!("{} of {}, and nobody else holds the slot yet", first.role, first.region),
-            _ => format!("{} of {} and the first that holds the slot", first.role, first.region),
-        };
-        let pin = match &self.pin {
-            Some(pin) if !pin.in_service => {
-                format!(" Its pin {} is {:?} and cannot serve it.", pin.stamp, pin.state)
-            }
-            Some(pin) if pin.stamp != first.stamp && pin.state == State::Draining => {
-                format!(" Its pin {} has released it.", pin.stamp)
-            }
-            Some(pin) if pin.stamp != first.stamp => format!(" Its pin {} does not hold it yet.", pin.stamp),
-            _ => String::new(),
-        };
-        let next: Vec<&str> = self.hand.iter().skip(1).map(|candidate| candidate.stamp.as_str()).collect();
-        let next = if next.is_empty() { "nobody".to_owned() } else { next.join(", then ") };
-        format!("{at}; {} serves it: {because}. If it cannot: {next}.{pin}", first.stamp)
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.why)?;
-        for region in &self.regions {
-            match &region.region {
-                Some(name) => writeln!(f, "region {name} ({} stamps take slots)", region.takers)?,
-                None => writeln!(f, "fleet ({} stamps take slots)", region.takers)?,
-            }
-            for rank in &region.ranks {
-                let state = format!("{:?}", rank.state).to_lowercase();
-                writeln!(
-                    f,
-                    "  {}. {}  {state}  weight {}  share {}.{} %  score {}  {}",
-                    rank.rank,
-                    rank.stamp,
-                    rank.weight,
-                    rank.share / 10,
-                    rank.share % 10,
-                    rank.score,
-                    rank.why
-                )?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -49,6 +49,43 @@ fn the_story_names_the_pin_the_drain_and_the_next_ones() {
     assert!(later.contains("Its pin synaxis-weu-002 has released it."), "{later}");
     let text = explain(&placement, &tenant("acme"), ENTRY, START + 150_000).to_string();
     assert!(text.contains("region weu (4 stamps take slots)") && text.contains("share 50.0 %"), "{text}");
+    assert!(text.contains("share 50.0 %, on its way to 0 % for 150 s more"), "{text}");
+}
+
+#[test]
+fn every_step_has_its_words() {
+    let mut table = fleet(&[("weu", 2), ("eus", 2), ("sea", 2)]);
+    table.stamps[0].ramp = ramp(0, 1_000, START);
+    let at_home = crate::table::Tenant { home: Some(table.regions[2].clone()), ..Default::default() };
+    let bound = crate::table::Tenant { regions: Some(table.regions[1..].to_vec()), ..Default::default() };
+    let tenants: Tenants = [(tenant("home"), at_home), (tenant("bound"), bound)].into();
+    let placement = build(&table, &tenants);
+    let order = |name: &str, entry| -> Vec<(String, &'static str)> {
+        let explanation = explain(&placement, &tenant(name), RegionIndex(entry), START);
+        explanation.regions.iter().map(|region| (region.region.as_ref().unwrap().to_string(), region.why)).collect()
+    };
+    let named = |expected: [(&str, &'static str); 3]| expected.map(|(region, why)| (region.to_owned(), why)).to_vec();
+    let (here, next) = ("the request arrives there", "next in the table's order");
+    assert_eq!(order("acme", 1), named([("eus", here), ("weu", next), ("sea", next)]));
+    assert_eq!(order("home", 1), named([("sea", "the tenant's home"), ("weu", next), ("eus", next)]));
+    let own = "next of the tenant's own regions";
+    assert_eq!(order("bound", 0)[..], [("eus".to_owned(), own), ("sea".to_owned(), own)]);
+    let text = explain(&placement, &tenant("bound"), ENTRY, START).to_string();
+    for expected in [
+        "asked for a request that arrives in weu, at table 1.1",
+        "may be served in eus, sea only",
+        "candidates, in order of choice\n  1. synaxis-eus-00",
+        "choice: synaxis-eus-00",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let json = serde_json::to_value(explain(&placement, &tenant("acme"), ENTRY, START + 100_000)).unwrap();
+    let ranks = json["regions"][0]["ranks"].as_array().unwrap();
+    let coming = ranks.iter().find(|rank| rank["stamp"] == "synaxis-weu-001").unwrap();
+    assert_eq!(coming["ramp"], serde_json::json!({ "to": 1_000, "ends_at": START + 300_000 }));
+    table.scope = Scope::Fleet;
+    let worldwide = explain(&plain(&table), &tenant("acme"), ENTRY, START);
+    assert!(worldwide.to_string().contains("fleet (6 stamps take slots): under scope fleet"), "{worldwide}");
 }
 
 #[test]
