@@ -22,7 +22,7 @@ const FRONT_DOOR_IDLE: Duration = Duration::from_secs(95);
 /// Everything at once. `None` only when something was noted.
 pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> {
     let listeners_written = written.listeners.unwrap_or_default();
-    addresses::check(&listeners_written, &written.admin, findings);
+    addresses::check(&listeners_written, &written.admin.address, findings);
     let common = routes::Common { tenant: &written.tenant.header, body_bytes: written.limits.body_bytes };
     let routed = routes::settle(written.routes, written.upstreams, &common, findings);
     let routing = match written.routing {
@@ -46,7 +46,11 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         stamp: written.stamp?,
         server: written.server,
         listeners: listeners?,
-        admin: Admin { address: written.admin.into_inner() },
+        admin: Admin {
+            address: written.admin.address.into_inner(),
+            token: written.admin.token,
+            hosts: written.admin.hosts,
+        },
         routing: routing?,
         tenant: written.tenant,
         routes,

@@ -64,7 +64,7 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         apart: []
     });
     listeners(running, &mut wanted, &mut found);
-    compare!(found, "admin", admin => wanted.admin, Admin { now: [], restart: [address], apart: [] });
+    compare!(found, "admin", admin => wanted.admin, Admin { now: [token, hosts], restart: [address], apart: [] });
     routing(running, &mut wanted, &mut found);
     compare!(found, "tenant", tenant => wanted.tenant, Tenant { now: [on_missing], restart: [], apart: [header] });
     if tenant.header != wanted.tenant.header {

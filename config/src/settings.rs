@@ -16,10 +16,12 @@ use url::Url;
 use crate::source::Origins;
 
 mod host;
+mod secret;
 mod store;
 
 pub(crate) use host::is_name;
 pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
+pub use secret::{InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};
 
 /// Everything one proxy process is told.
@@ -105,6 +107,11 @@ pub struct Listener {
 pub struct Admin {
     /// Where it listens; port 0 lets the system choose.
     pub address: SocketAddr,
+    /// What proves an operator off loopback and for every change. `None`: nothing is changed, and nobody off loopback sees
+    /// more than probes and metrics.
+    pub token: Option<Secret>,
+    /// Names under which operators reach it, in lower case, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// `[routing]`: where the routing table comes from and what is believed of it.

@@ -5,8 +5,6 @@
 
 use std::net::SocketAddr;
 
-use toml::Spanned;
-
 use crate::{
     fault::Span,
     section::Section,
@@ -21,7 +19,7 @@ mod routes;
 mod routing;
 mod tenant;
 
-pub(crate) use listeners::Listener;
+pub(crate) use listeners::{Admin, Listener};
 pub(crate) use routes::{HostRead, Route, TIMEOUT, Upstream};
 pub(crate) use routing::Routing;
 
@@ -30,7 +28,7 @@ pub(crate) struct Written {
     pub(crate) stamp: Option<Stamp>,
     pub(crate) server: Server,
     pub(crate) listeners: Option<Vec<Listener>>,
-    pub(crate) admin: Spanned<SocketAddr>,
+    pub(crate) admin: Admin,
     pub(crate) routing: Option<Routing>,
     pub(crate) tenant: Tenant,
     pub(crate) routes: Option<Vec<Route>>,

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::{address, http_path};
 use crate::{
     section::Section,
-    settings::ListenerKind,
+    settings::{HostPattern, ListenerKind, Secret},
     value::{choice, flag, text},
 };
 
@@ -67,9 +67,30 @@ fn peer(s: &mut Section<'_>, address: Option<&Spanned<SocketAddr>>) {
     }
 }
 
-pub(super) fn admin(section: Section<'_>) -> Spanned<SocketAddr> {
+/// `[admin]` as written.
+pub(crate) struct Admin {
+    pub(crate) address: Spanned<SocketAddr>,
+    pub(crate) token: Option<Secret>,
+    pub(crate) hosts: Vec<String>,
+}
+
+/// Most names of the admin listener.
+const HOSTS_MAX: usize = 64;
+
+pub(super) fn admin(section: Section<'_>) -> Admin {
     section.read(|s| {
         let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
-        s.optional("address", address).unwrap_or_else(|| Spanned::new(s.span(), default))
+        let address = s.optional("address", address).unwrap_or_else(|| Spanned::new(s.span(), default));
+        let token = s.secret(["token", "token_file"], text(Secret::token)).map(Spanned::into_inner);
+        let hosts = s.list("hosts", 0..=HOSTS_MAX, text(host)).unwrap_or_default();
+        Admin { address, token, hosts: hosts.into_iter().map(Spanned::into_inner).collect() }
     })
+}
+
+/// A whole name: a wildcard would let in what it is meant to keep out.
+fn host(written: &str) -> Result<String, &'static str> {
+    match HostPattern::parse(written) {
+        Ok(HostPattern::Exact(name)) => Ok(name),
+        _ => Err("a name in lower case and without a port, such as admin.example.com"),
+    }
 }

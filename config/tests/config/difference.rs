@@ -60,6 +60,8 @@ fn what_can_change_changes_at_once_and_is_named() {
             &["upstreams.more"],
         ),
         ("sample = 1.0", "sample = 0.5", &["access_log.sample"]),
+        ("0f1e2d3c", "0f1e2d3d", &["admin.token"]),
+        ("admin.example.com", "ops.example.com", &["admin.hosts"]),
         ("fields = 100", "fields = 10", &["limits.fields"]),
         ("connect = \"1s\"", "connect = \"2s\"", &["timeouts.connect"]),
         ("lame_duck = \"20s\"", "lame_duck = \"2s\"", &["shutdown.lame_duck"]),

@@ -50,6 +50,7 @@ fn the_smallest_file_has_every_default() {
     };
     assert_eq!(settings.listeners, [edge]);
     assert_eq!(settings.admin.address, address("127.0.0.1:9901"));
+    assert_eq!((&settings.admin.token, settings.admin.hosts.len()), (&None, 0));
     assert_eq!(settings.routing, None);
     assert_eq!(settings.tenant.header, "x-tenant-id");
     assert_eq!(settings.tenant.on_missing, OnMissing::Reject);
@@ -95,6 +96,8 @@ fn the_full_file_says_everything() {
     assert_eq!(settings.server.workers, 4);
     assert_eq!(settings.listeners[1].kind, ListenerKind::Peer);
     assert!(!settings.listeners[1].trust_header);
+    assert_eq!(settings.admin.token.as_ref().unwrap().expose(), "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+    assert_eq!(settings.admin.hosts, ["admin.example.com"]);
     let routing = settings.routing.as_ref().unwrap();
     assert_eq!(routing.store.expose(), "redis://127.0.0.1:6379/0");
     assert_eq!(routing.key_prefix, "synaxis");
@@ -126,7 +129,7 @@ fn the_full_file_shows_the_defaults_where_it_says_nothing_else() {
     assert_eq!(full.server.connections_max, minimal.server.connections_max);
     assert_eq!(full.server.connections_reserve, minimal.server.connections_reserve);
     assert_eq!(full.listeners[0], minimal.listeners[0]);
-    assert_eq!(full.admin, minimal.admin);
+    assert_eq!(full.admin.address, minimal.admin.address);
     assert_eq!(full.tenant, minimal.tenant);
     assert_eq!(full.routes[1].timeout, minimal.routes[0].timeout);
     assert_eq!(full.upstreams[0].idle_max, minimal.upstreams[0].idle_max);
