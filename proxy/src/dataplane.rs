@@ -67,7 +67,7 @@ pub struct DataPlane {
     pub metrics: Arc<Metrics>,
     /// Where the process stands on its way out.
     pub shutdown: Shutdown,
-    /// Every target ever named.
+    /// Every target that is named or still in use.
     pub targets: Targets,
     /// Where peers may be.
     pub policy: EndpointPolicy,

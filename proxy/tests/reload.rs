@@ -287,3 +287,30 @@ fn caps_and_the_probe_path_hold_for_the_next_connection() {
     assert!(another.as_ref().map_or(true, |answer| answer.status == 503), "{another:?}");
     stop(proxy);
 }
+
+#[test]
+fn targets_that_come_and_go_are_forgotten_and_no_connection_changes_hands() {
+    let origins = [Origin::start("a"), Origin::start("b")];
+    let folder = tempfile::tempdir().unwrap();
+    // a new name each time: another target, also where the address is an old one
+    let text = |turn: usize| {
+        alone(origins[turn % 2].address, "").replace("[upstreams.app]", &format!("[upstreams.app-{turn}]"))
+    };
+    let path = written(&folder, &text(0));
+    let proxy = follow(&path, WATCHED);
+    let mut streams = Client::connect(proxy.edges[0]);
+    streams.send(b"GET /hang HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n\r\n");
+    eventually("it streams", || origins[0].count() == 1);
+    let mut client = Client::connect(proxy.edges[0]);
+    for turn in 1..40 {
+        renamed(&path, &text(turn));
+        proxy.reload();
+        eventually("it is applied", || reloads(proxy.admin)[0] == turn as u64);
+        // at once, before a worker has looked at its pools
+        assert_eq!(client.get("acme", "/").json()["stamp"], ["a", "b"][turn % 2], "turn {turn}");
+        assert!(proxy.plane().targets.len() < 10, "{}", proxy.plane().targets.len());
+    }
+    assert_eq!(proxy.plane().connections(), 2, "the one that streams as well");
+    proxy.cut();
+    proxy.wait();
+}

@@ -28,7 +28,7 @@ pub fn first(settings: Arc<Settings>, targets: &Targets) -> Snapshot {
 pub fn settings(plane: &DataPlane, settings: Arc<Settings>) {
     let apps = apps(&settings, &plane.targets);
     let next = finish(settings, apps, plane.snapshot.load().fleet.clone());
-    plane.snapshot.store(Arc::new(next));
+    publish(plane, next);
 }
 
 fn apps(settings: &Settings, targets: &Targets) -> Vec<Vec<Arc<Target>>> {
@@ -51,7 +51,13 @@ pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
         gauge.set(fleet.placement.table().stamps.iter().filter(|stamp| stamp.state == state).count() as f64);
     }
     let next = finish(settings, current.apps.clone(), Some(fleet));
+    publish(plane, next);
+}
+
+fn publish(plane: &DataPlane, next: Snapshot) {
     plane.snapshot.store(Arc::new(next));
+    // those of former snapshots whose last connection has ended since
+    plane.targets.sweep();
 }
 
 fn finish(settings: Arc<Settings>, apps: Vec<Vec<Arc<Target>>>, fleet: Option<Arc<Fleet>>) -> Snapshot {

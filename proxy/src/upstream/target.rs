@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use synaxis_config::settings::HttpEndpoint;
@@ -24,7 +24,7 @@ pub enum Identity {
 /// One endpoint.
 #[derive(Debug)]
 pub struct Target {
-    /// Index of its pool in every worker; never given to another (identity, host, port).
+    /// Index of its pool in every worker. No other target has it while anything holds this one.
     pub pool: usize,
     /// Who is meant.
     pub identity: Identity,
@@ -51,13 +51,25 @@ impl Target {
     }
 }
 
-/// Gives every (identity, host, port, TLS or not) one [`Target`], and the same one whenever a snapshot is built again, so that pools
-/// outlive snapshots. Used by control only.
+/// Gives every (identity, host, port, TLS or not) one [`Target`], and the same one whenever a snapshot is built again, so
+/// that pools outlive snapshots. Used by control only.
+///
+/// Invariant: a connection is never handed to another target than the one it leads to. Pools find connections by index
+/// alone; every connection, idle or in use, holds its target, and so does every snapshot and request that names one. An
+/// index is therefore free when, and only when, the one reference left is the one here: only then is the target
+/// forgotten and its index given again. As many are known as are named, and as connections to former ones last.
 #[derive(Debug, Default)]
-pub struct Targets(Mutex<HashMap<Key, Arc<Target>>>);
+pub struct Targets(Mutex<Known>);
 
 /// Identity, host, port, TLS or not.
 type Key = (Identity, String, u16, bool);
+
+#[derive(Debug, Default)]
+struct Known {
+    by_key: HashMap<Key, Arc<Target>>,
+    /// Indices below the highest ever given that no target has.
+    free: Vec<usize>,
+}
 
 impl Targets {
     /// The target of an app endpoint.
@@ -74,11 +86,98 @@ impl Targets {
     }
 
     fn intern(&self, identity: Identity, host: String, port: u16, tls: bool, ip: Option<IpAddr>) -> Arc<Target> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pool = known.len();
-        let target = known.entry((identity.clone(), host.clone(), port, tls)).or_insert_with(|| {
+        let mut known = self.lock();
+        let Known { by_key, free } = &mut *known;
+        // with none free, the targets have all indices below their number
+        let next = by_key.len();
+        let target = by_key.entry((identity.clone(), host.clone(), port, tls)).or_insert_with(|| {
+            let pool = free.pop().unwrap_or(next);
             Arc::new(Target { pool, identity, host, port, tls, address: ip.map(|ip| SocketAddr::new(ip, port)) })
         });
         Arc::clone(target)
+    }
+
+    /// Forgets the targets that nobody holds any more. Cheap enough for every publication.
+    pub fn sweep(&self) {
+        let mut known = self.lock();
+        let Known { by_key, free } = &mut *known;
+        // a count of one cannot rise meanwhile: the one reference is here, and this is locked
+        by_key.retain(|_, target| {
+            let held = Arc::strong_count(target) > 1;
+            if !held {
+                free.push(target.pool);
+            }
+            held
+        });
+    }
+
+    /// How many are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().by_key.len()
+    }
+
+    /// Whether none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(targets: &Targets, port: u16) -> Arc<Target> {
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        targets.intern(Identity::App("app".into()), loopback.to_string(), port, false, Some(loopback))
+    }
+
+    #[test]
+    fn the_same_endpoint_is_the_same_target_as_long_as_it_is_held() {
+        let targets = Targets::default();
+        let first = app(&targets, 1);
+        targets.sweep();
+        assert!(Arc::ptr_eq(&first, &app(&targets, 1)));
+        assert_ne!(first.pool, app(&targets, 2).pool);
+    }
+
+    #[test]
+    fn no_index_is_given_again_while_anything_holds_its_target() {
+        let targets = Targets::default();
+        // as a link does that carries an answer for hours
+        let held = app(&targets, 1);
+        for port in 2..100 {
+            let now = app(&targets, port);
+            targets.sweep();
+            assert_ne!(now.pool, held.pool, "port {port}");
+        }
+        let index = held.pool;
+        drop(held);
+        targets.sweep();
+        let (one, two) = (app(&targets, 100), app(&targets, 101));
+        assert!(one.pool == index || two.pool == index, "it is given again then");
+        assert_ne!(one.pool, two.pool);
+    }
+
+    #[test]
+    fn however_many_come_and_go_only_those_in_use_are_known() {
+        let targets = Targets::default();
+        let mut named = Vec::new();
+        for port in 1..10_000 {
+            // as many again come while the former ones are still named
+            let next = vec![app(&targets, port), app(&targets, port + 20_000)];
+            let indices: std::collections::HashSet<usize> =
+                named.iter().chain(&next).map(|t: &Arc<Target>| t.pool).collect();
+            assert_eq!(indices.len(), named.len() + next.len(), "each has its own");
+            assert!(indices.iter().all(|index| *index < 4), "{indices:?}");
+            named = next;
+            targets.sweep();
+        }
+        assert_eq!(targets.len(), 2);
     }
 }
