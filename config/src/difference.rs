@@ -3,6 +3,8 @@
 //! Invariant: every field of [`Settings`] is classed here; a new one does not compile before it is. What is named are
 //! keys and names of the file, never values: any value may be a secret.
 
+use std::net::SocketAddr;
+
 use crate::settings::{
     AccessLog, Admin, Limits, Listener, Route, Routing, Server, Settings, Shutdown, Stamp, Tenant, Timeouts, Upstream,
 };
@@ -35,7 +37,7 @@ macro_rules! compare {
     }};
 }
 
-/// What `wanted` means for a process that runs with `running`.
+/// What `wanted` means for a process that runs with `running`, whose addresses are those that it is really bound to.
 #[must_use]
 pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
     let mut found = Found::default();
@@ -64,6 +66,7 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         apart: []
     });
     listeners(running, &mut wanted, &mut found);
+    at_home(admin.address, &mut wanted.admin.address);
     compare!(found, "admin", admin => wanted.admin, Admin { now: [token, hosts], restart: [address], apart: [] });
     routing(running, &mut wanted, &mut found);
     compare!(found, "tenant", tenant => wanted.tenant, Tenant { now: [on_missing], restart: [], apart: [header] });
@@ -115,6 +118,7 @@ fn listeners(running: &Settings, wanted: &mut Settings, found: &mut Found) {
         return;
     }
     for (index, (old, new)) in running.listeners.iter().zip(&mut wanted.listeners).enumerate() {
+        at_home(old.address, &mut new.address);
         if (old.kind, old.address) != (new.kind, new.address) {
             new.trust_header = old.trust_header;
             new.health_path.clone_from(&old.health_path);
@@ -124,6 +128,13 @@ fn listeners(running: &Settings, wanted: &mut Settings, found: &mut Found) {
             restart: [kind, address],
             apart: []
         });
+    }
+}
+
+/// Port 0 asks for any port, and the process has one.
+fn at_home(running: SocketAddr, wanted: &mut SocketAddr) {
+    if wanted.port() == 0 && wanted.ip() == running.ip() {
+        *wanted = running;
     }
 }
 

@@ -88,7 +88,7 @@ pub fn run_from(file: ConfigFile, settings: Settings) -> Result<Running, StartEr
     start(settings, Some(file))
 }
 
-fn start(settings: Settings, file: Option<ConfigFile>) -> Result<Running, StartError> {
+fn start(mut settings: Settings, file: Option<ConfigFile>) -> Result<Running, StartError> {
     let bound: Vec<(TcpListener, Listener)> = settings
         .listeners
         .iter()
@@ -103,6 +103,9 @@ fn start(settings: Settings, file: Option<ConfigFile>) -> Result<Running, StartE
     let admin =
         admin_socket.local_addr().map_err(|source| StartError::Bind { address: settings.admin.address, source })?;
 
+    // from here on they say where it really listens
+    settings.listeners = bound.iter().map(|(_, listener)| listener.clone()).collect();
+    settings.admin.address = admin;
     let of_kind =
         |kind| bound.iter().filter(move |(_, listener)| listener.kind == kind).map(|(_, listener)| listener.address);
     let (edges, peers): (Vec<_>, Vec<_>) =

@@ -96,6 +96,15 @@ fn what_needs_a_restart_is_named_and_stays() {
 }
 
 #[test]
+fn any_port_is_the_port_that_it_has() {
+    for listener in ["127.0.0.1:8080", "127.0.0.1:8443", "127.0.0.1:9901"] {
+        let (running, _, outcome) = changed(listener, "127.0.0.1:0");
+        assert_eq!(outcome, Reload { settings: running, applied: Vec::new(), pending: Vec::new() });
+    }
+    assert_eq!(changed("127.0.0.1:8080", "127.0.0.2:0").2.pending, ["listeners.0.address"]);
+}
+
+#[test]
 fn what_can_change_changes_although_its_neighbour_waits() {
     let (running, mut wanted) = (load(FULL), load(&FULL.replace("workers = 4", "workers = 5")));
     wanted.limits.fields = 7;

@@ -155,6 +155,10 @@ impl Follower {
         if !applied.is_empty() {
             apply::settings(&self.plane, Arc::new(settings));
         }
+        if applied.iter().any(|key| key.starts_with("routing.")) {
+            // whoever watches the store sleeps by the former times
+            self.plane.refresh.notify_one();
+        }
         if changes {
             tracing::info!(changed = names(&applied), "configuration applied");
         } else if self.status.config().refused.is_some() {

@@ -73,7 +73,7 @@ async fn accept(dealer: Arc<Dealer>, listener: StdListener, index: usize, addres
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     backoff.reset();
-                    dealer.deal(stream, peer, index, address);
+                    dealer.deal(stream, peer, index);
                 }
                 Err(error) => {
                     let Some(pause) = backoff.pause(&error) else { continue };
@@ -91,7 +91,7 @@ async fn accept(dealer: Arc<Dealer>, listener: StdListener, index: usize, addres
 }
 
 impl Dealer {
-    fn deal(&self, stream: tokio::net::TcpStream, peer: SocketAddr, index: usize, address: SocketAddr) {
+    fn deal(&self, stream: tokio::net::TcpStream, peer: SocketAddr, index: usize) {
         let settings = Arc::clone(&self.plane.snapshot.load().settings);
         // as many as were bound, in their order: a reload keeps that
         let Some(listener) = settings.listeners.get(index) else { return };
@@ -118,8 +118,7 @@ impl Dealer {
             let load = &self.plane.workers[index];
             (load.in_flight.load(Ordering::Relaxed), load.connections.load(Ordering::Relaxed))
         };
-        let listener = Listener { address, ..listener.clone() };
-        let mut handover = Handover { stream, peer, listener, in_reserve: open >= room.max, seat };
+        let mut handover = Handover { stream, peer, listener: listener.clone(), in_reserve: open >= room.max, seat };
         let mut order: Vec<usize> = (0..self.workers.len()).collect();
         while let Some(at) = (0..order.len()).min_by_key(|at| busy(order[*at])) {
             let index = order.swap_remove(at);
