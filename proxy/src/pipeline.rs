@@ -6,6 +6,7 @@
 pub mod candidates;
 pub mod edits;
 pub mod health;
+pub mod hops;
 pub mod local_reply;
 pub mod normalize;
 pub mod peer;
@@ -15,7 +16,7 @@ pub mod tenant;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use synaxis_config::settings::{Listener, ListenerKind};
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     upstream::head::Head,
 };
 use candidates::Errand;
+use hops::Reach;
 use local_reply::LocalReply;
 use route::Asked;
 
@@ -54,6 +56,8 @@ pub enum Answer {
     Upstream(Response<UpstreamBody>),
     /// The proxy's own word on this stamp's health.
     Health(health::Health),
+    /// What may be done here: an OPTIONS request that was to go no further. The methods, unless all are taken.
+    Options(Option<HeaderValue>),
     /// The routing table's exact bytes, for a peer that starts without a store.
     Table(bytes::Bytes),
 }
@@ -71,7 +75,7 @@ pub async fn serve(
     let worker = &service.worker;
     let snapshot = worker.snapshot();
     let mut record = open_record(worker, &snapshot, downstream, &request, started);
-    let head_only = request.method() == http::Method::HEAD;
+    let head_only = request.method() == Method::HEAD;
     let upload = request.body().clone();
     let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
     drop(snapshot);
@@ -132,11 +136,19 @@ fn decide<'a>(
     if downstream.in_reserve || worker.plane.capacity.is_overloaded() {
         return Err(LocalReply::Overload);
     }
+    if survey.via && downstream.listener.kind == ListenerKind::Edge {
+        hops::check_loop(&parts.headers)?;
+    }
     let hop = peer::arrival(&downstream.listener, snapshot, &survey, &mut parts.headers)?;
     let tenant = tenant::identify(&survey.tenant, hop.as_ref())?;
     let asked = Asked { host: survey.host(), path: parts.uri.path(), method: &parts.method, headers: &parts.headers };
     let route = route::choose(&settings.routes, &asked)?;
     note(record, &tenant, &route.name, snapshot, hop.is_some());
+    if parts.method == Method::OPTIONS && hops::step(&mut parts.headers)? == Reach::Here {
+        let asked =
+            Asked { host: survey.host(), path: parts.uri.path(), method: &parts.method, headers: &parts.headers };
+        return Ok(Decision::Own(Answer::Options(route::methods(&settings.routes, &asked))));
+    }
     if !upload.limit(route.body_bytes) {
         return Err(LocalReply::BodyTooLarge(route.body_bytes));
     }

@@ -61,6 +61,7 @@ fn every_status_is_the_one_that_is_sent() {
                 "NOT_IMPLEMENTED" => 501,
                 "BAD_GATEWAY" => 502,
                 "GATEWAY_TIMEOUT" => 504,
+                "LOOP_DETECTED" => 508,
                 other => panic!("{other}: {reason}"),
             },
         };

@@ -14,6 +14,7 @@ mod dependencies;
 mod docs;
 mod fleet;
 mod fuzz;
+mod hops;
 mod layers;
 mod linger;
 mod log;

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod origin;
 pub mod process;
+pub mod raw;
 pub mod redis;
 pub mod strict;
 
@@ -17,6 +18,7 @@ use synaxis_proxy::server::{self, Running};
 pub use client::{Answer, Client};
 pub use origin::{BIG, Origin};
 pub use process::Process;
+pub use raw::Raw;
 pub use redis::Redis;
 pub use strict::Strict;
 

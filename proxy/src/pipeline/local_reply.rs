@@ -58,6 +58,12 @@ pub enum LocalReply {
     /// Nothing but its method keeps the request from some route; these are the methods that they take.
     #[error("this path takes other methods only")]
     MethodUnrouted(HeaderValue),
+    /// It has passed the platform's edge too often.
+    #[error("this request has come through this proxy too often: an app sends it back here")]
+    Loop,
+    /// An OPTIONS request whose Max-Forwards is not one number.
+    #[error("Max-Forwards is one number")]
+    MaxForwardsInvalid,
     /// An expectation other than 100-continue.
     #[error("the only expectation understood here is 100-continue")]
     ExpectationFailed,
@@ -127,6 +133,8 @@ pub const REASONS: [&str; 26] = [
     "uri_too_long",
     "head_too_large",
     "method_not_allowed",
+    "loop",
+    "max_forwards_invalid",
     "expectation_failed",
     "route_unknown",
     "misdirected",
@@ -164,6 +172,8 @@ impl LocalReply {
             Self::HeadTooLarge(_) => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
             Self::MethodNotAllowed => closing(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::MethodUnrouted(_) => plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Loop => closing(StatusCode::LOOP_DETECTED, "loop"),
+            Self::MaxForwardsInvalid => plain(StatusCode::BAD_REQUEST, "max_forwards_invalid"),
             Self::ExpectationFailed => closing(StatusCode::EXPECTATION_FAILED, "expectation_failed"),
             Self::RouteUnknown => plain(StatusCode::NOT_FOUND, "route_unknown"),
             Self::Misdirected(_) => {

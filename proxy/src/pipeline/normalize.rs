@@ -11,7 +11,7 @@ use http::{
 use synaxis_config::settings::Limits;
 use synaxis_routing::id::TenantId;
 
-use super::local_reply::LocalReply;
+use super::{hops, local_reply::LocalReply};
 use crate::{
     body::Upload,
     upstream::framing::{self, INTERNAL, Length},
@@ -32,6 +32,8 @@ pub struct Survey {
     pub internal: bool,
     /// Whether it says where it came from.
     forwarded: bool,
+    /// Whether a proxy says that it has passed it.
+    pub via: bool,
     has_length: bool,
 }
 
@@ -81,6 +83,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     }
     check_target(&parts.uri)?;
     let (has_length, internal, forwarded) = (walk.lengths == 1, walk.internal, walk.forwarded);
+    let via = walk.via;
     let (underscores, hosts) = (walk.underscores, walk.hosts);
     let tenant = match (walk.tenant, walk.tenant_fields) {
         (Some(value), 1) => TenantField::One(value.clone()),
@@ -94,7 +97,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     if underscores {
         drop_underscores(&mut parts.headers);
     }
-    Ok(Survey { authority, host_bytes, tenant, internal, forwarded, has_length })
+    Ok(Survey { authority, host_bytes, tenant, internal, forwarded, via, has_length })
 }
 
 /// Dresses a checked head for its way up: framing from the body, our own fields, nothing of the client's connection.
@@ -125,7 +128,7 @@ pub fn dress(
     }
     parts.headers.insert(FORWARDED_FOR, client.clone());
     parts.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    parts.headers.append(VIA, HeaderValue::from_static("1.1 synaxis"));
+    parts.headers.append(VIA, hops::VIA_ENTRY);
     Ok(())
 }
 
@@ -141,6 +144,7 @@ struct Walk<'a> {
     expects: bool,
     internal: bool,
     forwarded: bool,
+    via: bool,
     underscores: bool,
 }
 
@@ -159,6 +163,7 @@ impl<'a> Walk<'a> {
                 "transfer-encoding" => walk.codings = true,
                 "expect" => walk.expects = true,
                 "forwarded" => walk.forwarded = true,
+                "via" => walk.via = true,
                 _ if name == tenant => {
                     walk.tenant_fields += 1;
                     walk.tenant = Some(value);

@@ -32,6 +32,13 @@ pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool
             forwarded(response, record, head_only)
         }
         Answer::Health(health) => probe(health, record),
+        Answer::Options(methods) => {
+            record.status = StatusCode::OK.as_u16();
+            let mut response = Response::new(Body::new(Content::Empty, record));
+            response.headers_mut().insert(ALLOW, methods.unwrap_or(ANY_METHOD));
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            response
+        }
         Answer::Table(bytes) => {
             record.status = StatusCode::OK.as_u16();
             let mut response = Response::new(Body::new(Content::Full(bytes), record));

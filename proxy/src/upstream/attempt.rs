@@ -135,6 +135,9 @@ async fn send_on_new(
     exchange(means, link, head, upload, deadline).await
 }
 
+/// Most bytes of an answer's head and of the interim answers before it, which hyper reads and drops one by one.
+const HEAD_BYTES_MAX: u64 = 128 << 10;
+
 async fn exchange(
     means: &Means<'_>,
     mut link: Box<Link>,
@@ -143,7 +146,7 @@ async fn exchange(
     deadline: &Deadline,
 ) -> Result<Response<UpstreamBody>, Failed> {
     let request = head.take(upload.body());
-    let written_before = link.traffic.written();
+    let (read_before, written_before) = (link.traffic.read(), link.traffic.written());
     // the link's wakes are enough to poll the answer by, so it must not be held back by tokio's own budget
     let mut answer = pin!(unconstrained(link.sender.try_send_request(request)));
     // split borrow: the answer's future borrows nothing of the link once it is made
@@ -152,6 +155,9 @@ async fn exchange(
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => Poll::Ready(Ending::Answer(outcome)),
             Poll::Pending if over => Poll::Ready(Ending::Over),
+            Poll::Pending if link.traffic.read().wrapping_sub(read_before) > HEAD_BYTES_MAX => {
+                Poll::Ready(Ending::Endless)
+            }
             Poll::Pending => deadline.poll_expired(cx).map(|()| Ending::Late),
         }
     })
@@ -159,6 +165,10 @@ async fn exchange(
     let error = match ending {
         Ending::Answer(Ok(answer)) => return accept(means, link, answer, upload),
         Ending::Answer(Err(error)) => error,
+        Ending::Endless => {
+            let cause = Cause::Invalid("interim answers without end".into());
+            return Err(Failed { sent: Sent::Maybe, cause });
+        }
         Ending::Late => return Err(Failed { sent: Sent::Maybe, cause: Cause::Timeout }),
         Ending::Over => {
             // a connection that ended in peace takes nothing more from its queue: what is still there comes back when
@@ -179,6 +189,8 @@ async fn exchange(
 enum Ending {
     /// With one, or with an error.
     Answer(Result<Response<hyper::body::Incoming>, TrySendError<Request<RequestBody>>>),
+    /// Not with one, although more came than a head and the interim answers (1xx) before it may have.
+    Endless,
     /// The connection is over and has not said so.
     Over,
     /// The deadline has passed.
