@@ -203,6 +203,18 @@ impl UpstreamBody {
         Self { incoming, driven: None, racing: Some(link) }
     }
 
+    /// What came with a 101: nothing, and a connection that speaks something else from here on ([`Self::into_link`]).
+    #[must_use]
+    pub fn switched(incoming: Incoming, link: Box<Link>) -> Self {
+        Self::racing(incoming, link)
+    }
+
+    /// The connection of an answer that changed its protocol.
+    #[must_use]
+    pub fn into_link(self) -> Option<Box<Link>> {
+        self.racing
+    }
+
     /// The client gets this answer: if it came first, both directions go on independently from here on, and the
     /// connection is never used again.
     #[must_use]
@@ -270,7 +282,8 @@ impl http_body::Body for UpstreamBody {
 /// An answer's body, with the record of its request.
 pub struct Body {
     content: Content,
-    record: Record,
+    /// None when the request goes on without it, as a WebSocket.
+    record: Option<Record>,
     watcher: Option<Watcher>,
 }
 
@@ -311,7 +324,13 @@ impl Body {
     /// A body that closes `record` when it ends.
     #[must_use]
     pub fn new(content: Content, record: Record) -> Self {
-        Self { content, record, watcher: None }
+        Self { content, record: Some(record), watcher: None }
+    }
+
+    /// The body of a 101: there is none, and the record goes on with what follows.
+    #[must_use]
+    pub fn switched() -> Self {
+        Self { content: Content::Empty, record: None, watcher: None }
     }
 
     /// Keeps `watcher` until the body has ended or was dropped.
@@ -339,9 +358,9 @@ impl http_body::Body for Body {
             Content::Upstream(body) => Pin::new(body).poll_frame(cx),
         };
         if let Poll::Ready(Some(Ok(frame))) = &poll
-            && let Some(data) = frame.data_ref()
+            && let (Some(data), Some(record)) = (frame.data_ref(), &mut this.record)
         {
-            this.record.bytes += data.len() as u64;
+            record.bytes += data.len() as u64;
         }
         poll
     }

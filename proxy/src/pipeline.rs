@@ -13,22 +13,24 @@ pub mod peer;
 pub mod respond;
 pub mod route;
 pub mod tenant;
+pub mod websocket;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
 
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use synaxis_config::settings::{Listener, ListenerKind};
 
 use crate::{
     body::{Body, Upload, UpstreamBody},
     dataplane::{Snapshot, worker::Worker},
     telemetry::record::{Line, Record},
-    upstream::head::Head,
+    upstream::{head::Head, tunnel::Around},
 };
 use candidates::Errand;
 use hops::Reach;
 use local_reply::LocalReply;
 use route::Asked;
+use websocket::Switch;
 
 /// A worker with what this layer adds to it.
 pub struct Service {
@@ -48,12 +50,16 @@ pub struct Downstream {
     pub client: IpAddr,
     /// The same as a field value, made once a connection.
     pub client_value: HeaderValue,
+    /// What becomes of the connection when one of its requests asks for a WebSocket.
+    pub switch: Switch,
 }
 
 /// An answer, before it is dressed for the way down.
 pub enum Answer {
     /// From an app or another stamp.
     Upstream(Response<UpstreamBody>),
+    /// A 101 to a request that asked for a WebSocket.
+    Switched(Response<UpstreamBody>, Around),
     /// The proxy's own word on this stamp's health.
     Health(health::Health),
     /// What may be done here: an OPTIONS request that was to go no further. The methods, unless all are taken.
@@ -79,8 +85,10 @@ pub async fn serve(
     let upload = request.body().clone();
     let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
     drop(snapshot);
-    let closing = downstream.in_reserve || worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
+    let leaving = worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
+    let closing = leaving || downstream.in_reserve || downstream.switch.is_asked();
     Ok(match outcome {
+        Ok(Answer::Switched(answer, around)) => respond::switched(answer, around, record, &downstream.switch),
         Ok(answer) => respond::answer(answer, record, head_only, closing),
         // what is left of the upload will not be read, so nothing can come after it
         Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing || upload.is_coming()),
@@ -103,6 +111,9 @@ async fn answer(
         ListenerKind::Edge => errand.as_entry(&mut head, &upload, record).await?,
         ListenerKind::Peer => errand.as_receiver(&mut head, &upload, record).await?,
     };
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Answer::Switched(answer, websocket::around(worker, &snapshot.settings)));
+    }
     Ok(Answer::Upstream(answer))
 }
 
@@ -130,6 +141,11 @@ fn decide<'a>(
     let (mut parts, upload) = request.into_parts();
 
     let survey = normalize::check(&mut parts, &settings.limits, &settings.tenant.header)?;
+    // a request that asks is its connection's last, whatever the answer
+    let asks = survey.upgrade && websocket::is_asked(&parts, &upload)?;
+    if asks {
+        downstream.switch.ask();
+    }
     if let Some(own) = health::own_answer(snapshot, downstream, &parts, &survey, now) {
         return Ok(Decision::Own(own));
     }
@@ -156,7 +172,8 @@ fn decide<'a>(
     let deadline = worker.timer.deadline(peer::deadline(started, route.timeout, hop.as_ref()));
     let client = peer::client(downstream, hop.as_ref());
     normalize::dress(&mut parts, &survey, &upload, (&settings.tenant.header, &tenant), client)?;
-    let head = Head { method: parts.method, uri: parts.uri, headers: parts.headers, announced: false };
+    let websocket = asks && route.websocket && websocket::ask_on(&mut parts);
+    let head = Head { method: parts.method, uri: parts.uri, headers: parts.headers, announced: false, websocket };
     let hop = hop.map(Box::new);
     let errand = Errand { worker, snapshot, downstream, tenant, route, hop, now, deadline };
     Ok(Decision::Send(errand, head, upload))

@@ -12,4 +12,5 @@ pub mod pool;
 pub mod relay;
 pub mod target;
 pub mod timer;
+pub mod tunnel;
 pub mod wire;

@@ -4,4 +4,5 @@ mod hop;
 mod load;
 mod moves;
 mod store;
+mod through;
 mod world;

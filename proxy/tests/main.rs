@@ -23,4 +23,5 @@ mod reload;
 mod routes;
 mod single;
 mod vectors;
+mod websockets;
 mod world;

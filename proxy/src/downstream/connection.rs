@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::phase::Phase;
 use crate::{
     body::{Ends, Upload, Watcher},
-    pipeline::{self, Downstream, Service},
+    pipeline::{self, Downstream, Service, websocket::Switch},
     upstream::wire::Wire,
 };
 
@@ -30,7 +30,7 @@ pub async fn serve(
     let client = peer.ip().to_canonical();
     // an IP address is always a valid field value
     let client_value = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    let downstream = Rc::new(Downstream { listener, in_reserve, client, client_value });
+    let downstream = Rc::new(Downstream { listener, in_reserve, client, client_value, switch: Switch::default() });
     let wire = Wire::of_client(stream);
     let phase = Rc::new(Phase::new(wire.traffic(), service.worker.clock.clone(), in_reserve));
     register(Rc::clone(&phase));
@@ -50,15 +50,21 @@ pub async fn serve(
             answer.map(|answer| answer.map(|body| body.watched(watcher)))
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .max_header_size(HEAD_BYTES_HARD)
         .max_buf_size(2 * HEAD_BYTES_HARD)
         .keep_alive(true)
         .serve_connection(TokioIo::new(wire), handler);
-    if let Err(error) = connection.await {
+    if let Err(error) = (&mut connection).await {
         if error.is_parse() || error.is_parse_too_large() {
             metrics.heads_refused.increment(1);
         }
-        tracing::debug!(%peer, %error, "connection ended");
+        return tracing::debug!(%peer, %error, "connection ended");
+    }
+    if let Some(tunnel) = downstream.switch.take() {
+        phase.detach();
+        let parts = connection.into_parts();
+        // on the heap: no other connection should keep room for it
+        Box::pin(tunnel.run(parts.io.into_inner(), parts.read_buf)).await;
     }
 }

@@ -36,6 +36,8 @@ pub struct Phase {
     /// Whether the head of an answer is out while something has not ended.
     streaming: Cell<bool>,
     answered: Cell<bool>,
+    /// Whether something else watches over it.
+    detached: Cell<bool>,
     /// Bytes read when the current wait began.
     mark: Cell<u64>,
     since: Cell<Instant>,
@@ -62,6 +64,7 @@ impl Phase {
             busy: Cell::new(0),
             streaming: Cell::new(false),
             answered: Cell::new(false),
+            detached: Cell::new(false),
             mark: Cell::new(0),
             since: Cell::new(now),
             moved: Cell::new((0, now)),
@@ -89,6 +92,11 @@ impl Phase {
         self.moved.set((self.moved.get().0, self.clock.now()));
     }
 
+    /// It is no HTTP connection any more, and what it has become has time limits of its own.
+    pub fn detach(&self) {
+        self.detached.set(true);
+    }
+
     /// Whether a request is being answered or its body still comes.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -99,13 +107,16 @@ impl Phase {
     /// keeps moving until the client has taken it.
     #[must_use]
     pub fn idle(&self, now: Instant) -> Option<Duration> {
-        let idle = !self.is_busy() && self.traffic.read() == self.mark.get();
+        let idle = !self.detached.get() && !self.is_busy() && self.traffic.read() == self.mark.get();
         idle.then(|| now.saturating_duration_since(self.since.get().max(self.moved.get().1)))
     }
 
     /// Whether it has outstayed its phase, and which. Called once a tick.
     #[must_use]
     pub fn overdue(&self, now: Instant, settings: &Settings) -> Option<Expired> {
+        if self.detached.get() {
+            return None;
+        }
         let limits = &settings.timeouts;
         let bytes = self.traffic.read().wrapping_add(self.traffic.written());
         if self.moved.get().0 != bytes {

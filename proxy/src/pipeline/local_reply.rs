@@ -118,7 +118,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 26] = [
+pub const REASONS: [&str; 28] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",

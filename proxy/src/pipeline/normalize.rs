@@ -32,6 +32,8 @@ pub struct Survey {
     pub internal: bool,
     /// Whether it says where it came from.
     forwarded: bool,
+    /// Whether it asks for another protocol.
+    pub upgrade: bool,
     /// Whether a proxy says that it has passed it.
     pub via: bool,
     has_length: bool,
@@ -83,7 +85,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     }
     check_target(&parts.uri)?;
     let (has_length, internal, forwarded) = (walk.lengths == 1, walk.internal, walk.forwarded);
-    let via = walk.via;
+    let (upgrade, via) = (walk.upgrade, walk.via);
     let (underscores, hosts) = (walk.underscores, walk.hosts);
     let tenant = match (walk.tenant, walk.tenant_fields) {
         (Some(value), 1) => TenantField::One(value.clone()),
@@ -97,7 +99,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     if underscores {
         drop_underscores(&mut parts.headers);
     }
-    Ok(Survey { authority, host_bytes, tenant, internal, forwarded, via, has_length })
+    Ok(Survey { authority, host_bytes, tenant, internal, forwarded, upgrade, via, has_length })
 }
 
 /// Dresses a checked head for its way up: framing from the body, our own fields, nothing of the client's connection.
@@ -144,6 +146,7 @@ struct Walk<'a> {
     expects: bool,
     internal: bool,
     forwarded: bool,
+    upgrade: bool,
     via: bool,
     underscores: bool,
 }
@@ -164,6 +167,7 @@ impl<'a> Walk<'a> {
                 "expect" => walk.expects = true,
                 "forwarded" => walk.forwarded = true,
                 "via" => walk.via = true,
+                "upgrade" => walk.upgrade = true,
                 _ if name == tenant => {
                     walk.tenant_fields += 1;
                     walk.tenant = Some(value);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE},
 };
 use http_body::Body as _;
 use serde::Serialize;
@@ -13,11 +13,15 @@ use super::{
     health::Health,
     local_reply::{Counters, LocalReply},
     peer,
+    websocket::Switch,
 };
 use crate::{
     body::{Body, Content, UpstreamBody},
     telemetry::record::Record,
-    upstream::framing,
+    upstream::{
+        framing,
+        tunnel::{Around, Tunnel, WEBSOCKET},
+    },
 };
 
 /// What a target takes whose routes list no methods.
@@ -27,7 +31,7 @@ const ANY_METHOD: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, 
 #[must_use]
 pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool) -> Response<Body> {
     let mut response = match answer {
-        Answer::Upstream(response) => {
+        Answer::Upstream(response) | Answer::Switched(response, _) => {
             record.status = response.status().as_u16();
             forwarded(response, record, head_only)
         }
@@ -70,6 +74,22 @@ fn forwarded(response: Response<UpstreamBody>, record: Record, head_only: bool) 
     }
     parts.version = http::Version::HTTP_11;
     Response::from_parts(parts, Body::new(Content::Upstream(body), record))
+}
+
+/// The app's 101. The tunnel waits in `switch` until it has gone out.
+#[must_use]
+pub fn switched(answer: Response<UpstreamBody>, around: Around, mut record: Record, switch: &Switch) -> Response<Body> {
+    let (mut parts, body) = answer.into_parts();
+    framing::answer(&mut parts.headers);
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    parts.headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+    parts.version = http::Version::HTTP_11;
+    record.status = parts.status.as_u16();
+    if let Some(tunnel) = body.into_link().and_then(|link| Tunnel::open(link, record, around)) {
+        switch.open(tunnel);
+    }
+    Response::from_parts(parts, Body::switched())
 }
 
 fn probe(health: Health, mut record: Record) -> Response<Body> {

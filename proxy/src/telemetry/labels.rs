@@ -19,12 +19,23 @@ pub enum Expired {
     Drain,
     /// What it still sent after an early answer was read and dropped for long enough.
     Linger,
+    /// No byte either way in a WebSocket.
+    TunnelIdle,
 }
 
 impl Expired {
     /// The values of the label `reason`, in the order of the variants.
-    pub const LABELS: [&str; 8] =
-        ["first_byte_timeout", "head_timeout", "body_timeout", "write_stall", "body_idle", "idle", "drain", "linger"];
+    pub const LABELS: [&str; 9] = [
+        "first_byte_timeout",
+        "head_timeout",
+        "body_timeout",
+        "write_stall",
+        "body_idle",
+        "idle",
+        "drain",
+        "linger",
+        "tunnel_idle",
+    ];
 
     /// Its value of the label.
     #[must_use]

@@ -41,6 +41,10 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// Open downstream connections.
     pub connections: Gauge,
+    /// Open WebSockets.
+    pub websockets: Gauge,
+    /// WebSockets opened.
+    pub websockets_opened: Counter,
     /// Connections accepted.
     pub accepted: Counter,
     /// Ordinary connections that are taken at most.
@@ -104,6 +108,8 @@ impl Metrics {
             client_duration: make.duration("http_client_request_duration_seconds", "Attempt to the answer's head"),
             in_flight: make.gauge("request_queue_length", "Requests in flight"),
             connections: make.gauge("connections", "Open downstream connections"),
+            websockets: make.gauge("websockets", "Open WebSockets"),
+            websockets_opened: make.counter("websockets_total", "WebSockets opened"),
             accepted: make.counter("connections_accepted_total", "Connections accepted"),
             connections_max: make.gauge("connections_max", "Connections taken at most"),
             connections_refused: Refused::LABELS.map(|reason| {

@@ -62,6 +62,8 @@ pub struct Line {
     pub status: u16,
     /// Bytes of its body.
     pub bytes: u64,
+    /// Bytes that a WebSocket's client sent through it; null for everything else.
+    pub tunnel_bytes_up: Option<u64>,
     /// Start to end, in milliseconds.
     pub duration_ms: f64,
     /// Start to the upstream's head, in milliseconds.

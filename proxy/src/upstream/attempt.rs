@@ -24,6 +24,7 @@ use crate::{
         pool::Pools,
         target::Target,
         timer::Deadline,
+        tunnel,
         wire::{Traffic, Wire},
     },
 };
@@ -163,7 +164,7 @@ async fn exchange(
     })
     .await;
     let error = match ending {
-        Ending::Answer(Ok(answer)) => return accept(means, link, answer, upload),
+        Ending::Answer(Ok(answer)) => return accept(means, link, answer, upload, head.websocket),
         Ending::Answer(Err(error)) => error,
         Ending::Endless => {
             let cause = Cause::Invalid("interim answers without end".into());
@@ -234,10 +235,17 @@ fn accept(
     link: Box<Link>,
     answer: Response<hyper::body::Incoming>,
     upload: &Upload,
+    websocket: bool,
 ) -> Result<Response<UpstreamBody>, Failed> {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // hyper has let go of the connection unless the answer came before its request was sent
+        if websocket && tunnel::begins(&answer) && link.is_over() {
+            let (parts, incoming) = answer.into_parts();
+            return Ok(Response::from_parts(parts, UpstreamBody::switched(incoming, link)));
+        }
         // nobody asked for it (RFC 9110 §15.2.2): the connection no longer speaks HTTP
-        return Err(Failed { sent: Sent::Maybe, cause: Cause::Invalid("101 without being asked".into()) });
+        let wrong = if websocket { "101 to something that is no WebSocket" } else { "101 without being asked" };
+        return Err(Failed { sent: Sent::Maybe, cause: Cause::Invalid(wrong.into()) });
     }
     let (parts, incoming) = answer.into_parts();
     let body = if upload.is_ended() {

@@ -19,6 +19,8 @@ pub struct Head {
     pub headers: HeaderMap,
     /// Whether it carries fields that only stamps exchange.
     pub announced: bool,
+    /// Whether it asks for a WebSocket.
+    pub websocket: bool,
 }
 
 impl Head {
@@ -72,7 +74,7 @@ mod tests {
         headers.insert("host", HeaderValue::from_static("example.com"));
         headers.append("via", HeaderValue::from_static("1.1 one"));
         headers.append("via", HeaderValue::from_bytes(b"1.1 caf\xe9").unwrap());
-        Head { method: Method::PUT, uri: Uri::from_static("/a?b=c"), headers, announced: false }
+        Head { method: Method::PUT, uri: Uri::from_static("/a?b=c"), headers, announced: false, websocket: false }
     }
 
     #[test]

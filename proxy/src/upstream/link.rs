@@ -12,6 +12,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
@@ -91,6 +92,20 @@ impl Link {
             self.poll();
         }
         !self.closed && self.sender.is_ready()
+    }
+
+    /// Whether the connection is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.closed
+    }
+
+    /// The socket and what was read ahead, once hyper has let go of it: after an answer that changed its protocol.
+    #[must_use]
+    pub fn into_wire(self: Box<Self>) -> Option<(Wire, Bytes)> {
+        let Self { connection, closed: true, .. } = *self else { return None };
+        let parts = connection.into_parts();
+        Some((parts.io.into_inner(), parts.read_buf))
     }
 
     /// Runs the connection to its end on its own; for answers that came before the request was fully sent.

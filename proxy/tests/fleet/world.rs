@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) origins: Vec<Origin>,
     pub(super) proxies: Vec<Option<Running>>,
     peers: Vec<u16>,
+    /// The end of every proxy's configuration.
+    more: &'static str,
     pub(super) folder: tempfile::TempDir,
     pub(super) runtime: tokio::runtime::Runtime,
 }
@@ -37,11 +39,17 @@ pub(super) fn tenant(index: usize) -> String {
 impl World {
     /// Three Active stamps whose proxies have all applied the table.
     pub(super) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with more lines of configuration.
+    pub(super) fn start_with(more: &'static str) -> Self {
         let mut world = Self {
             redis: Redis::start(),
             origins: (0..3).map(|index| Origin::start(stamp(index).as_str())).collect(),
             proxies: vec![None, None, None],
             peers: (0..3).map(|_| free_port()).collect(),
+            more,
             folder: tempfile::tempdir().unwrap(),
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
         };
@@ -106,6 +114,7 @@ output = "off"
 [shutdown]
 lame_duck = "50ms"
 drain = "2s"
+{more}
 "#,
             id = stamp(index),
             peer = self.peers[index],
@@ -113,6 +122,7 @@ drain = "2s"
             snapshot = self.snapshot(index).display(),
             bootstrap = bootstrap.join(", "),
             origin = self.origins[index].address,
+            more = self.more,
         )
     }
 

@@ -118,5 +118,5 @@ fn assert_one_request(parts: &Parts) {
 }
 
 fn empty() -> Head {
-    Head { method: Method::GET, uri: Uri::default(), headers: HeaderMap::new(), announced: false }
+    Head { method: Method::GET, uri: Uri::default(), headers: HeaderMap::new(), announced: false, websocket: false }
 }

@@ -162,6 +162,12 @@ impl Client {
         }
     }
 
+    /// Reads so many bytes that are no answer.
+    pub fn bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        self.at_least(count)?;
+        Ok(self.buffer.drain(..count).collect())
+    }
+
     /// Whether the other side has closed, waiting for it briefly; anything it still sends is dropped.
     pub fn is_closed(&mut self) -> bool {
         self.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();

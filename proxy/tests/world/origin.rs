@@ -33,7 +33,7 @@ impl Seen {
 pub const BIG: usize = 128 << 20;
 
 /// An app. Paths: `/slow` is answered once [`Origin::release`] says so, `/cut` promises 1000 bytes and sends 10, `/reset` closes without an answer,
-/// `/garbage` is no HTTP, `/chunked` streams, `/switch` answers 101, `/hang` sends 10 of
+/// `/garbage` is no HTTP, `/chunked` streams, `/switch` answers 101, `/websocket` agrees to one and echoes, `/hang` sends 10 of
 /// 1000 bytes and no more, `/big` sends [`BIG`] bytes, `/early` answers before it reads the upload, `/stall` waits before
 /// that, `/twice` says its length twice, anything else answers a small JSON document.
 pub struct Origin {
@@ -163,6 +163,13 @@ fn serve(
                     .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
                     .ok()?;
                 continue;
+            }
+            "/websocket" => {
+                stream
+                    .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Synaxis-Spoof: yes\r\n\r\n")
+                    .ok()?;
+                // every byte back as it comes
+                return std::io::copy(&mut reader, &mut stream).ok().map(|_| ());
             }
             "/both" => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n").ok()?;

@@ -104,7 +104,7 @@ fn head() -> Head {
     let mut headers = HeaderMap::new();
     headers.insert("host", HeaderValue::from_static("a"));
     headers.insert("x-request", HeaderValue::from_static("42"));
-    Head { method: Method::POST, uri: Uri::from_static("/pay?once"), headers, announced: false }
+    Head { method: Method::POST, uri: Uri::from_static("/pay?once"), headers, announced: false, websocket: false }
 }
 
 fn on_a_worker<F: Future>(future: F) -> F::Output {
