@@ -305,7 +305,7 @@ fn who_reads_slowly_holds_the_sender_back() {
 #[test]
 fn a_silent_websocket_is_ended_and_one_that_says_something_is_not() {
     let origin = Origin::start("app");
-    let limits = "[timeouts]\ntunnel_idle = \"400ms\"\nidle = \"96s\"\nbody_idle = \"100ms\"\nfirst_byte = \"100ms\"\n";
+    let limits = "[timeouts]\ntunnel_idle = \"400ms\"\nidle = \"96s\"\nhead = \"300ms\"\nbody_idle = \"100ms\"\nfirst_byte = \"100ms\"\n";
     let proxy = proxy(&alone(origin.address, limits));
     let mut client = Client::connect(proxy.edges[0]);
     assert_eq!(client.exchange(ask("t", "/websocket").as_bytes()).unwrap().status, 101);
