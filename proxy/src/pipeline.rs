@@ -24,13 +24,13 @@ use crate::{
     body::{Body, Upload, UpstreamBody},
     dataplane::{Snapshot, worker::Worker},
     telemetry::record::{Line, Record},
-    upstream::{head::Head, tunnel::Around},
+    upstream::head::Head,
 };
 use candidates::Errand;
 use hops::Reach;
 use local_reply::LocalReply;
 use route::Asked;
-use websocket::Switch;
+use websocket::{Switch, Switched};
 
 /// A worker with what this layer adds to it.
 pub struct Service {
@@ -59,7 +59,7 @@ pub enum Answer {
     /// From an app or another stamp.
     Upstream(Response<UpstreamBody>),
     /// A 101 to a request that asked for a WebSocket.
-    Switched(Response<UpstreamBody>, Around),
+    Switched(Box<Switched>),
     /// The proxy's own word on this stamp's health.
     Health(health::Health),
     /// What may be done here: an OPTIONS request that was to go no further. The methods, unless all are taken.
@@ -88,8 +88,7 @@ pub async fn serve(
     let leaving = worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
     let closing = leaving || downstream.in_reserve || downstream.switch.is_asked();
     Ok(match outcome {
-        Ok(Answer::Switched(answer, around)) => respond::switched(answer, around, record, &downstream.switch),
-        Ok(answer) => respond::answer(answer, record, head_only, closing),
+        Ok(answer) => respond::answer(answer, record, head_only, closing, &downstream.switch),
         // what is left of the upload will not be read, so nothing can come after it
         Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing || upload.is_coming()),
     })
@@ -112,7 +111,8 @@ async fn answer(
         ListenerKind::Peer => errand.as_receiver(&mut head, &upload, record).await?,
     };
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Answer::Switched(answer, websocket::around(worker, &snapshot.settings)));
+        let around = websocket::around(worker, &snapshot.settings);
+        return Ok(Answer::Switched(Box::new(Switched { answer, around })));
     }
     Ok(Answer::Upstream(answer))
 }

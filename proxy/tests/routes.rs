@@ -1,6 +1,8 @@
 //! Routes on the wire: who takes a request, and what they change in it.
 
-use crate::world::{Client, Origin, alone, free_port, proxy, stop};
+use std::io::{BufReader, Write};
+
+use crate::world::{Client, Origin, Raw, alone, free_port, proxy, raw::head, stop};
 
 #[test]
 fn a_path_that_takes_other_methods_says_which_and_the_connection_goes_on() {
@@ -74,6 +76,29 @@ fn a_request_is_edited_once_however_many_endpoints_are_tried() {
     }
     for seen in origin.seen() {
         assert_eq!((seen.all("x-named"), seen.all("x-api")), (vec!["ours"], vec!["2"]), "{seen:?}");
+    }
+    stop(proxy);
+}
+
+#[test]
+fn an_app_cannot_have_what_a_route_adds_taken_away() {
+    let app = Raw::start(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while head(&mut reader).is_some() {
+            let fields =
+                "Connection: keep-alive, X-Served, X-Own\r\nX-Own: 1\r\nX-Synaxis-Served: 1\r\nContent-Length: 2";
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok");
+        }
+    });
+    let proxy = proxy(&alone(app.address, EDITS));
+    let mut client = Client::connect(proxy.edges[0]);
+    for _ in 0..2 {
+        let answer = client.get("t", "/edited");
+        assert_eq!(
+            (answer.text().as_str(), answer.header("x-served"), answer.header("x-own")),
+            ("ok", Some("here"), None)
+        );
+        assert_eq!((answer.header("x-synaxis-served"), answer.header("connection")), (None, None));
     }
     stop(proxy);
 }

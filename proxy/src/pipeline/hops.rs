@@ -63,7 +63,7 @@ pub fn step(headers: &mut HeaderMap) -> Result<Reach, LocalReply> {
 mod tests {
     use super::*;
 
-    fn headers(name: http::HeaderName, lines: &[&str]) -> HeaderMap {
+    fn headers(name: &http::HeaderName, lines: &[&str]) -> HeaderMap {
         lines.iter().map(|line| (name.clone(), HeaderValue::from_str(line).unwrap())).collect()
     }
 
@@ -84,7 +84,7 @@ mod tests {
             (&["1, 2"], None),
             (&["1", "1"], None),
         ] {
-            let mut headers = headers(MAX_FORWARDS, lines);
+            let mut headers = headers(&MAX_FORWARDS, lines);
             let reach = step(&mut headers).ok();
             assert_eq!(reach, expected.map(|(reach, _)| reach), "{lines:?}");
             if let Some((_, left)) = expected {
@@ -105,7 +105,7 @@ mod tests {
             (vec!["1.1 synaxis,1.1\tSynaxis (x),HTTP/1.1  synaxis"; 3], true),
             (vec![", ,,"; 9], false),
         ] {
-            assert_eq!(check_loop(&headers(VIA, &lines)).is_err(), is_loop, "{lines:?}");
+            assert_eq!(check_loop(&headers(&VIA, &lines)).is_err(), is_loop, "{lines:?}");
         }
     }
 }

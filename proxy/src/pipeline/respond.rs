@@ -13,14 +13,14 @@ use super::{
     health::Health,
     local_reply::{Counters, LocalReply},
     peer,
-    websocket::Switch,
+    websocket::{Switch, Switched},
 };
 use crate::{
     body::{Body, Content, UpstreamBody},
     telemetry::record::Record,
     upstream::{
         framing,
-        tunnel::{Around, Tunnel, WEBSOCKET},
+        tunnel::{Tunnel, WEBSOCKET},
     },
 };
 
@@ -29,9 +29,10 @@ const ANY_METHOD: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, 
 
 /// An answer from elsewhere or from memory.
 #[must_use]
-pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool) -> Response<Body> {
+pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool, switch: &Switch) -> Response<Body> {
     let mut response = match answer {
-        Answer::Upstream(response) | Answer::Switched(response, _) => {
+        Answer::Switched(switched) => return begin(*switched, record, switch),
+        Answer::Upstream(response) => {
             record.status = response.status().as_u16();
             forwarded(response, record, head_only)
         }
@@ -77,16 +78,15 @@ fn forwarded(response: Response<UpstreamBody>, record: Record, head_only: bool) 
 }
 
 /// The app's 101. The tunnel waits in `switch` until it has gone out.
-#[must_use]
-pub fn switched(answer: Response<UpstreamBody>, around: Around, mut record: Record, switch: &Switch) -> Response<Body> {
-    let (mut parts, body) = answer.into_parts();
+fn begin(switched: Switched, mut record: Record, switch: &Switch) -> Response<Body> {
+    let (mut parts, body) = switched.answer.into_parts();
     framing::answer(&mut parts.headers);
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     parts.headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     parts.version = http::Version::HTTP_11;
     record.status = parts.status.as_u16();
-    if let Some(tunnel) = body.into_link().and_then(|link| Tunnel::open(link, record, around)) {
+    if let Some(tunnel) = body.into_link().and_then(|link| Tunnel::open(link, record, switched.around)) {
         switch.open(tunnel);
     }
     Response::from_parts(parts, Body::switched())

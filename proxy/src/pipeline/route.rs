@@ -1,6 +1,6 @@
 //! Which route a request takes: the first whose host, path prefix, methods and fields match.
 //!
-//! Invariant: the app behind a route never reads a path as one that another route owns; see [`reading`]. Methods are
+//! Invariant: the app behind a route never reads a path as one that another route owns; `reading` says how. Methods are
 //! exact: a route that lists GET takes HEAD only if it lists HEAD too, for its author may have meant just that.
 
 use http::{HeaderMap, HeaderValue, Method};

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use http::{
-    HeaderValue, Method, Version,
+    HeaderValue, Method, Response, Version,
     header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
     request::Parts,
 };
@@ -14,7 +14,7 @@ use synaxis_config::settings::Settings;
 
 use super::local_reply::LocalReply;
 use crate::{
-    body::Upload,
+    body::{Upload, UpstreamBody},
     dataplane::worker::Worker,
     upstream::tunnel::{Around, Tunnel, WEBSOCKET, names},
 };
@@ -48,6 +48,14 @@ impl Switch {
     pub fn take(&self) -> Option<Box<Tunnel>> {
         self.tunnel.borrow_mut().take()
     }
+}
+
+/// An app's 101 and what the tunnel needs that begins with it.
+pub struct Switched {
+    /// The 101, with its connection.
+    pub answer: Response<UpstreamBody>,
+    /// What surrounds the tunnel.
+    pub around: Around,
 }
 
 /// Whether a head with an `Upgrade` asks for a WebSocket (RFC 6455 §4.1). Asking for anything else is asking for nothing
