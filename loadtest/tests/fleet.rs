@@ -39,6 +39,7 @@ scenarios! {
     redis_hangs: "redis-hang",
     hostile_tables: "table-hostile",
     slow_clients: "slow-clients",
+    websockets_through_stamps: "websockets",
     a_rough_network: "rough-network",
     a_short_soak: "soak",
 }

@@ -18,6 +18,7 @@ shipped!(
     "redis-hang",
     "table-hostile",
     "slow-clients",
+    "websockets",
     "rough-network",
     "soak",
 );
