@@ -16,12 +16,14 @@ use crate::{
 
 mod concern;
 mod perform;
+mod reload;
 mod slow;
 mod table;
 mod timeline;
 
 pub use concern::Concern;
 pub(crate) use perform::calm;
+pub use reload::Reloads;
 pub use slow::Slowness;
 pub use table::Lie;
 pub use timeline::{Timeline, Window};
@@ -85,6 +87,8 @@ pub enum Action {
     App(Scripted),
     /// The proxies of a stamp, or of all stamps one after the other, are asked to end and started again, one by one.
     RollingRestart(Restarted),
+    /// The configuration of the proxies of a stamp, or of all, is rewritten and loaded again, every other one invalid.
+    ReloadStorm(Reloads),
     /// Redis is killed.
     RedisKill,
     /// It is started again, empty.
@@ -196,6 +200,7 @@ impl Action {
             | Self::ResumeApp(one) => Some(one.stamp),
             Self::App(scripted) => Some(scripted.stamp),
             Self::RollingRestart(some) => some.stamp,
+            Self::ReloadStorm(storm) => storm.stamp,
             Self::Chaos(toxic) => toxic.stamp,
             Self::Cut(place) => place.stamp,
             Self::RedisKill
@@ -243,6 +248,7 @@ impl Fault {
         }
         match &self.action {
             Action::App(scripted) => faults.extend(scripted.script.check()),
+            Action::ReloadStorm(storm) => faults.extend(storm.check()),
             Action::SlowClients(slow) => {
                 faults.extend(slow.check(self.lasts));
                 if self.at < length && self.lasts.is_some_and(|lasts| self.at.saturating_add(lasts) >= length) {
@@ -265,6 +271,9 @@ impl Fault {
         self.failover = self.failover.map(|failover| failover.mul_f64(factor));
         if let Action::Drain(ramped) | Action::CancelDrain(ramped) = &mut self.action {
             ramped.ramp = ramped.ramp.mul_f64(factor);
+        }
+        if let Action::ReloadStorm(storm) = &mut self.action {
+            storm.scale(factor);
         }
     }
 }

@@ -34,6 +34,7 @@ scenarios! {
     bursts: "burst",
     a_drain_and_its_end: "drain-under-load",
     a_rolling_restart: "rolling-restart",
+    a_storm_of_reloads: "reload-storm",
     a_dead_stamp: "dead-stamp",
     redis_is_gone: "redis-down",
     redis_hangs: "redis-hang",

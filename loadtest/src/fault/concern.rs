@@ -30,6 +30,7 @@ impl Concern {
             | Action::KillProxies(one)
             | Action::StartProxies(one) => Self::Stamp(id(one.stamp)),
             Action::RollingRestart(some) => all_or(some.stamp, Self::Stamp),
+            Action::ReloadStorm(storm) => all_or(storm.stamp, Self::Stamp),
             // its proxies serve and forward as before
             Action::Drain(ramped) | Action::CancelDrain(ramped) => Self::Tenants(id(ramped.stamp)),
             Action::KillApp(one) | Action::StartApp(one) | Action::HangApp(one) | Action::ResumeApp(one) => {
@@ -66,6 +67,7 @@ mod tests {
             ("{ kill-proxies = { stamp = 1 } }", whole()),
             ("{ rolling-restart = { stamp = 1 } }", whole()),
             ("{ rolling-restart = {} }", Concern::All),
+            ("{ reload-storm = { stamp = 1, count = 2, every = \"1s\" } }", whole()),
             ("{ kill-app = { stamp = 1 } }", one()),
             ("{ app = { stamp = 1 } }", one()),
             ("{ drain = { stamp = 1 } }", one()),

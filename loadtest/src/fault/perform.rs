@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rustix::process::Signal;
 use synaxis_routing::change::{Drain, Guards, Overrides};
 
-use super::{Action, Fault, Place, slow, table};
+use super::{Action, Fault, Place, reload, slow, table};
 use crate::{
     chaos::Chaos,
     world::{PATIENCE, Stamp, Wire, World},
@@ -33,6 +33,7 @@ pub(super) fn words(action: &Action, world: &World) -> String {
         Action::ResumeApp(one) => format!("resume the app of {}", name(one.stamp)),
         Action::App(scripted) => format!("the app of {} changes", name(scripted.stamp)),
         Action::RollingRestart(some) => format!("rolling restart of {}", of(some.stamp)),
+        Action::ReloadStorm(storm) => format!("{} reloads of each proxy of {}", storm.count, of(storm.stamp)),
         Action::RedisKill => "kill Redis".into(),
         Action::RedisStart => "start Redis, empty".into(),
         Action::RedisHang => "hang Redis".into(),
@@ -111,6 +112,7 @@ pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result
             }
             Ok(())
         }
+        Action::ReloadStorm(storm) => return reload::storm(storm, world).await.map(Some),
         Action::RedisKill => world.redis.kill().await,
         Action::RedisStart => world.redis.restart().await,
         Action::RedisHang => world.redis.signal(Signal::STOP),

@@ -13,6 +13,7 @@ shipped!(
     "burst",
     "drain-under-load",
     "rolling-restart",
+    "reload-storm",
     "dead-stamp",
     "redis-down",
     "redis-hang",

@@ -78,6 +78,24 @@ impl Proxy {
         self.addresses.admin
     }
 
+    /// The text of its configuration.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn configuration(&self) -> anyhow::Result<String> {
+        fs::read_to_string(&self.files.config).with_context(|| self.files.config.display().to_string())
+    }
+
+    /// Replaces its configuration as an editor does: a new file takes the name of the old one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn configure(&self, text: &str) -> anyhow::Result<()> {
+        let new = self.files.config.with_extension("new");
+        let replace = || fs::write(&new, text).and_then(|()| fs::rename(&new, &self.files.config));
+        replace().with_context(|| self.files.config.display().to_string())
+    }
+
     /// Starts it again where it was, and waits until it is ready. One that still runs is killed.
     ///
     /// # Errors
