@@ -11,6 +11,7 @@ mod body_size;
 mod caps;
 mod commands;
 mod dependencies;
+mod deploy;
 mod docs;
 mod fleet;
 mod fuzz;
