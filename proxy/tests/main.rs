@@ -22,6 +22,7 @@ mod log;
 mod must_never;
 mod reload;
 mod routes;
+mod security;
 mod single;
 mod vectors;
 mod websockets;
