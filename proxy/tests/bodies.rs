@@ -289,3 +289,17 @@ fn an_upload_that_breaks_off_is_not_completed_upstream() {
     assert_eq!(origin.count(), 0, "the app never saw a whole request");
     stop(proxy);
 }
+
+#[test]
+fn of_an_answer_that_nobody_reads_little_is_held() {
+    let origin = Origin::start("app");
+    let proxy = proxy(&alone(origin.address, ""));
+    let client = Client::connect(proxy.edges[0]);
+    // what the client's own kernel takes is not the proxy's
+    socket2::SockRef::from(client.stream()).set_recv_buffer_size(32 << 10).unwrap();
+    client.stream().write_all(b"GET /big HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n\r\n").unwrap();
+    let taken = settled(&origin.written);
+    // the app's own send buffer, two of ours and two of the kernel's
+    assert!(taken < 6 << 20, "{taken} bytes went somewhere although nobody reads");
+    stop(proxy);
+}

@@ -9,6 +9,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use socket2::SockRef;
 use synaxis_config::settings::{Listener, ListenerKind};
 use tokio::{
     net::TcpListener,
@@ -109,7 +110,10 @@ impl Dealer {
             Some(seat) => seat,
             None => None,
         };
+        // a socket that is already gone refuses these, and its worker finds out
         let _ = stream.set_nodelay(true);
+        let unsent = u32::try_from(snapshot.settings.limits.unsent_bytes).unwrap_or(u32::MAX);
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(unsent);
         let stream = match stream.into_std() {
             Ok(stream) => stream,
             Err(error) => return tracing::warn!(%error, "a connection could not be handed over"),

@@ -17,6 +17,8 @@ use crate::{
 
 /// hyper's own limit of a head; ours is lower and answers with a reason.
 const HEAD_BYTES_HARD: usize = 64 << 10;
+/// What is read at a time, and what may wait to be written: together 128 KiB a connection.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves a connection until it ends. Never fails: what goes wrong on one connection is that connection's end.
 pub async fn serve(
@@ -52,7 +54,7 @@ pub async fn serve(
     });
     let mut connection = http1::Builder::new()
         .max_header_size(HEAD_BYTES_HARD)
-        .max_buf_size(2 * HEAD_BYTES_HARD)
+        .max_buf_size(BUFFER_BYTES)
         .keep_alive(true)
         .serve_connection(TokioIo::new(wire), handler);
     if let Err(error) = (&mut connection).await {

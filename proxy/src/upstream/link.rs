@@ -25,6 +25,11 @@ use crate::{
     },
 };
 
+/// Largest head of an answer.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// What is read at a time, and what may wait to be written.
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// One upstream connection.
 pub struct Link {
     /// Where it leads.
@@ -48,8 +53,11 @@ impl Link {
     /// Only what hyper's handshake reports; on HTTP/1.1 it sends nothing.
     pub async fn handshake(target: Arc<Target>, wire: Wire, now: Instant) -> hyper::Result<Box<Self>> {
         let traffic = wire.traffic();
-        let (sender, connection) =
-            hyper::client::conn::http1::Builder::new().max_header_size(64 << 10).handshake(TokioIo::new(wire)).await?;
+        let (sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(BUFFER_BYTES)
+            .handshake(TokioIo::new(wire))
+            .await?;
         let relay = Arc::new(Relay::default());
         let waker = Waker::from(Arc::clone(&relay));
         Ok(Box::new(Self { target, sender, connection, traffic, idle_since: now, relay, waker, closed: false }))
