@@ -5,6 +5,7 @@
 
 mod answers;
 mod explain;
+mod memory;
 mod probes;
 #[cfg(test)]
 mod tests;
@@ -111,10 +112,12 @@ async fn run(listener: TcpListener, view: View) {
     }
 }
 
-/// Samples pile up until they are moved into buckets, scraped or not.
+/// Samples pile up until they are moved into buckets, scraped or not; memory is watched.
 async fn upkeep(plane: Arc<DataPlane>, pulse: Rc<Pulse>) {
     let mut since = Instant::now();
+    let mut memory = memory::Watch::new();
     loop {
+        memory.sample(&plane, Instant::now());
         tokio::time::sleep(Duration::from_secs(1)).await;
         pulse.sample(&plane, Instant::now());
         if since.elapsed() >= UPKEEP {

@@ -193,3 +193,28 @@ fn an_app_that_is_down_is_said_so() {
     assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_connect"));
     stop(proxy);
 }
+
+#[test]
+fn a_head_with_too_many_fields_is_refused_and_counted_by_whoever_refuses_it() {
+    let origin = Origin::start("app");
+    let proxy = proxy(&alone(origin.address, "[limits]\nfields = 10\n"));
+    let with = |fields: usize| format!("{HEAD}{}\r\n", "X-Field: 1\r\n".repeat(fields - 2));
+    let ask = |request: &str| Client::connect(proxy.edges[0]).exchange(request.as_bytes()).unwrap();
+    assert_eq!(ask(&with(10)).status, 200);
+    let ours = ask(&with(11));
+    assert_eq!((ours.status, ours.reason().as_str()), (431, "head_too_large"));
+    assert!(ours.text().contains("more than 10 fields"), "{}", ours.text());
+    let library = ask(&with(101));
+    assert_eq!((library.status, library.header("x-synaxis-reason")), (431, None));
+    assert_eq!(ask("NOT HTTP\r\n\r\n").status, 400);
+    let mut http2 = Client::connect(proxy.edges[0]);
+    http2.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert!(http2.is_closed());
+    let text = Client::connect(proxy.admin).exchange(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().text();
+    for reason in ["parse", "too_large", "http2"] {
+        let series = format!("heads_refused_total{{reason=\"{reason}\"}} 1");
+        assert!(text.contains(&series), "no {series} in {text}");
+    }
+    assert_eq!(origin.count(), 1);
+    stop(proxy);
+}

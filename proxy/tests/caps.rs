@@ -94,3 +94,27 @@ fn one_address_cannot_take_every_connection_and_other_stamps_are_not_counted() {
     assert_eq!(Client::connect(edge).get("t", "/").status, 200, "a place that is left is free");
     stop(proxy);
 }
+
+#[test]
+fn above_its_memory_mark_a_proxy_refuses_all_but_probes_and_says_so() {
+    let origin = Origin::start("app");
+    // less than any process of ours has
+    let mark = "workers = 1\nmemory_high = \"16MiB\"";
+    let proxy = proxy(&alone(origin.address, "").replace("workers = 1", mark));
+    let text = || metrics(proxy.admin);
+    let ballast = vec![1_u8; 24 << 20];
+    eventually("the mark is passed", || text().contains("\nmemory_overload 1\n"));
+    assert!(ballast.iter().all(|byte| *byte == 1));
+    let mut client = Client::connect(proxy.edges[0]);
+    let refused = client.get("t", "/");
+    assert_eq!((refused.status, refused.reason().as_str()), (503, "overload"));
+    assert_eq!((refused.header("retry-after"), refused.header("connection")), (Some("1"), Some("close")));
+    assert!(client.is_closed());
+    let mut probe = Client::connect(proxy.edges[0]);
+    assert_eq!(probe.exchange(b"GET /health HTTP/1.1\r\nHost: probe\r\n\r\n").unwrap().status, 200);
+    let ready = Client::connect(proxy.admin).exchange(b"GET /readyz?verbose HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(ready.text().contains("[-] memory is above server.memory_high"), "{}", ready.text());
+    assert!(text().contains("local_replies_total{reason=\"overload\"} 1"));
+    assert_eq!(origin.count(), 0);
+    stop(proxy);
+}

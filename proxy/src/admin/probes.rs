@@ -115,6 +115,12 @@ pub(super) fn readyz(view: &View, pulse: &Pulse, query: &str) -> Response<Reply>
         None => line(true, format!("{} workers", view.plane.workers.len())),
         Some(worker) => line(false, format!("worker {worker} has not ticked for {STUCK:?}")),
     }
+    let room = view.plane.capacity.room(&snapshot.settings.server);
+    let open = view.plane.connections();
+    line(open < room.max, format!("{open} connections of at most {}", room.max));
+    if view.plane.capacity.is_overloaded() {
+        line(false, "memory is above server.memory_high: requests are refused with overload".into());
+    }
     match phase {
         Phase::Serving => line(true, format!("serving for {:.0} s", now.duration_since(view.started).as_secs_f64())),
         phase => line(false, format!("shutting down: {phase:?}")),

@@ -12,6 +12,7 @@ use super::phase::Phase;
 use crate::{
     body::{Ends, Upload, Watcher},
     pipeline::{self, Downstream, Service, websocket::Switch},
+    telemetry::labels::HeadRefused,
     upstream::wire::Wire,
 };
 
@@ -58,10 +59,11 @@ pub async fn serve(
         .keep_alive(true)
         .serve_connection(TokioIo::new(wire), handler);
     if let Err(error) = (&mut connection).await {
-        if error.is_parse() || error.is_parse_too_large() {
-            metrics.heads_refused.increment(1);
+        let refused = head_refused(&error);
+        if let Some(why) = refused {
+            metrics.head_refused(why);
         }
-        return tracing::debug!(%peer, %error, "connection ended");
+        return tracing::debug!(%peer, %error, refused = refused.map(HeadRefused::label), "connection ended");
     }
     if let Some(tunnel) = downstream.switch.take() {
         phase.detach();
@@ -69,4 +71,13 @@ pub async fn serve(
         // on the heap: no other connection should keep room for it
         Box::pin(tunnel.run(parts.io.into_inner(), parts.read_buf)).await;
     }
+}
+
+/// Whether a connection ended because of a head that hyper would not take, and answered with a bare status.
+fn head_refused(error: &hyper::Error) -> Option<HeadRefused> {
+    error.is_parse().then(|| match () {
+        () if error.is_parse_too_large() => HeadRefused::TooLarge,
+        () if error.is_parse_version_h2() => HeadRefused::Http2,
+        () => HeadRefused::Parse,
+    })
 }

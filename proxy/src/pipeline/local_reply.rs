@@ -52,6 +52,9 @@ pub enum LocalReply {
     /// The head is too large.
     #[error("the request head is larger than {0} bytes")]
     HeadTooLarge(usize),
+    /// The head has too many fields.
+    #[error("the request head has more than {0} fields")]
+    TooManyFields(usize),
     /// CONNECT and TRACE.
     #[error("this method is not served here")]
     MethodNotAllowed,
@@ -169,7 +172,9 @@ impl LocalReply {
             Self::BodyTooLarge(_) => closing(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::TargetInvalid(_) => closing(StatusCode::BAD_REQUEST, "target_invalid"),
             Self::UriTooLong(_) => closing(StatusCode::URI_TOO_LONG, "uri_too_long"),
-            Self::HeadTooLarge(_) => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
+            Self::HeadTooLarge(_) | Self::TooManyFields(_) => {
+                closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
+            }
             Self::MethodNotAllowed => closing(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::MethodUnrouted(_) => plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Loop => closing(StatusCode::LOOP_DETECTED, "loop"),

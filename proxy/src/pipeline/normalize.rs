@@ -74,6 +74,9 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     if walk.bytes + target > limits.head_bytes {
         return Err(LocalReply::HeadTooLarge(limits.head_bytes));
     }
+    if parts.headers.len() > limits.fields {
+        return Err(LocalReply::TooManyFields(limits.fields));
+    }
     if walk.codings {
         coding(&parts.headers)?;
     }

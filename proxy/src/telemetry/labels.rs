@@ -57,3 +57,25 @@ impl Refused {
     /// The values of the label `reason`, in the order of the variants.
     pub const LABELS: [&str; 2] = ["cap", "address"];
 }
+
+/// Why the HTTP library refused a head before a request existed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadRefused {
+    /// It is no HTTP/1 request.
+    Parse,
+    /// It has more than 100 fields or more than 64 KiB.
+    TooLarge,
+    /// It begins HTTP/2, which is not spoken here.
+    Http2,
+}
+
+impl HeadRefused {
+    /// The values of the label `reason`, in the order of the variants.
+    pub const LABELS: [&str; 3] = ["parse", "too_large", "http2"];
+
+    /// Its value of the label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self as usize]
+    }
+}

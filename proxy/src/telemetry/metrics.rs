@@ -5,7 +5,7 @@
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::telemetry::labels::{Expired, Refused};
+use crate::telemetry::labels::{Expired, HeadRefused, Refused};
 
 /// Upper bounds of the duration buckets, in seconds: OpenTelemetry's, with three below 5 ms for the proxy's own share.
 const DURATION_BUCKETS: [f64; 17] =
@@ -55,8 +55,12 @@ pub struct Metrics {
     pub connections_expired: [Counter; Expired::LABELS.len()],
     /// Accept errors that made a listener pause.
     pub accept_errors: Counter,
-    /// Heads that the HTTP library refused before the pipeline saw a request.
-    pub heads_refused: Counter,
+    /// Resident memory in bytes.
+    pub memory_resident: Gauge,
+    /// 1 while requests are refused because of it.
+    pub memory_overload: Gauge,
+    /// Heads that the HTTP library refused before the pipeline saw a request, by [`HeadRefused`].
+    pub heads_refused: [Counter; HeadRefused::LABELS.len()],
     /// Requests that met a reused upstream connection.
     pub pool_reused: Counter,
     /// Requests that opened an upstream connection.
@@ -127,7 +131,15 @@ impl Metrics {
                 )
             }),
             accept_errors: make.counter("accept_errors_total", "Accept errors that made a listener pause"),
-            heads_refused: make.counter("heads_refused_total", "Heads refused before a request was seen"),
+            memory_resident: make.gauge("memory_resident_bytes", "Resident memory"),
+            memory_overload: make.gauge("memory_overload", "Whether memory is above its mark"),
+            heads_refused: HeadRefused::LABELS.map(|reason| {
+                make.counter_with(
+                    "heads_refused_total",
+                    "Heads refused before a request was seen",
+                    &[("reason", reason)],
+                )
+            }),
             pool_reused: make.counter_with(
                 "upstream_checkouts_total",
                 "Upstream connections used",
@@ -203,6 +215,11 @@ impl Metrics {
     /// Counts a connection that the sweeper ends.
     pub fn expired(&self, why: Expired) {
         self.connections_expired[why as usize].increment(1);
+    }
+
+    /// Counts a head that the HTTP library refused.
+    pub fn head_refused(&self, why: HeadRefused) {
+        self.heads_refused[why as usize].increment(1);
     }
 
     /// Counts a connection that is closed at once.
