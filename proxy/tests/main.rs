@@ -24,6 +24,7 @@ mod reload;
 mod routes;
 mod security;
 mod single;
+mod stalled;
 mod vectors;
 mod websockets;
 mod world;

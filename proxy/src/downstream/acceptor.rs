@@ -112,7 +112,7 @@ impl Dealer {
         };
         // a socket that is already gone refuses these, and its worker finds out
         let _ = stream.set_nodelay(true);
-        let unsent = u32::try_from(snapshot.settings.limits.unsent_bytes).unwrap_or(u32::MAX);
+        let unsent = u32::try_from(settings.limits.unsent_bytes).unwrap_or(u32::MAX);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(unsent);
         let stream = match stream.into_std() {
             Ok(stream) => stream,

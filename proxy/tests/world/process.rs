@@ -21,6 +21,13 @@ fn command(args: &[&str]) -> Command {
     command
 }
 
+/// What the system grants a process.
+#[derive(Clone, Copy, Default)]
+pub struct Limits {
+    /// Open descriptors, soft and hard; a number that makes the proxy warn.
+    pub descriptors: Option<u64>,
+}
+
 /// A running binary; killed when dropped.
 pub struct Process {
     child: Child,
@@ -30,7 +37,11 @@ pub struct Process {
 
 impl Process {
     pub fn start(args: &[&str]) -> Self {
-        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(command(args))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
         let outputs: [Box<dyn BufRead + Send>; 2] = [
             Box::new(BufReader::new(child.stdout.take().unwrap())),
@@ -59,6 +70,31 @@ impl Process {
         (process, edges.parse().unwrap(), admin)
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A proxy with this configuration under these limits, once it listens: its edge and its admin listener.
+    pub fn front(config: &Path, limits: Limits) -> (Self, SocketAddr, SocketAddr) {
+        let args = ["--log-format", "json", "run", "--config", config.to_str().unwrap()];
+        let process = match limits.descriptors {
+            None => Self::start(&args),
+            Some(descriptors) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
+                shell.arg(env!("CARGO_BIN_EXE_synaxis-proxy")).args(args).env_clear().stdin(Stdio::null());
+                let process = Self::spawn(shell);
+                process.line(|line| line.contains("fewer connections than server.connections_max"));
+                process
+            }
+        };
+        let listening = process.line(|line| line.contains("\"listening\""));
+        let event: serde_json::Value = serde_json::from_str(&listening).unwrap();
+        let address = |field: &str| event["fields"][field].as_str().unwrap().trim_matches(['[', ']']).parse().unwrap();
+        (process, address("edges"), address("admin"))
+    }
+
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
