@@ -2,4 +2,8 @@
 //!
 //! Each of these holds today; each names the way in that it closes.
 
+mod crosstalk;
+mod early;
+mod pair;
 mod smuggling;
+mod table;

@@ -8,7 +8,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -77,6 +77,8 @@ struct Log {
 /// The app. Paths that make it misbehave are in `misbehave`; anything else is answered with [`Parsed::reply`].
 pub struct Strict {
     pub address: SocketAddr,
+    /// Bytes that came, requests or not.
+    pub received: Arc<AtomicUsize>,
     log: Arc<Mutex<Log>>,
     stopped: Arc<AtomicBool>,
 }
@@ -87,16 +89,18 @@ impl Strict {
         let address = listener.local_addr().unwrap();
         let (log, stopped) = (Arc::<Mutex<Log>>::default(), Arc::<AtomicBool>::default());
         let (records, end) = (Arc::clone(&log), Arc::clone(&stopped));
+        let received = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&received);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if end.load(Ordering::SeqCst) {
                     return;
                 }
-                let records = Arc::clone(&records);
-                thread::spawn(move || stream.map(|stream| serve(stream, &records)));
+                let (records, count) = (Arc::clone(&records), Arc::clone(&count));
+                thread::spawn(move || stream.map(|stream| serve(stream, &records, count)));
             }
         });
-        Self { address, log, stopped }
+        Self { address, received, log, stopped }
     }
 
     pub fn count(&self) -> usize {
@@ -121,9 +125,9 @@ impl Drop for Strict {
     }
 }
 
-fn serve(stream: TcpStream, log: &Mutex<Log>) {
+fn serve(stream: TcpStream, log: &Mutex<Log>, received: Arc<AtomicUsize>) {
     let _ = stream.set_nodelay(true);
-    let mut wire = Wire { stream, buffer: Vec::new() };
+    let mut wire = Wire { stream, buffer: Vec::new(), received };
     loop {
         match wire.request(log) {
             Ok(()) => {}
@@ -136,6 +140,7 @@ fn serve(stream: TcpStream, log: &Mutex<Log>) {
 struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
+    received: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -254,6 +259,7 @@ impl Wire {
         match self.stream.read(&mut chunk)? {
             0 => Err(End::Closed),
             read => {
+                self.received.fetch_add(read, Ordering::Relaxed);
                 self.buffer.extend_from_slice(&chunk[..read]);
                 Ok(())
             }

@@ -10,9 +10,18 @@ use std::{
 
 use super::{Parsed, reply};
 
-/// Before the upload is read: `/early` answers at once.
+/// Before the upload is read: `/early` answers at once, `/slam` closes, `/nonsense` sends what is no HTTP, `/mute` and
+/// `/hold` do nothing for a while.
 pub(super) fn early(stream: &mut TcpStream, parsed: &Parsed) -> io::Result<()> {
-    if parsed.path() == "/early" { reply(stream, parsed) } else { Ok(()) }
+    match parsed.path() {
+        "/early" => return reply(stream, parsed),
+        "/slam" => {}
+        "/nonsense" => stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")?,
+        "/mute" => thread::sleep(Duration::from_millis(300)),
+        "/hold" => thread::sleep(Duration::from_secs(8)),
+        _ => return Ok(()),
+    }
+    Err(io::ErrorKind::ConnectionAborted.into())
 }
 
 /// After the upload. `/surplus` sends a whole second answer behind its own, `/late` the same a little later, `/headbody`,
