@@ -7,3 +7,4 @@ mod early;
 mod pair;
 mod smuggling;
 mod table;
+mod talk;
