@@ -2,6 +2,7 @@
 //!
 //! Each of these holds today; each names the way in that it closes.
 
+mod amplification;
 mod crosstalk;
 mod early;
 mod pair;
