@@ -70,10 +70,6 @@ impl Process {
         (process, edges.parse().unwrap(), admin)
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// A proxy with this configuration under these limits, once it listens: its edge and its admin listener.
     pub fn front(config: &Path, limits: Limits) -> (Self, SocketAddr, SocketAddr) {
         let args = ["--log-format", "json", "run", "--config", config.to_str().unwrap()];
