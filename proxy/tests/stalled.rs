@@ -310,7 +310,9 @@ fn with_few_descriptors_a_flood_leaves_the_admin_listener_its_own() {
             stream
         })
         .collect();
-    eventually("the flood meets the cap", || front.metric("connections_refused_total{reason=\"cap\"}") > 200);
+    let closed = || front.metric("connections_refused_total{reason=\"cap\"}");
+    let told = || front.metric("local_replies_total{reason=\"overload\"}");
+    eventually("the flood meets the cap", || closed() + told() > 200);
     for _ in 0..20 {
         let began = Instant::now();
         assert_eq!(

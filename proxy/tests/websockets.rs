@@ -317,7 +317,7 @@ fn a_silent_websocket_is_ended_and_one_that_says_something_is_not() {
     let silent = Instant::now();
     assert!(client.bytes(1).is_err());
     assert!((300..2_000).contains(&silent.elapsed().as_millis()), "{:?}", silent.elapsed());
-    eventually_metric(proxy.admin, "connections_expired_total", 1.0);
+    eventually_metric(proxy.admin, "connections_expired_total{reason=\"tunnel_idle\"}", 1.0);
     stop(proxy);
 }
 

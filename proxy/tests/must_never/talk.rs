@@ -104,7 +104,11 @@ fn no_client_writes_a_line_of_the_log_and_no_secret_stands_in_one() {
     let lines = || fs::read_to_string(&log).unwrap_or_default().lines().count();
     eventually("every request is a line", || lines() >= sent);
     let known = ["ts", "trace_id", "method", "host", "path", "status", "bytes", "duration_ms", "ttfb_ms", "tenant"];
-    let known = [&known[..], &["stamp", "epoch", "hop", "route", "attempts", "reason", "client", "listener"]].concat();
+    let known = [
+        &known[..],
+        &["stamp", "epoch", "hop", "route", "attempts", "reason", "client", "listener", "tunnel_bytes_up"],
+    ]
+    .concat();
     let text = fs::read_to_string(&log).unwrap();
     assert_eq!(text.lines().count(), sent, "{text}");
     for line in text.lines() {
