@@ -5,7 +5,8 @@
 //!
 //! Read in this order: [`settings`] (what comes out), `source` (values from the environment and files of secrets),
 //! `written` (each section, read key by key through `section` and `value`), `check` (sections against each other),
-//! [`fault`] (what is said about it), [`difference`] (what a running process makes of new ones).
+//! [`fault`] (what is said about it), [`difference`] (what a running process makes of new ones), [`print`] (what came out,
+//! as a file), [`reference`] (what can be written, from `describe`).
 //!
 //! ```
 //! let file = std::path::Path::new("synaxis.toml");
@@ -32,9 +33,12 @@ use toml::de::DeTable;
 
 pub mod difference;
 pub mod fault;
+pub mod print;
+pub mod reference;
 pub mod settings;
 
 mod check;
+mod describe;
 mod environment;
 mod file;
 mod section;

@@ -2,20 +2,26 @@
 //!
 //! Invariant: a key that nobody asked for is a fault, so a key exists exactly when it is read. Inside
 //! [`Section::read`] every key is asked for before anything returns early; whatever yields no value has noted why.
+//!
+//! A section can also be described: then nothing is written, every list has one entry, what is required has the value of
+//! its example, and what is asked for is recorded.
 
-use std::ops::RangeInclusive;
+use std::{borrow::Borrow, ops::RangeInclusive};
 
+use serde_json::{Value, json};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
 use crate::{
+    describe::{Kind, Need, Recorder},
     fault::{Findings, Span},
-    source::secret_file,
     suggest,
-    value::{self, Shown, Wrong, text},
+    value::{self, Reader, Shown, Wrong},
 };
+
+mod secret;
 
 /// Whether a section is in the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub(crate) struct Section<'f> {
     table: DeTable<'f>,
     asked: Vec<&'static str>,
     findings: &'f Findings,
+    /// Set while the file is described, not read.
+    recorder: Option<&'f Recorder>,
 }
 
 impl<'f> Section<'f> {
@@ -47,7 +55,13 @@ impl<'f> Section<'f> {
     pub(crate) fn top(table: Spanned<DeTable<'f>>, findings: &'f Findings) -> Self {
         let (path, at, title) = (String::new(), String::new(), "the file".to_owned());
         let table = table.into_inner();
-        Self { path, at, title, presence: Presence::Written, span: 0..0, table, asked: Vec::new(), findings }
+        let (presence, asked, recorder) = (Presence::Written, Vec::new(), None);
+        Self { path, at, title, presence, span: 0..0, table, asked, findings, recorder }
+    }
+
+    /// The top of a file that is not there: what is asked for is recorded.
+    pub(crate) fn described(table: Spanned<DeTable<'f>>, findings: &'f Findings, recorder: &'f Recorder) -> Self {
+        Self { recorder: Some(recorder), ..Self::top(table, findings) }
     }
 
     /// Reads the section; what `keys` did not ask for is reported as unknown.
@@ -57,9 +71,13 @@ impl<'f> Section<'f> {
         value
     }
 
-    /// Whether it is in the file, rightly or wrongly.
-    pub(crate) fn is_written(&self) -> bool {
-        self.presence != Presence::Absent
+    /// The section, if it is in the file, rightly or wrongly: one that may be left out though it has required keys.
+    pub(crate) fn if_written(self) -> Option<Self> {
+        if let Some(recorder) = self.recorder {
+            recorder.need(self.path.clone(), Need::Sometimes(String::new()));
+            return Some(self);
+        }
+        (self.presence != Presence::Absent).then_some(self)
     }
 
     /// Where it begins.
@@ -89,10 +107,17 @@ impl<'f> Section<'f> {
         &mut self,
         key: &'static str,
         example: &str,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
+        reader: impl Borrow<Reader<T>>,
     ) -> Option<Spanned<T>> {
+        let reader = reader.borrow();
+        if self.recorder.is_some() {
+            self.missing(key, example);
+            self.record(key, reader.schema(), None);
+            let example = DeTable::parse(example).ok().and_then(|table| table.into_inner().remove(key))?;
+            return reader.read(example.get_ref()).ok().map(|read| Spanned::new(0..0, read));
+        }
         match self.take(key) {
-            Some(value) => self.value(key, &value, read),
+            Some(value) => self.value(key, &value, reader),
             None => {
                 self.missing(key, example);
                 None
@@ -102,6 +127,9 @@ impl<'f> Section<'f> {
 
     /// Notes that a key is missing; `example` is a line that would do.
     pub(crate) fn missing(&self, key: &str, example: &str) {
+        if let Some(recorder) = self.recorder {
+            return recorder.need(place(&self.path, key), Need::Always(example.to_owned()));
+        }
         let title = &self.title;
         let message = match self.presence {
             Presence::Written => format!("`{key}` is missing in {title}; write {example}"),
@@ -111,62 +139,37 @@ impl<'f> Section<'f> {
         self.findings.fault(&self.span, message);
     }
 
+    /// Notes, in words of its own, that a key or section is missing.
+    pub(crate) fn missing_because(&self, key: &str, need: Need, why: &str) {
+        match self.recorder {
+            Some(recorder) => recorder.need(place(&self.path, key), need),
+            None => self.findings.fault(&self.span, why),
+        }
+    }
+
     /// A value that may be left out. A wrong one is noted and counts as left out.
-    pub(crate) fn optional<T>(
-        &mut self,
-        key: &'static str,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
-    ) -> Option<Spanned<T>> {
+    pub(crate) fn optional<T>(&mut self, key: &'static str, reader: impl Borrow<Reader<T>>) -> Option<Spanned<T>> {
+        self.record(key, reader.borrow().schema(), None);
         let value = self.take(key)?;
-        self.value(key, &value, read)
+        self.value(key, &value, reader.borrow())
     }
 
     /// A value with a default. A wrong one is noted and the default returned.
-    pub(crate) fn or<T>(
+    pub(crate) fn or<T>(&mut self, key: &'static str, default: T, reader: impl Borrow<Reader<T>>) -> T {
+        self.spanned_or(key, default, reader).into_inner()
+    }
+
+    /// A value with a default, and its place or that of the section.
+    pub(crate) fn spanned_or<T>(
         &mut self,
         key: &'static str,
         default: T,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
-    ) -> T {
-        self.optional(key, read).map_or(default, Spanned::into_inner)
-    }
-
-    /// A secret: the value of `key`, or the content of the file that `key_file` names, which is read now.
-    pub(crate) fn secret<T>(
-        &mut self,
-        [key, key_file]: [&'static str; 2],
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
-    ) -> Option<Spanned<T>> {
-        let both = self.has(key) && self.has(key_file);
-        let written = self.optional(key, &read);
-        let Some(file) = self.optional(key_file, text(secret_file)) else { return written };
-        if both {
-            let message = format!("`{key}` and `{key_file}` in {}: write one of both", self.title);
-            self.findings.fault(&file.span(), message);
-            return written;
-        }
-        let places = [place(&self.at, key), place(&self.at, key_file)];
-        match self.findings.sources.secret(file.get_ref(), places, read) {
-            Ok(read) => Some(Spanned::new(file.span(), read)),
-            Err(wrong) => {
-                self.findings.fault(&file.span(), format!("`{key_file}` in {}: {wrong}", self.title));
-                None
-            }
-        }
-    }
-
-    /// A secret without a default; `example` is a line that would do.
-    pub(crate) fn required_secret<T>(
-        &mut self,
-        keys: [&'static str; 2],
-        example: &str,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
-    ) -> Option<Spanned<T>> {
-        let [key, key_file] = keys;
-        if !self.has(key) && !self.has(key_file) {
-            self.missing(key, example);
-        }
-        self.secret(keys, read)
+        reader: impl Borrow<Reader<T>>,
+    ) -> Spanned<T> {
+        let reader = reader.borrow();
+        self.record(key, reader.schema(), Some(reader.show(&default)));
+        let written = self.take(key).and_then(|value| self.value(key, &value, reader));
+        written.unwrap_or_else(|| Spanned::new(self.span(), default))
     }
 
     /// A list whose length lies in a range. Wrong entries are noted and left out.
@@ -174,8 +177,9 @@ impl<'f> Section<'f> {
         &mut self,
         key: &'static str,
         lengths: RangeInclusive<usize>,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
+        reader: impl Borrow<Reader<T>>,
     ) -> Option<Vec<Spanned<T>>> {
+        self.record(key, list_schema(&lengths, reader.borrow()), None);
         let value = self.take(key)?;
         let span = value.span();
         let DeValue::Array(entries) = value.into_inner() else {
@@ -188,13 +192,34 @@ impl<'f> Section<'f> {
             self.findings.fault(&span, message);
             return None;
         }
-        Some(entries.into_iter().filter_map(|entry| self.value(key, &entry, &read)).collect())
+        Some(entries.into_iter().filter_map(|entry| self.value(key, &entry, reader.borrow())).collect())
+    }
+
+    /// A list with a default, which also stands for a wrong one.
+    pub(crate) fn list_or<T>(
+        &mut self,
+        key: &'static str,
+        lengths: RangeInclusive<usize>,
+        default: Vec<T>,
+        reader: impl Borrow<Reader<T>>,
+    ) -> Vec<T> {
+        let reader = reader.borrow();
+        if self.recorder.is_some() {
+            let shown = default.iter().map(|entry| reader.show(entry)).collect();
+            self.record(key, list_schema(&lengths, reader), Some(shown));
+            return default;
+        }
+        let written = self.list(key, lengths, reader);
+        written.map_or(default, |entries| entries.into_iter().map(Spanned::into_inner).collect())
     }
 
     /// A section inside this one; absent when it is not written.
     pub(crate) fn section(&mut self, key: &'static str) -> Section<'f> {
         let (path, at) = (place(&self.path, key), place(&self.at, key));
         let title = format!("[{path}]");
+        if let Some(recorder) = self.recorder {
+            recorder.section(&path, Kind::Section);
+        }
         match self.take(key).map(|value| (value.span(), value.into_inner())) {
             Some((span, DeValue::Table(table))) => self.inner(path, at, title, span, table),
             Some((span, other)) => {
@@ -211,6 +236,10 @@ impl<'f> Section<'f> {
     pub(crate) fn sections(&mut self, key: &'static str, most: usize) -> Option<Vec<Section<'f>>> {
         let (path, at) = (place(&self.path, key), place(&self.at, key));
         let title = format!("[[{path}]]");
+        if let Some(recorder) = self.recorder {
+            recorder.section(&path, Kind::Sections(most));
+            return Some(vec![self.inner(path, at, title, 0..0, DeTable::new())]);
+        }
         let value = self.take(key)?;
         let span = value.span();
         let DeValue::Array(entries) = value.into_inner() else {
@@ -238,6 +267,14 @@ impl<'f> Section<'f> {
     /// `None` when it is not written, or is no table of at most `most`.
     pub(crate) fn named(&mut self, key: &'static str, most: usize) -> Option<Vec<(Spanned<String>, Section<'f>)>> {
         let (path, at) = (place(&self.path, key), place(&self.at, key));
+        if let Some(recorder) = self.recorder {
+            recorder.section(&path, Kind::Named(most));
+            let (path, title) = (format!("{path}.NAME"), format!("[{path}.NAME]"));
+            return Some(vec![(
+                Spanned::new(0..0, "name".to_owned()),
+                self.inner(path, at, title, 0..0, DeTable::new()),
+            )]);
+        }
         let value = self.take(key)?;
         let span = value.span();
         let DeValue::Table(table) = value.into_inner() else {
@@ -276,8 +313,11 @@ impl<'f> Section<'f> {
         key: &'static str,
         most: usize,
         read_name: impl Fn(&str) -> Result<N, Wrong>,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
+        reader: impl Borrow<Reader<T>>,
     ) -> Vec<(Spanned<N>, T)> {
+        let reader = reader.borrow();
+        let schema = json!({ "type": "object", "maxProperties": most, "additionalProperties": reader.schema() });
+        self.record(key, schema, Some(json!({})));
         let Some(value) = self.take(key) else { return Vec::new() };
         let span = value.span();
         let DeValue::Table(table) = value.into_inner() else {
@@ -297,7 +337,7 @@ impl<'f> Section<'f> {
                     None
                 }
             };
-            let value = self.value(key, &value, &read);
+            let value = self.value(key, &value, reader);
             Some((read_name?, value?.into_inner()))
         };
         let mut entries: Vec<_> = table.into_iter().filter_map(entry).collect();
@@ -306,15 +346,14 @@ impl<'f> Section<'f> {
     }
 
     fn inner(&self, path: String, at: String, title: String, span: Span, table: DeTable<'f>) -> Section<'f> {
-        Section {
-            path,
-            at,
-            title,
-            presence: Presence::Written,
-            span,
-            table,
-            asked: Vec::new(),
-            findings: self.findings,
+        let (presence, asked) = (Presence::Written, Vec::new());
+        let (findings, recorder) = (self.findings, self.recorder);
+        Section { path, at, title, presence, span, table, asked, findings, recorder }
+    }
+
+    fn record(&self, key: &str, schema: Value, default: Option<Value>) {
+        if let Some(recorder) = self.recorder {
+            recorder.value(place(&self.path, key), schema, default);
         }
     }
 
@@ -323,16 +362,11 @@ impl<'f> Section<'f> {
         self.table.remove(key)
     }
 
-    fn value<T>(
-        &self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
-    ) -> Option<Spanned<T>> {
+    fn value<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, reader: &Reader<T>) -> Option<Spanned<T>> {
         if self.findings.sources.is_unfilled(value.span().start) {
             return None;
         }
-        match read(value.get_ref()) {
+        match reader.read(value.get_ref()) {
             Ok(read) => Some(Spanned::new(value.span(), read)),
             Err(wrong) => {
                 self.findings.fault(&value.span(), format!("`{key}` in {}: {wrong}", self.title));
@@ -364,4 +398,8 @@ impl<'f> Section<'f> {
 
 fn place(of: &str, key: &str) -> String {
     if of.is_empty() { key.to_owned() } else { format!("{of}.{key}") }
+}
+
+fn list_schema<T>(lengths: &RangeInclusive<usize>, reader: &Reader<T>) -> Value {
+    json!({ "type": "array", "minItems": lengths.start(), "maxItems": lengths.end(), "items": reader.schema() })
 }

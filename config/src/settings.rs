@@ -3,7 +3,7 @@
 //! Invariant: a [`Settings`] comes only out of [`load`](crate::load), so indices point somewhere, names are unique and
 //! ranges hold. Durations are [`Duration`], sizes are bytes.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
@@ -24,8 +24,9 @@ pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
 pub use secret::{InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};
 
-/// Everything one proxy process is told.
-#[derive(Clone, Debug, PartialEq)]
+/// Everything one proxy process is told. [`Debug`](fmt::Debug) writes it without secrets, as
+/// [`effective`](crate::print::effective) does.
+#[derive(Clone, PartialEq)]
 pub struct Settings {
     /// Which stamp this proxy belongs to.
     pub stamp: Stamp,
@@ -53,6 +54,12 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// What came from the environment or a file of a secret.
     pub(crate) origins: Origins,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::print::effective(self))
+    }
 }
 
 /// `[stamp]`: which stamp this proxy belongs to.

@@ -18,7 +18,7 @@ use crate::{
     environment::{self, Environment},
     fault::{Findings, Span},
     file::{self, Pipes, Unreadable},
-    value::Wrong,
+    value::{Reader, Wrong},
 };
 
 /// Most bytes that variables may put into one file.
@@ -40,6 +40,11 @@ pub(crate) enum Origin {
 pub(crate) struct Origins(BTreeMap<String, Origin>);
 
 impl Origins {
+    /// Where the value at this place came from. `None`: from the file itself, or it is a default.
+    pub(crate) fn of(&self, place: &str) -> Option<&Origin> {
+        self.0.get(place)
+    }
+
     /// Takes over what `running` knows of a key and what lies below it.
     pub(crate) fn keep(&mut self, running: &Self, key: &str) {
         let is_below = |at: &str| at.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -125,14 +130,9 @@ impl Sources {
         self.unfilled.borrow().contains(&at)
     }
 
-    /// What `read` makes of the file of one secret, without its last line break. `at` is the place of the secret's key,
+    /// What `reader` makes of the file of one secret, without its last line break. `at` is the place of the secret's key,
     /// `at_file` that of the key which names the file.
-    pub(crate) fn secret<T>(
-        &self,
-        path: &Path,
-        [at, at_file]: [String; 2],
-        read: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
-    ) -> Result<T, Wrong> {
+    pub(crate) fn secret<T>(&self, path: &Path, [at, at_file]: [String; 2], reader: &Reader<T>) -> Result<T, Wrong> {
         self.files.borrow_mut().push(path.to_owned());
         let written = match self.origins.borrow().get(&at_file) {
             Some(Origin::Environment(written)) => written.clone(),
@@ -155,7 +155,7 @@ impl Sources {
         }
         self.origins.borrow_mut().insert(at, Origin::File(written));
         self.hidden.borrow_mut().insert(secret.clone());
-        read(&DeValue::String(Cow::Owned(secret))).map_err(|wrong| format!("what {shown} holds: {wrong}"))
+        reader.read(&DeValue::String(Cow::Owned(secret))).map_err(|wrong| format!("what {shown} holds: {wrong}"))
     }
 
     /// A message without values from elsewhere, and with the variables behind the value it is about.

@@ -3,13 +3,13 @@
 //! Invariant: what is `None` here was left out, or was noted as a fault; nothing is noted twice. Each file below reads
 //! the sections of one noun; a section becomes known by being read there.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use crate::{
     fault::Span,
     section::Section,
     settings::{AccessLog, Limits, Server, Shutdown, Stamp, Tenant, Timeouts},
-    value::{Wrong, text},
+    value::{Reader, text, text_shown},
 };
 
 mod headers;
@@ -27,6 +27,7 @@ pub(crate) use routing::Routing;
 pub(crate) struct Written {
     pub(crate) stamp: Option<Stamp>,
     pub(crate) server: Server,
+    pub(crate) server_span: Span,
     pub(crate) listeners: Option<Vec<Listener>>,
     pub(crate) admin: Admin,
     pub(crate) routing: Option<Routing>,
@@ -36,19 +37,25 @@ pub(crate) struct Written {
     pub(crate) access_log: AccessLog,
     pub(crate) access_log_span: Span,
     pub(crate) limits: Limits,
+    pub(crate) limits_span: Span,
     pub(crate) timeouts: Timeouts,
     pub(crate) timeouts_span: Span,
     pub(crate) shutdown: Shutdown,
+    pub(crate) shutdown_span: Span,
 }
 
 /// Reads every section, in the order of the documentation.
 pub(crate) fn read(top: Section<'_>) -> Written {
     top.read(|file| {
+        let server = file.section("server");
         let access_log = file.section("access_log");
+        let limits = file.section("limits");
+        let shutdown = file.section("shutdown");
         let timeouts = file.section("timeouts");
         Written {
             stamp: process::stamp(file.section("stamp")),
-            server: process::server(file.section("server")),
+            server_span: server.span(),
+            server: process::server(server),
             listeners: listeners::listeners(file),
             admin: listeners::admin(file.section("admin")),
             routing: routing::routing(file.section("routing")),
@@ -57,20 +64,30 @@ pub(crate) fn read(top: Section<'_>) -> Written {
             upstreams: routes::upstreams(file),
             access_log_span: access_log.span(),
             access_log: process::access_log(access_log),
-            limits: process::limits(file.section("limits")),
+            limits_span: limits.span(),
+            limits: process::limits(limits),
             timeouts_span: timeouts.span(),
             timeouts: process::timeouts(timeouts),
-            shutdown: process::shutdown(file.section("shutdown")),
+            shutdown_span: shutdown.span(),
+            shutdown: process::shutdown(shutdown),
         }
     })
 }
 
 /// `IP:PORT`; port 0 lets the system choose.
-fn address(value: &toml::de::DeValue<'_>) -> Result<SocketAddr, Wrong> {
+fn address() -> Reader<SocketAddr> {
     text(|written| {
         let parsed: Result<SocketAddr, _> = written.parse();
         parsed.map_err(|_| "an address is IP:PORT, such as 127.0.0.1:8080 or [::1]:8080; names are not resolved here")
-    })(value)
+    })
+}
+
+/// Names as editors know them; `name` judges.
+pub(crate) const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,47}$";
+
+/// The path of a file.
+fn path_reader() -> Reader<PathBuf> {
+    text_shown(path, |path| path.display().to_string())
 }
 
 /// The name of a route or an upstream: a label of logs and metrics.
@@ -84,7 +101,7 @@ fn name(written: &str) -> Result<String, &'static str> {
 }
 
 /// A path on this machine.
-fn path(written: &str) -> Result<std::path::PathBuf, &'static str> {
+fn path(written: &str) -> Result<PathBuf, &'static str> {
     match written {
         "" => Err("it names no file"),
         // most likely the address of a store, password and all

@@ -6,6 +6,7 @@ pub(crate) mod arguments;
 pub(crate) mod check;
 pub(crate) mod healthcheck;
 pub(crate) mod manual;
+pub(crate) mod show;
 
 use std::{
     io::{ErrorKind, Write as _},

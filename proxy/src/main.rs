@@ -13,7 +13,7 @@ use command::{
     arguments::{Arguments, Command, LogFormat},
     check::check,
     healthcheck::healthcheck,
-    manual,
+    manual, show,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use synaxis_proxy::{control::config_file::ConfigFile, demo, server};
@@ -44,6 +44,9 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run(said) => run(&said.config),
         Command::Check(said) => check(&said.config),
+        Command::PrintConfig(said) => show::config(&said.config),
+        Command::DumpDefaults => show::defaults(),
+        Command::PrintSchema => show::schema(),
         Command::Healthcheck(said) => healthcheck(&said),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),

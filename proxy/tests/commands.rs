@@ -128,6 +128,30 @@ fn the_program_explains_itself() {
 }
 
 #[test]
+fn the_configuration_is_shown_with_its_defaults_and_without_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, admin) = written(&folder, "lame_duck = \"1ms\"");
+    let mut text = fs::read_to_string(&config).unwrap();
+    text.push_str("[[listeners]]\nkind = \"peer\"\naddress = \"127.0.0.1:0\"\n");
+    text.push_str("[routing]\nstore = \"redis://:s3cret@127.0.0.1:1\"\n");
+    fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let printed = out(&process::run(&["print-config", "--config", config]));
+    for part in [&format!("address = \"{admin}\""), "store = \"redis://***@127.0.0.1:1\"", "tunnel_idle = \"5m\""] {
+        assert!(printed.contains(part), "{part} is missing in {printed}");
+    }
+    assert!(!printed.contains("s3cret"), "{printed}");
+    assert_eq!(process::run(&["print-config", "--config", "/nowhere/x"]).status.code(), Some(78));
+    let again = folder.path().join("again.toml");
+    fs::write(&again, printed).unwrap();
+    assert!(process::run(&["check", "--config", again.to_str().unwrap()]).status.success());
+
+    let schema: serde_json::Value = serde_json::from_str(&out(&process::run(&["print-schema"]))).unwrap();
+    assert_eq!(schema["properties"]["timeouts"]["properties"]["tunnel_idle"]["default"], "5m");
+    assert!(out(&process::run(&["dump-defaults"])).contains("# tunnel_idle = \"5m\"\n"));
+}
+
+#[test]
 fn events_are_written_as_pairs_too() {
     let folder = tempfile::tempdir().unwrap();
     let (config, _) = written(&folder, "lame_duck = \"1ms\"");
@@ -142,7 +166,13 @@ fn events_are_written_as_pairs_too() {
 fn a_reader_that_has_seen_enough_is_no_fault() {
     let folder = tempfile::tempdir().unwrap();
     let (config, _) = written(&folder, "lame_duck = \"1ms\"");
-    for args in [&["man"][..], &["completions", "bash"], &["check", "--config", config.to_str().unwrap()]] {
+    for args in [
+        &["man"][..],
+        &["dump-defaults"],
+        &["print-schema"],
+        &["completions", "bash"],
+        &["check", "--config", config.to_str().unwrap()],
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_synaxis-proxy"));
         let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

@@ -8,7 +8,7 @@ use toml::Spanned;
 use crate::{
     section::Section,
     settings::{HeaderEdits, HeaderMatch},
-    value::{Wrong, text},
+    value::{Reader, Wrong, text, text_shown},
 };
 
 /// Most entries of one list of fields.
@@ -22,7 +22,7 @@ pub(super) fn matches(route: &mut Section<'_>) -> Vec<HeaderMatch> {
     let entry = |section: Section<'_>| {
         section.read(|s| {
             let name = s.required("name", "name = \"x-beta\"", text(name));
-            let value = s.optional("value", text(value)).map(Spanned::into_inner);
+            let value = s.optional("value", secret_value()).map(Spanned::into_inner);
             Some(HeaderMatch { name: name?.into_inner(), value })
         })
     };
@@ -32,9 +32,9 @@ pub(super) fn matches(route: &mut Section<'_>) -> Vec<HeaderMatch> {
 /// `request_headers` or `response_headers` of a route.
 pub(super) fn edits(section: Section<'_>) -> HeaderEdits {
     section.read(|s| {
-        let remove = s.list("remove", 0..=FIELDS_MAX, text(editable)).unwrap_or_default();
-        let set = s.map("set", FIELDS_MAX, editable, text(value));
-        let add = s.map("add", FIELDS_MAX, editable, text(value));
+        let remove = s.list_or("remove", 0..=FIELDS_MAX, Vec::new(), text(editable));
+        let set = s.map("set", FIELDS_MAX, editable, secret_value());
+        let add = s.map("add", FIELDS_MAX, editable, secret_value());
         for (field, _) in &add {
             if set.iter().any(|(other, _)| other.get_ref() == field.get_ref()) {
                 s.fault(&field.span(), "this field is set and added: write one of both");
@@ -43,13 +43,18 @@ pub(super) fn edits(section: Section<'_>) -> HeaderEdits {
         let plain = |fields: Vec<(Spanned<HeaderName>, HeaderValue)>| {
             fields.into_iter().map(|(name, value)| (name.into_inner(), value)).collect()
         };
-        HeaderEdits { remove: remove.into_iter().map(Spanned::into_inner).collect(), set: plain(set), add: plain(add) }
+        HeaderEdits { remove, set: plain(set), add: plain(add) }
     })
 }
 
 fn name(written: &str) -> Result<HeaderName, Wrong> {
     HeaderName::from_bytes(written.as_bytes())
         .map_err(|_| "a header name is letters, digits and -, such as x-tenant-id".to_owned())
+}
+
+/// Shown nowhere, as it may be a key of the app's.
+fn secret_value() -> Reader<HeaderValue> {
+    text_shown(value, |_| "***".to_owned())
 }
 
 fn value(written: &str) -> Result<HeaderValue, Wrong> {

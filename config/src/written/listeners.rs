@@ -6,9 +6,10 @@ use toml::Spanned;
 
 use super::{address, http_path};
 use crate::{
+    describe::Need,
     section::Section,
     settings::{HostPattern, ListenerKind, Secret},
-    value::{choice, flag, text},
+    value::{choice, flag, text, text_shown},
 };
 
 /// Most listeners of one process.
@@ -27,7 +28,8 @@ pub(super) fn listeners(file: &mut Section<'_>) -> Option<Vec<Listener>> {
     if !file.has("listeners") {
         let cure =
             "write kind = \"edge\", address = \"127.0.0.1:8080\" and trust_header = true below a line [[listeners]]";
-        file.fault(&file.span(), format!("[[listeners]] is missing; {cure}"));
+        let why = format!("[[listeners]] is missing; {cure}");
+        file.missing_because("listeners", Need::Always(String::new()), &why);
     }
     Some(file.sections("listeners", LISTENERS_MAX)?.into_iter().map(listener).collect())
 }
@@ -36,13 +38,15 @@ fn listener(section: Section<'_>) -> Listener {
     section.read(|s| {
         let kinds = [("edge", ListenerKind::Edge), ("peer", ListenerKind::Peer)];
         let kind = s.required("kind", "kind = \"edge\"", choice(&kinds)).map(Spanned::into_inner);
-        let address = s.required("address", "address = \"127.0.0.1:8080\"", address);
+        let address = s.required("address", "address = \"127.0.0.1:8080\"", self::address());
         match kind {
             Some(ListenerKind::Peer) => peer(s, address.as_ref()),
-            Some(ListenerKind::Edge) if !s.has("trust_header") => s.fault(&s.span(), NO_TENANT),
+            Some(ListenerKind::Edge) if !s.has("trust_header") => {
+                s.missing_because("trust_header", Need::Sometimes("trust_header = true".to_owned()), NO_TENANT);
+            }
             _ => {}
         }
-        let trust_header = s.optional("trust_header", flag);
+        let trust_header = s.optional("trust_header", flag());
         if let Some(distrusted) = trust_header.as_ref().filter(|trust| !*trust.get_ref()) {
             s.fault(&distrusted.span(), NO_TENANT);
         }
@@ -80,10 +84,10 @@ const HOSTS_MAX: usize = 64;
 pub(super) fn admin(section: Section<'_>) -> Admin {
     section.read(|s| {
         let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
-        let address = s.optional("address", address).unwrap_or_else(|| Spanned::new(s.span(), default));
-        let token = s.secret(["token", "token_file"], text(Secret::token)).map(Spanned::into_inner);
-        let hosts = s.list("hosts", 0..=HOSTS_MAX, text(host)).unwrap_or_default();
-        Admin { address, token, hosts: hosts.into_iter().map(Spanned::into_inner).collect() }
+        let address = s.spanned_or("address", default, address());
+        let token = s.secret(["token", "token_file"], text_shown(Secret::token, |_| String::new()));
+        let hosts = s.list_or("hosts", 0..=HOSTS_MAX, Vec::new(), text(host));
+        Admin { address, token: token.map(Spanned::into_inner), hosts }
     })
 }
 

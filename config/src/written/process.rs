@@ -6,10 +6,11 @@ use synaxis_routing::id::{Region, StampId};
 
 use super::path;
 use crate::{
+    print,
     section::Section,
     settings::{AccessLog, Limits, Output, Server, Shutdown, Stamp, Timeouts},
     suggest,
-    value::{count, duration, share, size, text},
+    value::{count, duration, share, size, text, text_shown},
 };
 
 /// Most worker threads.
@@ -35,14 +36,22 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const THREE_DAYS: Duration = Duration::from_secs(72 * 60 * 60);
 
 pub(super) fn stamp(section: Section<'_>) -> Option<Stamp> {
-    let id = section.read(|s| s.required("id", "id = \"synaxis-weu-001\"", text(StampId::parse)))?.into_inner();
+    let id = section
+        .read(|s| {
+            s.required(
+                "id",
+                "id = \"synaxis-weu-001\"",
+                text(StampId::parse).like("^synaxis-[a-z0-9]{2,16}-[0-9]{3,6}$"),
+            )
+        })?
+        .into_inner();
     let region = Region::parse(id.region()).ok()?;
     Some(Stamp { id, region })
 }
 
 pub(super) fn server(section: Section<'_>) -> Server {
     section.read(|s| Server {
-        workers: s.or("workers", cores(), count(1..=WORKERS_MAX)),
+        workers: s.optional("workers", count(1..=WORKERS_MAX)).map_or_else(cores, toml::Spanned::into_inner),
         connections_max: s.or("connections_max", 65_536, count(1..=CONNECTIONS_MAX)),
         connections_reserve: s.or("connections_reserve", 64, count(0..=4096)),
         connections_per_address: s
@@ -59,8 +68,8 @@ fn cores() -> usize {
 
 pub(super) fn access_log(section: Section<'_>) -> AccessLog {
     section.read(|s| AccessLog {
-        output: s.or("output", Output::Stdout, text(output)),
-        sample: s.or("sample", 1.0, share),
+        output: s.or("output", Output::Stdout, text_shown(output, print::output)),
+        sample: s.or("sample", 1.0, share()),
         queue: s.or("queue", 8192, count(1..=LOG_QUEUE_MAX)),
     })
 }

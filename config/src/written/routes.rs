@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::Method;
 use toml::Spanned;
 
-use super::{headers, http_path, name, process::BODY_BYTES_MAX};
+use super::{NAME, headers, http_path, name, process::BODY_BYTES_MAX};
 use crate::{
+    describe::Need,
     section::Section,
     settings::{HeaderEdits, HeaderMatch, HostPattern, HttpEndpoint},
     value::{count, duration, flag, size, text},
@@ -57,16 +58,17 @@ pub(crate) struct Upstream {
 /// `None`: there is no list of routes. Empty: something else stands in its place, which was noted.
 pub(super) fn routes(file: &mut Section<'_>) -> Option<Vec<Route>> {
     let is_written = file.has("routes");
-    let routes = file.sections("routes", ROUTES_MAX);
+    let sections = file.sections("routes", ROUTES_MAX);
+    let routes: Option<Vec<Route>> = sections.map(|sections| sections.into_iter().map(route).collect());
     if routes.as_ref().is_some_and(Vec::is_empty) {
         file.fault(&file.span(), "[[routes]] is empty; leave it out, and everything goes to the only upstream");
     }
-    is_written.then(|| routes.unwrap_or_default().into_iter().map(route).collect())
+    is_written.then(|| routes.unwrap_or_default())
 }
 
 fn route(section: Section<'_>) -> Route {
     section.read(|s| Route {
-        name: s.required("name", "name = \"api\"", text(name)),
+        name: s.required("name", "name = \"api\"", text(name).like(NAME)),
         host: match (s.has("host"), s.optional("host", text(HostPattern::parse))) {
             (_, Some(pattern)) => HostRead::Pattern(pattern.into_inner()),
             (true, None) => HostRead::Faulty,
@@ -76,11 +78,9 @@ fn route(section: Section<'_>) -> Route {
         methods: methods(s),
         headers: headers::matches(s),
         upstream: s.required("upstream", "upstream = \"app\"", text(|written| Ok::<_, String>(written.to_owned()))),
-        timeout: s
-            .optional("timeout", duration(Duration::from_millis(1)..=Duration::from_secs(60 * 60)))
-            .unwrap_or_else(|| Spanned::new(s.span(), TIMEOUT)),
+        timeout: s.spanned_or("timeout", TIMEOUT, duration(Duration::from_millis(1)..=Duration::from_secs(60 * 60))),
         body_bytes: s.optional("body_bytes", size(0..=BODY_BYTES_MAX)).map(Spanned::into_inner),
-        websocket: s.or("websocket", true, flag),
+        websocket: s.or("websocket", true, flag()),
         request_headers: headers::edits(s.section("request_headers")),
         response_headers: headers::edits(s.section("response_headers")),
     })
@@ -113,7 +113,8 @@ fn method(written: &str) -> Result<Method, &'static str> {
 pub(super) fn upstreams(file: &mut Section<'_>) -> Option<Vec<Upstream>> {
     if !file.has("upstreams") {
         let cure = "write endpoints = [\"http://127.0.0.1:9001\"] below a line [upstreams.app]";
-        file.fault(&file.span(), format!("[upstreams.NAME] is missing; {cure}"));
+        let why = format!("[upstreams.NAME] is missing; {cure}");
+        file.missing_because("upstreams", Need::Always(String::new()), &why);
     }
     Some(file.named("upstreams", UPSTREAMS_MAX)?.into_iter().map(|(name, section)| upstream(name, section)).collect())
 }

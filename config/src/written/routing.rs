@@ -7,7 +7,7 @@ use synaxis_routing::endpoint::Scheme;
 use toml::Spanned;
 use url::{Host, Url};
 
-use super::path;
+use super::path_reader;
 use crate::{
     fault::Span,
     section::Section,
@@ -37,9 +37,7 @@ pub(crate) struct Routing {
 
 /// `None`: the section is not written.
 pub(super) fn routing(section: Section<'_>) -> Option<Routing> {
-    if !section.is_written() {
-        return None;
-    }
+    let section = section.if_written()?;
     let failovers = [("next-rank", Failover::NextRank), ("fail-fast", Failover::FailFast)];
     let millis = Duration::from_millis;
     let routing = section.read(|s| Routing {
@@ -50,9 +48,9 @@ pub(super) fn routing(section: Section<'_>) -> Option<Routing> {
             text(StoreUrl::parse),
         ),
         key_prefix: s.or("key_prefix", "synaxis".to_owned(), text(key_prefix)),
-        snapshot: s.optional("snapshot", text(path)).map(Spanned::into_inner),
+        snapshot: s.optional("snapshot", path_reader()).map(Spanned::into_inner),
         failover: s.or("failover", Failover::NextRank, choice(&failovers)),
-        bootstrap: plain(s.list("bootstrap", 0..=BOOTSTRAP_MAX, text(bootstrap)).unwrap_or_default()),
+        bootstrap: s.list_or("bootstrap", 0..=BOOTSTRAP_MAX, Vec::new(), text(bootstrap)),
         endpoints: endpoints(s.section("endpoints")),
         poll: s.or("poll", millis(1000), duration(millis(10)..=millis(60_000))),
         ack: s.or("ack", millis(5000), duration(millis(10)..=ACK_MAX)),
@@ -64,15 +62,11 @@ fn endpoints(section: Section<'_>) -> Endpoints {
     let schemes = [("https", Scheme::Https), ("http", Scheme::Http)];
     let default = Endpoints::default();
     section.read(|s| Endpoints {
-        schemes: s.list("schemes", 1..=2, choice(&schemes)).map_or(default.schemes, plain),
-        hosts: s.list("hosts", 0..=ENTRIES_MAX, text(host)).map_or(default.hosts, plain),
-        networks: s.list("networks", 0..=ENTRIES_MAX, text(network)).map_or(default.networks, plain),
-        ports: s.list("ports", 1..=ENTRIES_MAX, count(1..=u16::MAX)).map_or(default.ports, plain),
+        schemes: s.list_or("schemes", 1..=2, default.schemes, choice(&schemes)),
+        hosts: s.list_or("hosts", 0..=ENTRIES_MAX, default.hosts, text(host)),
+        networks: s.list_or("networks", 0..=ENTRIES_MAX, default.networks, text(network)),
+        ports: s.list_or("ports", 1..=ENTRIES_MAX, default.ports, count(1..=u16::MAX)),
     })
-}
-
-fn plain<T>(entries: Vec<Spanned<T>>) -> Vec<T> {
-    entries.into_iter().map(Spanned::into_inner).collect()
 }
 
 fn key_prefix(written: &str) -> Result<String, &'static str> {

@@ -4,4 +4,5 @@ mod corpus;
 mod difference;
 mod examples;
 mod hostile;
+mod reference;
 mod secrets;

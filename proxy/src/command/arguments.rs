@@ -40,6 +40,12 @@ pub(crate) enum Command {
     Run(Config),
     /// Check a configuration file; exit code 78 when it is invalid
     Check(Config),
+    /// Print the effective settings, every default filled in and without secrets
+    PrintConfig(Config),
+    /// Print every setting with its default, commented out: a file to begin with
+    DumpDefaults,
+    /// Print the JSON Schema of the configuration file, for editors
+    PrintSchema,
     /// Ask a running proxy whether it is ready: exit code 0 when it is, 1 when not; for probes in an image without curl
     Healthcheck(Healthcheck),
     /// Three small stamps with their proxies in this process, to play with

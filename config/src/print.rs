@@ -1,0 +1,290 @@
+//! The settings as run, as a file that loads again to the same settings.
+//!
+//! Invariant: no secret is in it. What came from the environment stands there as `${NAME}`, what came from a file of a
+//! secret as that file; a secret of the file itself as `***`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    settings::{
+        Admin, Failover, HeaderEdits, Listener, ListenerKind, OnMissing, Output, Route, Routing, Settings, Upstream,
+    },
+    source::{Origin, Origins},
+    units::{show_duration, show_size},
+};
+
+const NOT_SHOWN: &str = "***";
+
+/// Settings as TOML, every default filled in. It loads again to equal settings where it says nothing of `***`.
+#[must_use]
+pub fn effective(settings: &Settings) -> String {
+    let Settings {
+        stamp,
+        server,
+        listeners,
+        admin,
+        routing,
+        tenant,
+        routes,
+        upstreams,
+        access_log,
+        limits,
+        timeouts,
+        shutdown,
+        origins,
+    } = settings;
+    let mut page = Page { text: String::new(), at: String::new(), origins };
+    page.section("[stamp]", "stamp");
+    page.key("id", json!(stamp.id.as_str()));
+    page.section("[server]", "server");
+    page.key("workers", json!(server.workers));
+    page.key("connections_max", json!(server.connections_max));
+    page.key("connections_reserve", json!(server.connections_reserve));
+    page.maybe("connections_per_address", server.connections_per_address.map(|most| json!(most)));
+    page.maybe("memory_high", server.memory_high.map(size));
+    for (index, one) in listeners.iter().enumerate() {
+        listener(&mut page, index, one);
+    }
+    page.section("[admin]", "admin");
+    let Admin { address, token, hosts } = admin;
+    page.key("address", json!(address));
+    if token.is_some() {
+        page.secret("token", "token_file", "");
+    }
+    page.key("hosts", json!(hosts));
+    if let Some(one) = routing {
+        self::routing(&mut page, one);
+    }
+    page.section("[[tenant.sources]]", "tenant.sources.0");
+    page.key("header", json!(tenant.header.as_str()));
+    page.section("[tenant]", "tenant");
+    page.key(
+        "on_missing",
+        json!(match tenant.on_missing {
+            OnMissing::Reject => "reject",
+        }),
+    );
+    for (index, one) in routes.iter().enumerate() {
+        route(&mut page, index, one, upstreams);
+    }
+    for one in upstreams {
+        upstream(&mut page, one);
+    }
+    page.section("[access_log]", "access_log");
+    page.key("output", json!(output(&access_log.output)));
+    page.key("sample", json!(access_log.sample));
+    page.key("queue", json!(access_log.queue));
+    page.section("[limits]", "limits");
+    page.key("head_bytes", size(limits.head_bytes as u64));
+    page.key("uri_bytes", size(limits.uri_bytes as u64));
+    page.key("fields", json!(limits.fields));
+    page.key("body_bytes", size(limits.body_bytes));
+    page.key("upload_rate", size(limits.upload_rate));
+    page.key("unsent_bytes", size(limits.unsent_bytes as u64));
+    page.section("[timeouts]", "timeouts");
+    for (key, time) in [
+        ("connect", timeouts.connect),
+        ("head", timeouts.head),
+        ("first_byte", timeouts.first_byte),
+        ("upload_idle", timeouts.upload_idle),
+        ("upload_grace", timeouts.upload_grace),
+        ("body_idle", timeouts.body_idle),
+        ("write_stall", timeouts.write_stall),
+        ("tunnel_idle", timeouts.tunnel_idle),
+        ("linger", timeouts.linger),
+        ("idle", timeouts.idle),
+        ("upstream_idle", timeouts.upstream_idle),
+    ] {
+        page.key(key, json!(show_duration(time)));
+    }
+    page.section("[shutdown]", "shutdown");
+    page.key("lame_duck", json!(show_duration(shutdown.lame_duck)));
+    page.key("drain", json!(show_duration(shutdown.drain)));
+    page.text
+}
+
+fn listener(page: &mut Page<'_>, index: usize, one: &Listener) {
+    let Listener { kind, address, trust_header, health_path } = one;
+    page.section("[[listeners]]", &format!("listeners.{index}"));
+    let is_edge = *kind == ListenerKind::Edge;
+    page.key("kind", json!(if is_edge { "edge" } else { "peer" }));
+    page.key("address", json!(address));
+    if is_edge {
+        page.key("trust_header", json!(trust_header));
+        page.key("health_path", json!(health_path));
+    }
+}
+
+fn routing(page: &mut Page<'_>, one: &Routing) {
+    let Routing { store, key_prefix, snapshot, failover, bootstrap, endpoints, poll, ack } = one;
+    page.section("[routing]", "routing");
+    page.secret("store", "store_file", &store.to_string());
+    page.key("key_prefix", json!(key_prefix));
+    page.maybe("snapshot", snapshot.as_ref().map(|path| json!(path.to_string_lossy())));
+    page.key(
+        "failover",
+        json!(match failover {
+            Failover::NextRank => "next-rank",
+            Failover::FailFast => "fail-fast",
+        }),
+    );
+    page.list("bootstrap", bootstrap);
+    page.key("poll", json!(show_duration(*poll)));
+    page.key("ack", json!(show_duration(*ack)));
+    page.section("[routing.endpoints]", "routing.endpoints");
+    page.list("schemes", &endpoints.schemes);
+    page.list("hosts", &endpoints.hosts);
+    page.list("networks", &endpoints.networks);
+    page.key("ports", json!(endpoints.ports));
+}
+
+fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream]) {
+    let Route {
+        name,
+        host,
+        path_prefix,
+        methods,
+        headers,
+        upstream,
+        timeout,
+        body_bytes,
+        websocket,
+        request_headers,
+        response_headers,
+    } = one;
+    let at = format!("routes.{index}");
+    page.section("[[routes]]", &at);
+    page.key("name", json!(name));
+    page.maybe("host", host.as_ref().map(|host| json!(host.to_string())));
+    page.key("path_prefix", json!(path_prefix));
+    match methods.is_empty() {
+        true => page.maybe("methods", None),
+        false => page.list("methods", methods),
+    }
+    page.key("upstream", json!(upstreams.get(*upstream).map_or("", |upstream| upstream.name.as_str())));
+    page.key("timeout", json!(show_duration(*timeout)));
+    page.key("body_bytes", size(*body_bytes));
+    page.key("websocket", json!(websocket));
+    for (position, field) in headers.iter().enumerate() {
+        page.section("[[routes.headers]]", &format!("{at}.headers.{position}"));
+        page.key("name", json!(field.name.as_str()));
+        match field.value {
+            Some(_) => page.line(&format!("value = \"{NOT_SHOWN}\" # not shown, as it may be a secret")),
+            None => page.maybe("value", None),
+        }
+    }
+    for (key, edits) in [("request_headers", request_headers), ("response_headers", response_headers)] {
+        let HeaderEdits { remove, set, add } = edits;
+        page.section(&format!("[routes.{key}]"), &format!("{at}.{key}"));
+        page.list("remove", remove);
+        for (key, fields) in [("set", set), ("add", add)] {
+            let fields: Vec<String> = fields.iter().map(|(name, _)| format!("\"{name}\" = \"{NOT_SHOWN}\"")).collect();
+            match fields.is_empty() {
+                true => page.line(&format!("{key} = {{}}")),
+                false => page.line(&format!(
+                    "{key} = {{ {} }} # values are not shown, as they may be secrets",
+                    fields.join(", ")
+                )),
+            }
+        }
+    }
+}
+
+fn upstream(page: &mut Page<'_>, one: &Upstream) {
+    let Upstream { name, endpoints, idle_max } = one;
+    page.section(&format!("[upstreams.{name}]"), &format!("upstreams.{name}"));
+    let endpoints: Vec<String> = endpoints.iter().map(|endpoint| format!("http://{endpoint}")).collect();
+    page.list("endpoints", &endpoints);
+    page.key("idle_max", json!(idle_max));
+}
+
+pub(crate) fn output(output: &Output) -> String {
+    match output {
+        Output::Stdout => "stdout".to_owned(),
+        Output::Off => "off".to_owned(),
+        Output::File(path) => path.to_string_lossy().into_owned(),
+    }
+}
+
+fn size(bytes: u64) -> Value {
+    match show_size(bytes) {
+        plain if plain.bytes().all(|b| b.is_ascii_digit()) => json!(bytes),
+        with_unit => json!(with_unit),
+    }
+}
+
+/// A value as TOML on one line; `null`, which TOML does not have, is empty.
+pub(crate) fn toml_text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        value => toml::Value::try_from(value).map_or_else(|_| String::new(), |value| value.to_string()),
+    }
+}
+
+struct Page<'s> {
+    text: String,
+    /// The place of the section that is written: `listeners.0`.
+    at: String,
+    origins: &'s Origins,
+}
+
+impl Page<'_> {
+    fn section(&mut self, title: &str, at: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.line(title);
+        at.clone_into(&mut self.at);
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn key(&mut self, key: &str, value: Value) {
+        let value = self.written(&format!("{}.{key}", self.at), value);
+        self.line(&format!("{key} = {}", toml_text(&value)));
+    }
+
+    fn maybe(&mut self, key: &str, value: Option<Value>) {
+        match value {
+            Some(value) => self.key(key, value),
+            None => self.line(&format!("# {key} is not set")),
+        }
+    }
+
+    fn list<T: ToString>(&mut self, key: &str, entries: &[T]) {
+        let place = |index| format!("{}.{key}.{index}", self.at);
+        let entries = entries.iter().enumerate();
+        let written: Value =
+            entries.map(|(index, entry)| self.written(&place(index), json!(entry.to_string()))).collect();
+        self.line(&format!("{key} = {}", toml_text(&written)));
+    }
+
+    fn secret(&mut self, key: &str, key_file: &str, shown: &str) {
+        let (key, value, why) = match self.origins.of(&format!("{}.{key}", self.at)) {
+            Some(Origin::File(path)) => (key_file, path.as_str(), ""),
+            Some(Origin::Environment(written)) if is_reference(written) => (key, written.as_str(), ""),
+            Some(Origin::Environment(_)) => (key, NOT_SHOWN, " # not shown: it is put together from the environment"),
+            None if shown.contains(NOT_SHOWN) => (key, shown, " # *** stands for secrets, which are not shown"),
+            None => (key, shown, ""),
+        };
+        self.line(&format!("{key} = {}{why}", toml_text(&json!(value))));
+    }
+
+    /// The value, or where it came from.
+    fn written(&self, place: &str, value: Value) -> Value {
+        match (self.origins.of(place), value) {
+            (Some(Origin::Environment(written) | Origin::File(written)), _) => json!(written),
+            (None, Value::String(text)) => json!(text.replace("${", "$${")),
+            (None, value) => value,
+        }
+    }
+}
+
+/// Whether a text is one variable and nothing else.
+fn is_reference(written: &str) -> bool {
+    let name = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+}
