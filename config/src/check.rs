@@ -9,18 +9,20 @@ use toml::Spanned;
 
 use crate::{
     fault::Findings,
-    settings::{Admin, Listener, ListenerKind, Output, Routing, Settings},
+    settings::{Admin, Listener, ListenerKind, Routing, Settings},
     written::{self, Written},
 };
 
 mod addresses;
 mod routes;
+mod unwise;
 
 /// Front Door keeps an unused connection for about 90 s.
 const FRONT_DOOR_IDLE: Duration = Duration::from_secs(95);
 
 /// Everything at once. `None` only when something was noted.
 pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> {
+    unwise::warn(&written, findings);
     let listeners_written = written.listeners.unwrap_or_default();
     addresses::check(&listeners_written, &written.admin.address, findings);
     let common = routes::Common { tenant: &written.tenant.header, body_bytes: written.limits.body_bytes };
@@ -29,17 +31,6 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         None => Some(None),
         Some(routing) => self::routing(routing, &listeners_written, findings).map(Some),
     };
-    if written.access_log.sample == 0.0 && written.access_log.output != Output::Off {
-        findings
-            .warn(&written.access_log_span, "[access_log] samples nothing; output = \"off\" says so and is cheaper");
-    }
-    if written.timeouts.idle < FRONT_DOOR_IDLE {
-        findings.warn(
-            &written.timeouts_span,
-            "`idle` in [timeouts] is below 95s: Front Door keeps a connection for about 90 s, and closing it first loses \
-             requests that are just being sent on it",
-        );
-    }
     let listeners: Option<Vec<Listener>> = listeners_written.into_iter().map(listener).collect();
     let (routes, upstreams) = routed?;
     Some(Settings {
