@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path, time::Instant};
 
 use proptest::prelude::*;
-use synaxis_config::{load, load_file};
+use synaxis_config::{Environment, load, load_file, load_with, print::effective};
 
 const MINIMAL: &str = include_str!("../../examples/minimal.toml");
 const FULL: &str = include_str!("../../examples/full.toml");
@@ -11,7 +11,9 @@ const FULL: &str = include_str!("../../examples/full.toml");
 /// Everything that is ever said about a text.
 fn said(text: &str) -> String {
     match load(text, Path::new("f.toml")) {
-        Ok((settings, warnings)) => format!("{settings:?} {settings:#?} {warnings:?}"),
+        Ok((settings, warnings)) => {
+            format!("{settings:?} {:?} {} {warnings:?}", settings.routing, effective(&settings))
+        }
         Err(faults) => {
             assert!(!faults.as_slice().is_empty());
             format!("{faults} {faults:?}")
@@ -84,6 +86,48 @@ fn a_secret_is_shown_nowhere_even_in_the_wrong_place() {
     for file in files {
         let said = said(&file);
         assert!(!said.contains("s3cret"), "{said}\n{file}");
+    }
+}
+
+#[test]
+fn what_came_from_the_environment_or_a_file_is_shown_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    for value in [
+        "s3cret",
+        "redis://user:s3cret@s3cret.example:6379/0?token=s3cret",
+        "\"\n[stamp]\nid = \"s3cret\"\n",
+        "'s3cret', \"s3cret\" ] }",
+        "${SECRET} s3cret",
+        "/s3cret/../s3cret",
+        "http://s3cret:80",
+        "synaxis-s3cret-001",
+        "\u{1b}[2Js3cret\u{202e}",
+    ] {
+        std::fs::write(&file, value).unwrap();
+        let environment: Environment = [("SECRET", value)].into_iter().collect();
+        let store_file = format!("store_file = \"{}\"", file.display());
+        let mut files = vec![FULL.replace("store = \"redis://127.0.0.1:6379/0\"", &store_file)];
+        for (at, _) in FULL.match_indices(" = ") {
+            let (before, rest) = FULL.split_at(at + 3);
+            let written = rest.find(['#', '\n']).map_or(rest, |end| &rest[..end]);
+            let after = &rest[written.len()..];
+            for put in ["\"${SECRET}\"", "[\"${SECRET}\"]", "\"x${SECRET}\"", "{ set = { x-a = \"${SECRET}\" } }"] {
+                files.push(format!("{before}{put} {after}"));
+            }
+        }
+        // as the name of two routes of which none is reached, and of an upstream that is not there
+        let route = "[[routes]]\nname = \"${SECRET}\"\npath_prefix = \"/\"\nupstream = \"app\"\n";
+        files.push(format!("{MINIMAL}\n{route}{route}{}", route.replace("app", "${SECRET}")));
+        files.push(format!("{MINIMAL}\n{route}{}", route.replace("${SECRET}", "b")));
+        files.push(format!("{MINIMAL}\n{}{route}", route.replace("${SECRET}", "b")));
+        for file in files {
+            let said = match load_with(&file, Path::new("f.toml"), &environment) {
+                Ok(loaded) => format!("{} {loaded:?} {loaded:#?} {environment:?}", effective(&loaded.settings)),
+                Err(faults) => format!("{faults} {faults:?}"),
+            };
+            assert!(!said.contains("s3cret"), "{value:?}: {said}\n{file}");
+        }
     }
 }
 
