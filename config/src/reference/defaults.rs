@@ -37,7 +37,7 @@ fn section(description: &Description, path: &str, text: &mut String) {
         };
         let title = inner.replace("NAME", NAME);
         let title = if matches!(key.kind, Kind::Sections(_)) { format!("[[{title}]]") } else { format!("[{title}]") };
-        let needed = if is_needed(description, key) { " (required)" } else { "" };
+        let needed = if description.is_required(key) { " (required)" } else { "" };
         text.push_str(&format!("\n## {}{needed}\n# {title}\n", sentence(&key.path)));
         section(description, &inner, text);
     }
@@ -53,12 +53,8 @@ fn value(description: &Description, key: &Key, text: &mut String) {
         (Need::Never, Some(default)) => ("", Some(default.clone())),
         (Need::Never, None) => (" (no default)", None),
     };
-    let shown = shown.map(|shown| toml_text(&shown)).unwrap_or_default();
-    text.push_str(&format!("## {}{need}\n# {} = {shown}\n", sentence(&key.path), key.name()));
-}
-
-fn is_needed(description: &Description, key: &Key) -> bool {
-    description.is_required(key)
+    let shown = shown.map(|shown| format!(" {}", toml_text(&shown))).unwrap_or_default();
+    text.push_str(&format!("## {}{need}\n# {} ={shown}\n", sentence(&key.path), key.name()));
 }
 
 /// The value of a line that would do.

@@ -49,7 +49,7 @@ fn section(description: &Description, path: &str, text: &mut String) {
 fn default(key: &Key) -> String {
     match (&key.need, &key.default) {
         (Need::Always(_), _) => "required".to_owned(),
-        (Need::Sometimes(_), _) => "see there".to_owned(),
+        (Need::Sometimes(_), _) => "depends".to_owned(),
         (Need::Never, Some(default)) => format!("`{}`", toml_text(default)),
         (Need::Never, None) => "none".to_owned(),
     }
