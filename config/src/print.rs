@@ -48,10 +48,11 @@ pub fn effective(settings: &Settings) -> String {
     page.section("[admin]", "admin");
     let Admin { address, token, hosts } = admin;
     page.key("address", json!(address));
-    if token.is_some() {
-        page.secret("token", "token_file", "");
+    match token {
+        Some(_) => page.secret("token", "token_file", NOT_SHOWN),
+        None => page.maybe("token", None),
     }
-    page.key("hosts", json!(hosts));
+    page.list("hosts", hosts);
     if let Some(one) = routing {
         self::routing(&mut page, one);
     }

@@ -42,9 +42,9 @@ pub(super) fn warn(written: &Written, findings: &Findings) {
              `upload_idle`; write a small rate such as 500",
         );
     }
-    if !written.admin.get_ref().ip().is_loopback() {
+    if !written.admin.address.get_ref().ip().is_loopback() {
         findings.warn(
-            &written.admin.span(),
+            &written.admin.address.span(),
             "`address` in [admin] off loopback: whoever reaches it reads probes and metrics; let only probes and \
              scrapers reach it",
         );

@@ -60,7 +60,7 @@ fn what_can_change_changes_at_once_and_is_named() {
             &["upstreams.more"],
         ),
         ("sample = 1.0", "sample = 0.5", &["access_log.sample"]),
-        ("0f1e2d3c", "0f1e2d3d", &["admin.token"]),
+        ("# token = \"${ADMIN_TOKEN}\"", "token = \"0123456789abcdef\"", &["admin.token"]),
         ("admin.example.com", "ops.example.com", &["admin.hosts"]),
         ("fields = 100", "fields = 10", &["limits.fields"]),
         ("connect = \"1s\"", "connect = \"2s\"", &["timeouts.connect"]),

@@ -96,7 +96,7 @@ fn the_full_file_says_everything() {
     assert_eq!(settings.server.workers, 4);
     assert_eq!(settings.listeners[1].kind, ListenerKind::Peer);
     assert!(!settings.listeners[1].trust_header);
-    assert_eq!(settings.admin.token.as_ref().unwrap().expose(), "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+    assert_eq!(settings.admin.token, None);
     assert_eq!(settings.admin.hosts, ["admin.example.com"]);
     let routing = settings.routing.as_ref().unwrap();
     assert_eq!(routing.store.expose(), "redis://127.0.0.1:6379/0");
