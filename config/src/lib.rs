@@ -107,6 +107,14 @@ pub fn load_with(text: &str, file: &Path, environment: &Environment) -> Result<L
 
 const TOO_LARGE: &str = "the file is larger than 1 MiB; is it the right one?";
 
+/// Reads a duration as a file writes it: a whole number and `ms`, `s`, `m` or `h`.
+///
+/// # Errors
+/// In words, for anything else.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    units::duration(text).map_err(|error| error.to_string())
+}
+
 /// [`load_with_sources`] with the environment of this process.
 ///
 /// # Errors

@@ -1,14 +1,19 @@
 //! The admin listener: probes, metrics and what the proxy thinks, on a thread of its own.
 //!
-//! Reads only. Off loopback it answers `/livez /readyz /healthz /metrics /version` and refuses the rest. A slow scrape
+//! Everybody is answered `/livez /readyz /healthz /metrics /version`; `access` says who is answered the rest. A slow scrape
 //! never shows in a request.
 
+mod access;
 mod answers;
+mod change;
 mod explain;
+mod loglevel;
 mod memory;
 mod probes;
+mod query;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 use std::{
     convert::Infallible,
@@ -20,7 +25,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -29,7 +35,11 @@ use tokio::{
 };
 
 use crate::{control::status::Status, dataplane::DataPlane, downstream::backoff::Backoff, shutdown::Phase, tasks};
+pub use access::REASONS;
+use access::Refusal;
 use answers::{Reply, problem};
+use loglevel::Levels;
+pub use loglevel::LogFilter;
 use probes::Pulse;
 
 /// Most admin connections at a time.
@@ -48,6 +58,21 @@ pub struct View {
     pub status: Arc<Status>,
     /// When the server started.
     pub started: Instant,
+    /// The filter of this process's events, if it can be changed.
+    pub logs: Option<Arc<dyn LogFilter>>,
+}
+
+/// What the admin thread keeps.
+struct Desk {
+    view: View,
+    pulse: Pulse,
+    levels: Levels,
+}
+
+impl Desk {
+    fn new(view: View) -> Self {
+        Self { pulse: Pulse::new(&view.plane), levels: Levels::new(view.logs.clone()), view }
+    }
 }
 
 /// Starts the admin thread; it ends when the process is cut.
@@ -69,12 +94,12 @@ async fn run(listener: TcpListener, view: View) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin listener cannot be used"),
     };
-    let pulse = Rc::new(Pulse::new(&view.plane));
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    tasks::spawn_local(upkeep(Arc::clone(&view.plane), Rc::clone(&pulse)));
-    let cut = view.plane.shutdown.reached(Phase::Cut);
+    let desk = Rc::new(Desk::new(view));
+    let cut = desk.view.plane.shutdown.reached(Phase::Cut);
     tokio::pin!(cut);
     let mut backoff = Backoff::default();
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    tasks::spawn_local(upkeep(Rc::clone(&desk)));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -84,7 +109,7 @@ async fn run(listener: TcpListener, view: View) {
             Ok(accepted) => accepted,
             Err(error) => {
                 let Some(pause) = backoff.pause(&error) else { continue };
-                view.plane.metrics.accept_errors.increment(1);
+                desk.view.plane.metrics.accept_errors.increment(1);
                 tracing::warn!(%error, ?pause, "the admin listener cannot accept; pausing");
                 tokio::time::sleep(pause).await;
                 continue;
@@ -93,12 +118,12 @@ async fn run(listener: TcpListener, view: View) {
         backoff.reset();
         // over the cap the connection is closed at once: an admin listener must not be a way to hoard sockets
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
-        let (view, pulse) = (view.clone(), Rc::clone(&pulse));
+        let desk = Rc::clone(&desk);
         tasks::spawn_local(async move {
             let _slot = slot;
             let handler = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&view, &pulse, peer, &request);
-                async move { Ok::<_, Infallible>(answer) }
+                let desk = Rc::clone(&desk);
+                async move { Ok::<_, Infallible>(answer(&desk, peer, request).await) }
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -113,13 +138,15 @@ async fn run(listener: TcpListener, view: View) {
 }
 
 /// Samples pile up until they are moved into buckets, scraped or not; memory is watched.
-async fn upkeep(plane: Arc<DataPlane>, pulse: Rc<Pulse>) {
+async fn upkeep(desk: Rc<Desk>) {
+    let plane = &desk.view.plane;
     let mut since = Instant::now();
     let mut memory = memory::Watch::new();
     loop {
-        memory.sample(&plane, Instant::now());
+        memory.sample(plane, Instant::now());
         tokio::time::sleep(Duration::from_secs(1)).await;
-        pulse.sample(&plane, Instant::now());
+        desk.pulse.sample(plane, Instant::now());
+        desk.levels.expire(Instant::now());
         if since.elapsed() >= UPKEEP {
             since = Instant::now();
             plane.metrics.upkeep();
@@ -127,23 +154,60 @@ async fn upkeep(plane: Arc<DataPlane>, pulse: Rc<Pulse>) {
     }
 }
 
-fn answer<B>(view: &View, pulse: &Pulse, peer: SocketAddr, request: &Request<B>) -> Response<Reply> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this listener is read-only");
-    }
+async fn answer<B: Body>(desk: &Desk, peer: SocketAddr, request: Request<B>) -> Response<Reply> {
+    let outcome = match *request.method() {
+        Method::GET | Method::HEAD => read(desk, peer, &request),
+        _ => change(desk, peer, request).await,
+    };
+    outcome.unwrap_or_else(|refusal| {
+        let (status, reason, detail) = refusal.shape();
+        desk.view.plane.metrics.admin_refused(reason);
+        let mut response = problem(status, reason, &detail);
+        match refusal {
+            Refusal::MethodNotAllowed(allow) => {
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            Refusal::TokenRequired => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    })
+}
+
+fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Response<Reply>, Refusal> {
+    let Desk { view, pulse, levels } = desk;
+    let now = Instant::now();
     let query = request.uri().query().unwrap_or_default();
-    let local = peer.ip().to_canonical().is_loopback();
-    match request.uri().path() {
-        "/livez" => probes::livez(pulse, Instant::now()),
-        "/readyz" | "/healthz" => probes::readyz(view, pulse, query),
-        "/metrics" => answers::metrics(view),
-        "/version" => answers::version(),
-        _ if !local => problem(StatusCode::FORBIDDEN, "local_only", "this is answered on loopback only"),
-        "/" => answers::index(),
+    let path = request.uri().path();
+    match path {
+        "/livez" => return Ok(probes::livez(pulse, now)),
+        "/readyz" | "/healthz" => return Ok(probes::readyz(view, pulse, query)),
+        "/metrics" => return Ok(answers::metrics(view)),
+        "/version" => return Ok(answers::version()),
+        _ => {}
+    }
+    access::may_read(&view.plane.snapshot.load().settings.admin, peer, request.headers())?;
+    match path {
+        "/" => Ok(answers::index()),
+        "/loglevel" => levels.show(now),
         "/routing" => answers::routing(view),
-        "/stamps" => answers::stamps(view),
-        "/routing/table" => answers::table(view),
         "/routing/explain" => explain::explain(view, query, request.headers()),
-        _ => problem(StatusCode::NOT_FOUND, "unknown", "GET / lists what there is"),
+        "/routing/table" => answers::table(view),
+        "/stamps" => answers::stamps(view),
+        "/upstreams" => Ok(upstreams::upstreams(view)),
+        _ => Err(Refusal::Unknown),
+    }
+}
+
+async fn change<B: Body>(desk: &Desk, peer: SocketAddr, request: Request<B>) -> Result<Response<Reply>, Refusal> {
+    match (request.method(), request.uri().path()) {
+        (&Method::PUT, "/loglevel") => {
+            access::may_change(&desk.view.plane.snapshot.load().settings.admin, peer, request.headers())?;
+            desk.levels.change(&change::document(request.into_body()).await?, Instant::now())
+        }
+        (_, "/loglevel") => Err(Refusal::MethodNotAllowed("GET, HEAD, PUT")),
+        _ => Err(Refusal::MethodNotAllowed("GET, HEAD")),
     }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod arguments;
 pub(crate) mod check;
+pub(crate) mod events;
 pub(crate) mod healthcheck;
 pub(crate) mod manual;
 pub(crate) mod show;

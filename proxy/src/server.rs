@@ -17,7 +17,7 @@ use synaxis_config::settings::{Listener, ListenerKind, Settings};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::{
-    admin,
+    admin::{self, LogFilter},
     control::{self, config_file::ConfigFile, status::Status},
     dataplane::{Clock, DataPlane, Load, capacity::Capacity},
     downstream::{acceptor, worker},
@@ -77,18 +77,23 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]; nothing is left running then.
 pub fn run(settings: Settings) -> Result<Running, StartError> {
-    start(settings, None)
+    start(settings, None, None)
 }
 
-/// Starts a server that takes on what changes in the file that its settings came from, and returns once it listens.
+/// Starts a server that takes on what changes in the file that its settings came from and whose `/loglevel` changes the
+/// filter of this process's events if there is one, and returns once it listens.
 ///
 /// # Errors
 /// [`StartError`]; nothing is left running then.
-pub fn run_from(file: ConfigFile, settings: Settings) -> Result<Running, StartError> {
-    start(settings, Some(file))
+pub fn run_from(file: ConfigFile, settings: Settings, logs: Option<Arc<dyn LogFilter>>) -> Result<Running, StartError> {
+    start(settings, Some(file), logs)
 }
 
-fn start(mut settings: Settings, file: Option<ConfigFile>) -> Result<Running, StartError> {
+fn start(
+    mut settings: Settings,
+    file: Option<ConfigFile>,
+    logs: Option<Arc<dyn LogFilter>>,
+) -> Result<Running, StartError> {
     let bound: Vec<(TcpListener, Listener)> = settings
         .listeners
         .iter()
@@ -137,7 +142,7 @@ fn start(mut settings: Settings, file: Option<ConfigFile>) -> Result<Running, St
     let here = control::Here { admin, peer: peers.first().copied() };
     let control = control::prepare(Arc::clone(&plane), Arc::clone(&status), here, file)?;
 
-    let view = admin::View { plane: Arc::clone(&plane), status: Arc::clone(&status), started: Instant::now() };
+    let view = admin::View { plane: Arc::clone(&plane), status: Arc::clone(&status), started: Instant::now(), logs };
     let start = || -> io::Result<Vec<JoinHandle<()>>> {
         let mut threads = Vec::new();
         let mut senders = Vec::new();

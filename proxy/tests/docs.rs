@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use synaxis_proxy::{pipeline::local_reply::REASONS, telemetry::metrics::Metrics};
+use synaxis_proxy::{admin, pipeline::local_reply::REASONS, telemetry::metrics::Metrics};
 
 fn read(inside: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(inside)).unwrap()
@@ -36,6 +36,11 @@ fn every_reason_token_is_explained() {
     assert!(tokens.len() > 20, "{tokens:?}");
     tokens.extend(quoted(&read("proxy/src/control/routing_table.rs"), "self.refuse("));
     assert_eq!(named(&document, "## Refused routing tables"), tokens);
+}
+
+#[test]
+fn every_refusal_of_the_admin_listener_is_explained() {
+    assert_eq!(named(&read("docs/admin.md"), "## Refusals"), admin::REASONS.map(str::to_owned).into());
 }
 
 #[test]
@@ -75,6 +80,7 @@ fn every_metric_is_listed() {
     let metrics = Metrics::new().unwrap();
     metrics.local_reply("no_stamp").increment(1);
     metrics.table_refused("stale");
+    metrics.admin_refused("unknown");
     metrics.server_duration.record(0.1);
     metrics.client_duration.record(0.1);
     let exposition = metrics.render();

@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
+mod admin;
 mod bad_input;
 mod binary;
 mod bodies;

@@ -26,7 +26,7 @@ const WATCHED: Times =
 fn follow(path: &Path, times: Times) -> Running {
     let (mut file, settings, _) = ConfigFile::load(path).unwrap_or_else(|faults| panic!("{faults}"));
     file.times = times;
-    server::run_from(file, settings).unwrap()
+    server::run_from(file, settings, None).unwrap()
 }
 
 fn written(folder: &tempfile::TempDir, text: &str) -> PathBuf {

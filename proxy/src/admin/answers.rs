@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use synaxis_routing::{ramp, table::FORMAT};
 
-use super::View;
+use super::{View, access::Refusal};
 use crate::dataplane::Fleet;
 
 /// An answer's body.
@@ -43,12 +43,8 @@ pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Respons
     reply(status, "application/problem+json", problem.to_string())
 }
 
-pub(super) fn no_table() -> Response<Reply> {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "no_table", "no routing table is loaded yet")
-}
-
 pub(super) fn index() -> Response<Reply> {
-    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/routing\n/routing/explain?tenant=T[&entry=REGION][&format=json]\n/routing/table\n/stamps\n";
+    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/loglevel (GET, PUT)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/upstreams\n";
     text(StatusCode::OK, words.into())
 }
 
@@ -69,12 +65,12 @@ pub(super) fn version() -> Response<Reply> {
     document(&json!({ "name": "synaxis-proxy", "version": env!("CARGO_PKG_VERSION"), "table_format": FORMAT }))
 }
 
-pub(super) fn routing(view: &View) -> Response<Reply> {
+pub(super) fn routing(view: &View) -> Result<Response<Reply>, Refusal> {
     let snapshot = view.plane.snapshot.load();
-    let Some(fleet) = &snapshot.fleet else { return no_table() };
+    let fleet = snapshot.fleet.as_ref().ok_or(Refusal::NoTable)?;
     let table = fleet.placement.table();
     let routing = view.status.routing();
-    document(&json!({
+    Ok(document(&json!({
         "version": fleet.placement.version().to_string(),
         "digest": fleet.placement.digest().to_string(),
         "algorithm": table.algorithm,
@@ -87,12 +83,12 @@ pub(super) fn routing(view: &View) -> Response<Reply> {
         "refused": routing.refused,
         "store_error": routing.store_error,
         "stamps": stamp_list(view, fleet),
-    }))
+    })))
 }
 
-pub(super) fn stamps(view: &View) -> Response<Reply> {
+pub(super) fn stamps(view: &View) -> Result<Response<Reply>, Refusal> {
     let snapshot = view.plane.snapshot.load();
-    snapshot.fleet.as_ref().map_or_else(no_table, |fleet| document(&stamp_list(view, fleet)))
+    snapshot.fleet.as_ref().map(|fleet| document(&stamp_list(view, fleet))).ok_or(Refusal::NoTable)
 }
 
 fn stamp_list(view: &View, fleet: &Fleet) -> Vec<serde_json::Value> {
@@ -108,10 +104,8 @@ fn stamp_list(view: &View, fleet: &Fleet) -> Vec<serde_json::Value> {
 }
 
 /// The exact bytes of the applied table, for `stampctl recover`.
-pub(super) fn table(view: &View) -> Response<Reply> {
+pub(super) fn table(view: &View) -> Result<Response<Reply>, Refusal> {
     let snapshot = view.plane.snapshot.load();
-    snapshot
-        .fleet
-        .as_ref()
-        .map_or_else(no_table, |fleet| reply(StatusCode::OK, "application/octet-stream", fleet.envelope.clone()))
+    let fleet = snapshot.fleet.as_ref().ok_or(Refusal::NoTable)?;
+    Ok(reply(StatusCode::OK, "application/octet-stream", fleet.envelope.clone()))
 }

@@ -24,17 +24,27 @@ output = "off"
 fn off_loopback_only_probes_metrics_and_the_version_are_answered() {
     let (settings, _) = synaxis_config::load(SETTINGS, Path::new("test.toml")).unwrap();
     let running = server::run(settings).unwrap();
-    let view =
-        View { plane: Arc::clone(running.plane()), status: Arc::clone(running.status()), started: Instant::now() };
-    let pulse = Pulse::new(&view.plane);
+    let (plane, status) = (Arc::clone(running.plane()), Arc::clone(running.status()));
+    let desk = Desk::new(View { plane, status, started: Instant::now(), logs: None });
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let ask = |peer: &str, target: &str| {
-        let request = Request::get(target).body(()).unwrap();
-        answer(&view, &pulse, peer.parse().unwrap(), &request).status().as_u16()
+        let request = Request::get(target).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+        runtime.block_on(answer(&desk, peer.parse().unwrap(), request)).status().as_u16()
     };
     for target in ["/livez", "/readyz", "/healthz", "/metrics", "/version"] {
         assert_eq!(ask("203.0.113.9:5000", target), 200, "{target}");
     }
-    let rest = ["/", "/routing", "/routing/table", "/routing/explain?tenant=acme", "/stamps", "/nothing"];
+    let rest = [
+        "/",
+        "/upstreams",
+        "/loglevel",
+        "/config",
+        "/routing",
+        "/routing/table",
+        "/routing/explain?tenant=acme",
+        "/stamps",
+        "/nothing",
+    ];
     for target in rest {
         for stranger in ["203.0.113.9:5000", "[2001:db8::1]:5000", "[::ffff:203.0.113.9]:5000", "0.0.0.0:1"] {
             assert_eq!(ask(stranger, target), 403, "{target} from {stranger}");

@@ -201,6 +201,13 @@ impl Metrics {
         self.config_reloads[how as usize].increment(1);
     }
 
+    /// Counts a refused request to the admin listener. Rare, like the above.
+    pub fn admin_refused(&self, reason: &'static str) {
+        Register(&self.recorder)
+            .counter_with("admin_refusals_total", "Admin requests refused", &[("reason", reason)])
+            .increment(1);
+    }
+
     /// The exposition text.
     #[must_use]
     pub fn render(&self) -> String {

@@ -56,10 +56,24 @@ pub async fn connect(
     timed.unwrap_or_else(|_| Err(ConnectError::Timeout { host: target.host.clone(), port: target.port, limit }))
 }
 
-async fn dial(target: &Arc<Target>, policy: &EndpointPolicy, limit: Duration) -> Result<TcpStream, ConnectError> {
+/// What is known of a target before anything is resolved: whether it may be dialled at all.
+///
+/// # Errors
+/// [`ConnectError::NoTls`] and [`ConnectError::Forbidden`].
+pub fn permit(target: &Target, policy: &EndpointPolicy) -> Result<(), ConnectError> {
     if target.tls {
         return Err(ConnectError::NoTls(target.host.clone(), target.port));
     }
+    match target.address().filter(|_| target.is_peer()) {
+        Some(address) => {
+            policy.check_address(address).map_err(|error| ConnectError::Forbidden(address, error.to_string()))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn dial(target: &Arc<Target>, policy: &EndpointPolicy, limit: Duration) -> Result<TcpStream, ConnectError> {
+    permit(target, policy)?;
     if let Some(address) = target.address() {
         return open(target, policy, address).await;
     }

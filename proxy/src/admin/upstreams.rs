@@ -1,0 +1,88 @@
+//! Where requests are sent from here: `/upstreams`.
+
+use http::Response;
+use serde::Serialize;
+use synaxis_routing::{id::StampId, placement::StampIndex, table::State};
+
+use super::{
+    View,
+    answers::{self, Reply},
+};
+use crate::{
+    dataplane::{DataPlane, Fleet},
+    upstream::{connect, target::Target},
+};
+
+#[derive(Serialize)]
+struct Upstreams {
+    apps: Vec<App>,
+    peers: Vec<Peer>,
+}
+
+/// An app of this stamp.
+#[derive(Serialize)]
+struct App {
+    upstream: String,
+    /// Idle connections that a worker keeps, at most.
+    idle_max: usize,
+    endpoints: Vec<Dialled>,
+}
+
+/// A stamp that is not this one.
+#[derive(Serialize)]
+struct Peer {
+    stamp: StampId,
+    state: State,
+    #[serde(flatten)]
+    dialled: Dialled,
+}
+
+/// Where a connection goes, or why none can.
+#[derive(Clone, Serialize)]
+pub(super) struct Dialled {
+    /// As the data plane dials it; `null` without a usable endpoint.
+    pub(super) host: Option<String>,
+    pub(super) port: Option<u16>,
+    /// Whether TLS must be spoken there.
+    pub(super) tls: bool,
+    /// Why nothing is ever sent there, as things are.
+    pub(super) refused: Option<String>,
+}
+
+impl Dialled {
+    fn of(target: &Target, plane: &DataPlane) -> Self {
+        let refused = connect::permit(target, &plane.policy).err().map(|error| error.to_string());
+        Self { host: Some(target.host.clone()), port: Some(target.port), tls: target.tls, refused }
+    }
+
+    /// The peer listener of a stamp.
+    pub(super) fn peer(plane: &DataPlane, fleet: &Fleet, stamp: StampIndex) -> Self {
+        let target = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref);
+        let unusable = || Self {
+            host: None,
+            port: None,
+            tls: false,
+            refused: Some("its endpoint in the table cannot be used".to_owned()),
+        };
+        target.map_or_else(unusable, |target| Self::of(target, plane))
+    }
+}
+
+pub(super) fn upstreams(view: &View) -> Response<Reply> {
+    let plane = &view.plane;
+    let snapshot = plane.snapshot.load();
+    let apps = snapshot.settings.upstreams.iter().zip(&snapshot.apps).map(|(upstream, targets)| App {
+        upstream: upstream.name.clone(),
+        idle_max: upstream.idle_max,
+        endpoints: targets.iter().map(|target| Dialled::of(target, plane)).collect(),
+    });
+    let peers = snapshot.fleet.iter().flat_map(|fleet| {
+        let others = fleet.placement.stamps_by_id().filter(|stamp| Some(*stamp) != fleet.me);
+        others.filter_map(|index| {
+            let stamp = fleet.placement.stamp(index);
+            let dialled = Dialled::peer(plane, fleet, index);
+            (stamp.state != State::Deleted).then(|| Peer { stamp: stamp.id.clone(), state: stamp.state, dialled })
+        })
+    });
+    answers::document(&Upstreams { apps: apps.collect(), peers: peers.collect() })
+}
