@@ -30,6 +30,7 @@ pub(crate) struct Args {
 }
 
 /// Something about the fleet, or about this program.
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is taken apart at once")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
