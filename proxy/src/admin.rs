@@ -191,6 +191,7 @@ fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Respon
     access::may_read(&view.plane.snapshot.load().settings.admin, peer, request.headers())?;
     match path {
         "/" => Ok(answers::index()),
+        "/config" => Ok(answers::config(view)),
         "/loglevel" => levels.show(now),
         "/routing" => answers::routing(view),
         "/routing/explain" => explain::explain(view, query, request.headers()),

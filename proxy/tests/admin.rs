@@ -44,7 +44,10 @@ fn every_endpoint_that_is_listed_answers() {
         let expected = if target == "/loglevel" { 409 } else { 200 };
         assert_eq!(ask(proxy.admin, &target).status, expected, "{target}");
     }
-    assert!(index.lines().count() >= 11, "{index}");
+    let settings = ask(proxy.admin, "/config").text();
+    assert!(settings.contains("[admin]") && settings.contains("idle_max = 256"), "{settings}");
+    assert!(settings.contains("***") && !settings.contains(&TOKEN[..8]), "{settings}");
+    assert!(index.lines().count() >= 12, "{index}");
     assert_eq!(refused(&ask(proxy.admin, "/nothing")), (404, "unknown".into()));
     stop(proxy);
 }

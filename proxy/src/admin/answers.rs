@@ -44,7 +44,7 @@ pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Respons
 }
 
 pub(super) fn index() -> Response<Reply> {
-    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/loglevel (GET, PUT)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/upstreams\n";
+    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/config\n/loglevel (GET, PUT)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/upstreams\n";
     text(StatusCode::OK, words.into())
 }
 
@@ -59,6 +59,12 @@ pub(super) fn metrics(view: &View) -> Response<Reply> {
     let alone = view.plane.snapshot.load().settings.routing.is_none();
     metrics.routing_table_age.set(if alone { 0.0 } else { confirmed.elapsed().as_secs_f64() });
     reply(StatusCode::OK, "text/plain; version=0.0.4", metrics.render())
+}
+
+/// The settings as run, without secrets.
+pub(super) fn config(view: &View) -> Response<Reply> {
+    let settings = synaxis_config::print::effective(&view.plane.snapshot.load().settings);
+    reply(StatusCode::OK, "application/toml", settings)
 }
 
 pub(super) fn version() -> Response<Reply> {
