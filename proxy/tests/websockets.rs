@@ -259,6 +259,14 @@ fn either_end_takes_the_other_with_it_and_half_an_end_is_passed_on() {
     assert_eq!(client.bytes(6).unwrap(), b"\x82\x04last");
     assert!(client.is_closed());
     drop(client);
+    let (mut client, mut app_side) = open();
+    app_side.shutdown(Shutdown::Write).unwrap();
+    assert!(client.is_closed());
+    client.send(b"\x82\x04last");
+    let mut last = [0; 6];
+    app_side.read_exact(&mut last).unwrap();
+    assert_eq!(&last, b"\x82\x04last");
+    drop((client, app_side));
     eventually("all is over", || proxy.plane().in_flight() == 0 && proxy.plane().connections() == 0);
     stop(proxy);
 }

@@ -69,7 +69,7 @@ pub async fn serve(
         phase.detach();
         let parts = connection.into_parts();
         // on the heap: no other connection should keep room for it
-        Box::pin(tunnel.run(parts.io.into_inner(), parts.read_buf)).await;
+        Box::pin(tunnel.run(parts.io.into_inner().without_linger(), parts.read_buf)).await;
     }
 }
 

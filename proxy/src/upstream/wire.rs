@@ -123,6 +123,12 @@ impl Wire {
         Self { linger: LINGER_BYTES, ..Self::new(stream) }
     }
 
+    /// The socket of what is no HTTP connection any more: each direction ends for itself, and nothing is dropped.
+    #[must_use]
+    pub fn without_linger(self) -> Self {
+        Self { linger: 0, ..self }
+    }
+
     /// Reads and drops what comes; ready when the client has closed. What is over the cap stays unread, and whoever
     /// watches the time closes.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
