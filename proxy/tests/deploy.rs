@@ -15,6 +15,8 @@ use synaxis_config::{Environment, Settings, load_with, settings::ListenerKind};
 
 /// Said of an edge listener that other machines reach: the tenant header is believed there.
 const TRUST: &str = "`trust_header` off loopback";
+/// A pod's probes and Prometheus come from outside of it.
+const ADMIN: &str = "`address` in [admin] off loopback";
 
 /// Where the secrets of the cluster are mounted.
 const SECRET: &str = "/etc/synaxis-secrets/routing-store";
@@ -68,7 +70,7 @@ fn ports(settings: &Settings, kind: ListenerKind) -> Vec<u16> {
 #[test]
 fn every_example_loads_and_is_warned_of_only_as_it_says() {
     let expected: [(&str, &[&str]); 3] =
-        [("front-door-aks.toml", &[TRUST]), ("minimal.toml", &[]), ("two-apps.toml", &[])];
+        [("front-door-aks.toml", &[TRUST, ADMIN]), ("minimal.toml", &[]), ("two-apps.toml", &[])];
     let folder = fs::read_dir(inside("deploy/examples")).unwrap();
     let there: BTreeSet<String> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(there, expected.iter().map(|(name, _)| (*name).to_owned()).collect());

@@ -10,6 +10,7 @@ pub mod strict;
 use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -55,9 +56,17 @@ drain = "2s"
     )
 }
 
-/// A port nobody listens on at this moment.
+/// A port nobody listens on. It lies below those that the kernel hands out by itself, so that none of the thousands of
+/// connections beside takes it before it is used.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + (next % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until `done` holds, or fails naming what did not come.

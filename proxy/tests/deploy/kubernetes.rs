@@ -3,7 +3,7 @@
 use serde_json::Value;
 use synaxis_config::{Settings, settings::ListenerKind};
 
-use super::{TRUST, at, load, ports, read, text, yaml};
+use super::{ADMIN, TRUST, at, load, ports, read, text, yaml};
 use crate::world::{Client, Origin, alone, eventually, proxy, stop};
 
 const FILE: &str = "deploy/kubernetes/synaxis-proxy.yaml";
@@ -24,7 +24,7 @@ fn pod() -> Value {
 }
 
 fn settings() -> Settings {
-    load(FILE, text(&of_kind("ConfigMap"), "/data/proxy.toml"), &[TRUST])
+    load(FILE, text(&of_kind("ConfigMap"), "/data/proxy.toml"), &[TRUST, ADMIN])
 }
 
 #[test]
