@@ -141,7 +141,7 @@ async fn run(listener: TcpListener, view: View) {
 async fn upkeep(desk: Rc<Desk>) {
     let plane = &desk.view.plane;
     let mut since = Instant::now();
-    let mut memory = memory::Watch::new();
+    let mut memory = memory::Watch::default();
     loop {
         memory.sample(plane, Instant::now());
         tokio::time::sleep(Duration::from_secs(1)).await;

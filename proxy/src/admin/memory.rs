@@ -16,25 +16,20 @@ const LIMIT_EVERY: Duration = Duration::from_secs(60);
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// The watch.
+#[derive(Default)]
 pub(super) struct Watch {
-    page: u64,
     group: Option<u64>,
     read_at: Option<Instant>,
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
-        Self { page: rustix::param::page_size() as u64, group: None, read_at: None }
-    }
-
     /// Looks, publishes what there is, and raises or clears the flag.
     pub(super) fn sample(&mut self, plane: &DataPlane, now: Instant) {
         if self.read_at.is_none_or(|at| now.duration_since(at) >= LIMIT_EVERY) {
             self.read_at = Some(now);
             self.group = group_limit(Path::new("/proc/self/cgroup"), Path::new(CGROUPS));
         }
-        let Some(resident) = fs::read_to_string("/proc/self/statm").ok().and_then(|text| resident(&text, self.page))
-        else {
+        let Some(resident) = fs::read_to_string("/proc/self/status").ok().and_then(|text| resident(&text)) else {
             return;
         };
         let settings = &plane.snapshot.load().settings;
@@ -60,9 +55,10 @@ fn is_over(resident: u64, high: u64, before: bool) -> bool {
     resident > if before { high / 100 * 95 } else { high }
 }
 
-/// Resident bytes, from `/proc/self/statm`: its second number, in pages.
-fn resident(statm: &str, page: u64) -> Option<u64> {
-    statm.split(' ').nth(1)?.trim().parse::<u64>().ok()?.checked_mul(page)
+/// Resident bytes, from `/proc/self/status`: the line `VmRSS`, in KiB whatever the size of a page.
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The least `memory.max` of the control group (version 2) and those around it, in bytes; `None` without a limit.
@@ -94,16 +90,16 @@ mod tests {
     }
 
     #[test]
-    fn resident_memory_is_the_second_number_in_pages() {
+    fn resident_memory_is_a_line_in_kibibytes() {
         for (text, expected) in [
-            ("100 25 3 4 0 5 0\n", Some(25 * 4_096)),
-            ("100 25", Some(25 * 4_096)),
+            ("VmSize:\t  300 kB\nVmRSS:\t   25 kB\nRssAnon:\t 5 kB\n", Some(25 << 10)),
+            ("VmRSS:25kB", Some(25 << 10)),
             ("", None),
-            ("100", None),
-            ("100 x", None),
-            ("1 18446744073709551615 1", None),
+            ("VmRSS:\t 25\n", None),
+            ("VmRSS:\t x kB\n", None),
+            ("VmRSS:\t 18446744073709551615 kB\n", None),
         ] {
-            assert_eq!(resident(text, 4_096), expected, "{text:?}");
+            assert_eq!(resident(text), expected, "{text:?}");
         }
     }
 

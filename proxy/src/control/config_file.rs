@@ -14,7 +14,7 @@ use std::{
 };
 
 use synaxis_config::{
-    FILE_BYTES_MAX, Faults, Settings, Warning,
+    Environment, FILE_BYTES_MAX, Faults, Loaded, Settings, Warning,
     difference::{self, Reload},
 };
 use tokio::{sync::Notify, time::sleep_until};
@@ -50,9 +50,11 @@ impl Default for Times {
 pub struct ConfigFile {
     /// When it is looked at.
     pub times: Times,
-    /// The configuration first, then every other file that settings came from.
+    /// The configuration first, then the files of secrets that it names.
     files: Vec<PathBuf>,
     seen: u128,
+    /// What was wrong with it when it was last loaded.
+    faults: Option<String>,
 }
 
 impl ConfigFile {
@@ -61,11 +63,33 @@ impl ConfigFile {
     /// # Errors
     /// [`Faults`], as of [`synaxis_config::load_file`].
     pub fn load(file: &Path) -> Result<(Self, Settings, Vec<Warning>), Faults> {
-        let files = vec![file.to_owned()];
-        // before it is read: a change in between is then seen as one
+        let Found { files, seen, loaded } = find(vec![file.to_owned()], Faults::clone)?;
+        let Loaded { settings, warnings, .. } = loaded;
+        Ok((Self { times: Times::default(), files, seen, faults: None }, settings, warnings))
+    }
+}
+
+/// What a look found.
+struct Found {
+    files: Vec<PathBuf>,
+    /// Of these files, from before they were read: a change in between is then seen as one.
+    seen: u128,
+    loaded: Loaded,
+}
+
+/// Loads the first of `files`; once more if it names other files of secrets than were looked at before.
+fn find<E>(mut files: Vec<PathBuf>, fault: impl Fn(&Faults) -> E) -> Result<Found, E> {
+    let mut first = true;
+    loop {
         let seen = fingerprint(&files);
-        let (settings, warnings) = synaxis_config::load_file(file)?;
-        Ok((Self { times: Times::default(), files, seen }, settings, warnings))
+        let file = files.first().cloned().unwrap_or_default();
+        let loaded = synaxis_config::load_with_sources(&file, &Environment::of_process()).map_err(|why| fault(&why))?;
+        let named: Vec<PathBuf> = std::iter::once(file).chain(loaded.files.iter().cloned()).collect();
+        // a pipe is gone once it was read
+        if named == files || !first || readable(&named[0]).is_err() {
+            return Ok(Found { files: named, seen, loaded });
+        }
+        (files, first) = (named, false);
     }
 }
 
@@ -122,22 +146,35 @@ impl Follower {
 
     /// Looks at the files and, if they have changed or somebody asked, loads them.
     async fn look(&mut self, asked: bool) {
-        let (files, seen, watch) = (self.file.files.clone(), self.file.seen, Arc::clone(&self.watch));
+        let ConfigFile { files, seen, faults, .. } = &self.file;
+        // what a file with faults lacks may be elsewhere, such as a secret that is not mounted yet
+        let (files, seen, again) = (files.clone(), *seen, asked || faults.is_some());
+        let watch = Arc::clone(&self.watch);
         let looked = tasks::spawn_blocking(move || {
+            let aim = |files: &[PathBuf]| watch.lock().unwrap_or_else(PoisonError::into_inner).aim(files);
             // first the watch, then the look: what changes after the look is seen by the watch
-            watch.lock().unwrap_or_else(PoisonError::into_inner).aim(&files);
+            aim(&files);
             let now = fingerprint(&files);
-            (now, (asked || now != seen).then(|| load(&files)))
+            let found = (again || now != seen).then(|| load(files));
+            if let Some(Ok(found)) = &found {
+                aim(&found.files);
+            }
+            (now, found)
         })
         .await;
         match looked {
             Ok((_, None)) => {}
-            Ok((now, Some(loaded))) => {
+            Ok((_, Some(Ok(Found { files, seen, loaded })))) => {
+                (self.file.files, self.file.seen, self.file.faults) = (files, seen, None);
+                self.take(loaded.settings, &loaded.warnings);
+            }
+            Ok((now, Some(Err(faults)))) => {
+                let known = !asked && now == seen && self.file.faults.as_ref() == Some(&faults);
                 self.file.seen = now;
-                match loaded {
-                    Ok((settings, warnings)) => self.take(settings, &warnings),
-                    Err(faults) => self.refuse(&faults),
+                if !known {
+                    self.refuse(&faults);
                 }
+                self.file.faults = Some(faults);
             }
             Err(error) => self.refuse(&format!("reading the configuration failed: {error}")),
         }
@@ -209,11 +246,11 @@ pub(crate) fn names(keys: &[String]) -> String {
     text
 }
 
-fn load(files: &[PathBuf]) -> Result<(Settings, Vec<Warning>), String> {
+fn load(files: Vec<PathBuf>) -> Result<Found, String> {
     let Some(file) = files.first() else { return Err("there is no configuration file".into()) };
     // a pipe would be waited for without end
     readable(file).map_err(|error| format!("{}: the file cannot be read again: {error}", file.display()))?;
-    synaxis_config::load_file(file).map_err(|faults| faults.to_string())
+    find(files, Faults::to_string)
 }
 
 /// A number that differs when the bytes of a file do, or the reason why it cannot be read.
