@@ -237,6 +237,33 @@ fn nothing_that_takes_the_place_of_the_file_stops_the_proxy() {
 }
 
 #[test]
+fn a_secret_in_a_file_of_its_own_is_followed_and_waited_for() {
+    let origin = Origin::start("app");
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, later) = (secrets.path().join("token"), secrets.path().join("later"));
+    let with = |secret: &Path| {
+        alone(origin.address, "").replacen("[admin]\n", &format!("[admin]\ntoken_file = {secret:?}\n"), 1)
+    };
+    fs::write(&first, "0123456789abcdef\n").unwrap();
+    let path = written(&folder, &with(&first));
+    let proxy = follow(&path, Times { poll: Duration::from_millis(200), ..WATCHED });
+    let token = || proxy.plane().snapshot.load().settings.admin.token.as_ref().unwrap().expose().to_owned();
+    assert_eq!(token(), "0123456789abcdef");
+    renamed(&first, "fedcba9876543210\n");
+    reloaded(&proxy, [1, 0, 0]);
+    assert_eq!(token(), "fedcba9876543210");
+    // one that is not there is a fault, counted once however often it is looked for, and found when it comes
+    renamed(&path, &with(&later));
+    reloaded(&proxy, [1, 0, 1]);
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!((reloads(proxy.admin), token().as_str()), ([1, 0, 1], "fedcba9876543210"));
+    fs::write(&later, "0123456789ABCDEF").unwrap();
+    reloaded(&proxy, [2, 0, 1]);
+    assert_eq!(token(), "0123456789ABCDEF");
+    stop(proxy);
+}
+
+#[test]
 fn what_needs_a_restart_is_named_and_not_applied() {
     let origin = Origin::start("app");
     let folder = tempfile::tempdir().unwrap();
