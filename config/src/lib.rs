@@ -5,8 +5,8 @@
 //!
 //! Read in this order: [`settings`] (what comes out), `source` (values from the environment and files of secrets),
 //! `written` (each section, read key by key through `section` and `value`), `check` (sections against each other),
-//! [`fault`] (what is said about it), [`difference`] (what a running process makes of new ones), [`print`] (what came out,
-//! as a file), [`reference`] (what can be written, from `describe`).
+//! [`fault`] (what is said about it), [`difference`] (what a running process makes of new ones), [`mod@print`] (what came out,
+//! as a file), [`mod@reference`] (what can be written, from `describe`).
 //!
 //! ```
 //! let file = std::path::Path::new("synaxis.toml");
