@@ -25,6 +25,12 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
     unwise::warn(&written, findings);
     let listeners_written = written.listeners.unwrap_or_default();
     addresses::check(&listeners_written, &written.admin.address, findings);
+    addresses::refuse_own(
+        &listeners_written,
+        &written.admin.address,
+        written.upstreams.as_deref().unwrap_or_default(),
+        findings,
+    );
     let common = routes::Common { tenant: &written.tenant.header, body_bytes: written.limits.body_bytes };
     let routed = routes::settle(written.routes, written.upstreams, &common, findings);
     let routing = match written.routing {

@@ -39,7 +39,7 @@ pub use access::REASONS;
 use access::Refusal;
 use answers::{Reply, problem};
 use loglevel::Levels;
-pub use loglevel::LogFilter;
+pub use loglevel::{LogFilter, check as check_filter};
 use probes::Pulse;
 
 /// Most admin connections at a time.

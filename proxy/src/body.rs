@@ -55,13 +55,12 @@ impl Upload {
     /// Takes a request's body, notes in `pace` how it comes along, and keeps `watch`'s watcher until nobody has it any
     /// more. An empty one costs nothing.
     #[must_use]
-    pub fn new(body: Incoming, pace: &Rc<Pace>, watch: impl FnOnce() -> Watcher) -> Self {
+    pub fn new(body: Incoming, pace: impl FnOnce() -> Rc<Pace>, watch: impl FnOnce() -> Watcher) -> Self {
         if body.is_end_stream() {
             return Self(None);
         }
-        pace.begin();
+        let pace = pace();
         let (polled, ended) = (Cell::new(false), Cell::new(false));
-        let pace = Rc::clone(pace);
         let left = Cell::new(u64::MAX);
         Self(Some(Rc::new(Slot { body: RefCell::new(body), left, polled, ended, pace, _watcher: watch() })))
     }
@@ -287,26 +286,29 @@ pub struct Body {
     watcher: Option<Watcher>,
 }
 
-/// Wants to know when an answer has ended: its body was read to the end or dropped, or there never was one.
+/// Wants to know when an answer or an upload has ended: it was read to its end or dropped, or there never was one.
 pub trait Ends {
-    /// It has.
-    fn end(&self);
+    /// One that began in this turn has.
+    fn end(&self, turn: u64);
 }
 
 /// Tells when it is dropped.
-pub struct Watcher(Rc<dyn Ends>);
+pub struct Watcher {
+    listener: Rc<dyn Ends>,
+    turn: u64,
+}
 
 impl Watcher {
-    /// Tells `listener`.
+    /// Tells `listener`, which knows this turn.
     #[must_use]
-    pub fn new(listener: Rc<dyn Ends>) -> Self {
-        Self(listener)
+    pub fn new(listener: Rc<dyn Ends>, turn: u64) -> Self {
+        Self { listener, turn }
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.0.end();
+        self.listener.end(self.turn);
     }
 }
 

@@ -17,7 +17,11 @@ use command::{
     manual, show,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use synaxis_proxy::{admin::LogFilter, control::config_file::ConfigFile, demo, server};
+use synaxis_proxy::{
+    admin::{self, LogFilter},
+    control::config_file::ConfigFile,
+    demo, server,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -27,9 +31,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let Ok(filter) = EnvFilter::try_new(&arguments.log_level) else {
-        eprintln!("--log-level {} is not understood", arguments.log_level);
-        return ExitCode::from(USAGE);
+    let understood = admin::check_filter(&arguments.log_level)
+        .map_err(str::to_owned)
+        .and_then(|()| EnvFilter::try_new(&arguments.log_level).map_err(|error| error.to_string()));
+    let filter = match understood {
+        Ok(filter) => filter,
+        Err(why) => {
+            eprintln!("--log-level {:?} is not understood: {why}", arguments.log_level);
+            return ExitCode::from(USAGE);
+        }
     };
     let logs = events::begin(arguments.log_format, arguments.log_level, filter);
     // for rediss://; nobody else installs one in this process

@@ -88,7 +88,10 @@ pub async fn serve(
     let leaving = worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
     let closing = leaving || downstream.in_reserve || downstream.switch.is_asked();
     Ok(match outcome {
-        Ok(answer) => respond::answer(answer, record, head_only, closing, &downstream.switch),
+        Ok(answer) => {
+            let unread = !matches!(answer, Answer::Upstream(_)) && upload.is_coming();
+            respond::answer(answer, record, head_only, closing || unread, &downstream.switch)
+        }
         // what is left of the upload will not be read, so nothing can come after it
         Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing || upload.is_coming()),
     })

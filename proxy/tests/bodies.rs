@@ -1,7 +1,7 @@
 //! Bodies stream both ways, whole or not at all, and connections are used again only when they are clean.
 
 use std::{
-    io::{Read, Write},
+    io::{BufReader, Read, Write},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::world::{BIG, Client, Origin, alone, eventually, proxy, stop};
+use crate::world::{BIG, Client, Origin, Raw, alone, eventually, proxy, raw::head, stop};
 
 #[test]
 fn uploads_arrive_whole_with_either_framing() {
@@ -176,6 +176,28 @@ fn an_upload_goes_on_after_its_answer_for_longer_than_a_head_may_take() {
         client.send(piece);
     }
     eventually("the app has it all", || origin.seen().first().is_some_and(|seen| seen.body == b"abcdef"));
+    stop(proxy);
+}
+
+#[test]
+fn a_connection_whose_answer_came_first_ends_with_the_upload() {
+    let (sender, ended) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let app = Raw::start(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        head(&mut reader);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly").unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        reader.read_exact(&mut [0; 6]).unwrap();
+        // nobody can send another request on it, so nobody may keep it
+        let _ = sender.lock().unwrap().send(reader.read(&mut [0]).ok());
+    });
+    let proxy = proxy(&alone(app.address, ""));
+    let mut client = Client::connect(proxy.edges[0]);
+    client.send(b"POST /early HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: 6\r\n\r\n");
+    assert_eq!(client.answer(false).unwrap().text(), "early");
+    client.send(b"abcdef");
+    assert_eq!(ended.recv_timeout(Duration::from_secs(10)).unwrap(), Some(0), "it is closed");
     stop(proxy);
 }
 

@@ -237,6 +237,12 @@ impl EndpointPolicy {
         if listed || ip.is_loopback() { Ok(()) } else { Err(EndpointError::Network(ip)) }
     }
 
+    /// Whether one of this process's own listeners is there: whatever is sent to it comes from the inside.
+    #[must_use]
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        listens(&self.own, address)
+    }
+
     fn check_scheme_and_port(&self, endpoint: &Endpoint) -> Result<(), EndpointError> {
         let allowed = match endpoint.scheme {
             Scheme::Https => self.schemes.contains(&Scheme::Https),

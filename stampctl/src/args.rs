@@ -408,7 +408,11 @@ fn tenant(text: &str) -> Result<TenantId, String> {
 
 fn url(text: &str) -> Result<url::Url, String> {
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    url::Url::parse(&text).map_err(|error| error.to_string())
+    let url = url::Url::parse(&text).map_err(|error| error.to_string())?;
+    let bare =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    // it stands in the history for good
+    if bare { Ok(url) } else { Err("it carries a user, a query or a fragment, which could be a secret".to_owned()) }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 
 use toml::Spanned;
 
-use crate::{fault::Findings, settings::ListenerKind, written::Listener};
+use crate::{
+    fault::Findings,
+    settings::ListenerKind,
+    written::{Listener, Upstream},
+};
 
 pub(super) fn check(listeners: &[Listener], admin: &Spanned<SocketAddr>, findings: &Findings) {
     // a listener of unknown kind may have been meant as the one
@@ -46,6 +50,29 @@ fn warn_of_trust(listener: &Listener, findings: &Findings) {
             "`trust_header` off loopback: whoever reaches this listener can claim to be any tenant; let only Front Door or \
              clients you trust reach it",
         );
+    }
+}
+
+/// An app at a listener of this process would be asked from the inside: by an operator's address, or in a circle.
+pub(super) fn refuse_own(
+    listeners: &[Listener],
+    admin: &Spanned<SocketAddr>,
+    upstreams: &[Upstream],
+    findings: &Findings,
+) {
+    let own = || listeners.iter().filter_map(|listener| listener.address.as_ref()).chain([admin]).map(Spanned::get_ref);
+    for endpoint in upstreams.iter().flat_map(|upstream| &upstream.endpoints) {
+        let Some(ip) = endpoint.get_ref().ip() else { continue };
+        let address = SocketAddr::new(ip, endpoint.get_ref().port);
+        let is_own = |own: &SocketAddr| {
+            own.port() == address.port() && (own.ip() == ip || (own.ip().is_unspecified() && ip.is_loopback()))
+        };
+        if own().any(is_own) {
+            findings.fault(
+                &endpoint.span(),
+                "`endpoints` in [upstreams.NAME]: this proxy itself listens there; write where the app listens",
+            );
+        }
     }
 }
 

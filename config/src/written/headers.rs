@@ -61,6 +61,9 @@ fn value(written: &str) -> Result<HeaderValue, Wrong> {
     if written.len() > VALUE_BYTES_MAX {
         return Err("a value has at most 4096 bytes".to_owned());
     }
+    if written == "***" {
+        return Err("*** stands for a secret where settings are shown; write the value itself, or ${NAME}".to_owned());
+    }
     if written.trim() != written {
         return Err("a value neither begins nor ends with a blank: it would not arrive".to_owned());
     }

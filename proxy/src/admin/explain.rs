@@ -19,7 +19,11 @@ use super::{
 };
 use crate::{
     dataplane::{Fleet, Snapshot},
-    pipeline::route::{self, Asked},
+    pipeline::{
+        local_reply::LocalReply,
+        normalize,
+        route::{self, Asked},
+    },
 };
 
 /// What may be asked for.
@@ -134,7 +138,11 @@ fn taken(snapshot: &Snapshot, query: &Query<'_>, path: &str) -> Result<Taken, Re
     };
     let settings = &snapshot.settings;
     let asked = Asked { host: &host, path, method: &method, headers: &HeaderMap::new() };
-    Ok(match route::choose(&settings.routes, &asked) {
+    let chosen = match normalize::is_served(asked.method) {
+        true => route::choose(&settings.routes, &asked),
+        false => Err(LocalReply::MethodNotAllowed),
+    };
+    Ok(match chosen {
         Ok(route) => {
             let upstream = &settings.upstreams[route.upstream];
             Taken::Chosen {

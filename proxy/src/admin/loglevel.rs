@@ -96,7 +96,10 @@ impl Levels {
 }
 
 /// Refuses what would turn everything off by a slip: a word that is no level is taken for the name of a target.
-fn check(filter: &str) -> Result<(), &'static str> {
+///
+/// # Errors
+/// What a filter is made of.
+pub fn check(filter: &str) -> Result<(), &'static str> {
     if filter.len() > FILTER_MAX {
         return Err("it has more than 1024 bytes");
     }
@@ -106,11 +109,19 @@ fn check(filter: &str) -> Result<(), &'static str> {
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
     let is_level = |word: &str| levels.iter().any(|level| word.eq_ignore_ascii_case(level));
     // inside brackets stand fields of spans, with commas of their own
-    let understood = filter.contains('[')
-        || filter.split(',').all(|part| {
-            let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
-            is_level(level.trim())
-        });
+    let mut depth = 0_usize;
+    let outside = |c: char| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && c == ','
+    };
+    let understood = filter.split(outside).all(|part| {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        is_level(level.trim())
+    });
     if understood {
         Ok(())
     } else {

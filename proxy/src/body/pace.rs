@@ -13,7 +13,8 @@ use synaxis_config::settings::{Limits, Timeouts};
 
 use crate::upstream::timer::CoarseClock;
 
-/// The pace of the upload that a connection is busy with; HTTP/1.1 has one at a time.
+/// The pace of one upload. An app may still be taking its last pieces when the client sends the next one, which has a pace
+/// of its own.
 pub struct Pace {
     clock: CoarseClock,
     /// Since when a piece is wanted and has not come.
@@ -28,7 +29,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// No upload yet; `clock` is the worker's.
+    /// One that begins; `clock` is the worker's.
     #[must_use]
     pub fn new(clock: CoarseClock) -> Self {
         Self {
@@ -40,14 +41,6 @@ impl Pace {
             cut: Cell::new(false),
             waker: RefCell::new(None),
         }
-    }
-
-    /// An upload begins.
-    pub(crate) fn begin(&self) {
-        self.end(true);
-        self.waited.set(Duration::ZERO);
-        self.bytes.set(0);
-        self.given_up.set(false);
     }
 
     /// A piece is wanted and is not there; `waker` wakes who wants it.
@@ -68,7 +61,7 @@ impl Pace {
     }
 
     /// Nobody wants a piece at present.
-    pub(super) fn rest(&self) {
+    pub(crate) fn rest(&self) {
         if let Some(since) = self.wanted.take() {
             let waited = self.clock.now().saturating_duration_since(since);
             self.waited.set(self.waited.get().saturating_add(waited));
@@ -76,7 +69,7 @@ impl Pace {
     }
 
     /// There is no upload any more; all of it was read, or not.
-    pub(super) fn end(&self, whole: bool) {
+    pub(crate) fn end(&self, whole: bool) {
         self.cut.set(!whole);
         self.wanted.set(None);
         *self.waker.borrow_mut() = None;

@@ -53,7 +53,9 @@ fn address(said: &Healthcheck) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let Some(config) = &said.config else { return Ok(DEFAULT) };
-    let (settings, _) = synaxis_config::load_file(config).map_err(|faults| faults.to_string())?;
+    let (settings, _) = synaxis_config::load_file(config).map_err(|faults| {
+        format!("the configuration, which names the address to ask, holds a fault; write --address:\n{faults}")
+    })?;
     let mut address = settings.admin.address;
     if address.port() == 0 {
         return Err("the configuration lets the system choose the admin port; write --address".to_owned());

@@ -85,9 +85,9 @@ fn find<E>(mut files: Vec<PathBuf>, fault: impl Fn(&Faults) -> E) -> Result<Foun
         let file = files.first().cloned().unwrap_or_default();
         let loaded = synaxis_config::load_with_sources(&file, &Environment::of_process()).map_err(|why| fault(&why))?;
         let named: Vec<PathBuf> = std::iter::once(file).chain(loaded.files.iter().cloned()).collect();
-        // a pipe is gone once it was read
+        // a pipe is gone once it was read: it is loaded once, and followed only when it has become a file
         if named == files || !first || readable(&named[0]).is_err() {
-            return Ok(Found { files: named, seen, loaded });
+            return Ok(Found { files, seen, loaded });
         }
         (files, first) = (named, false);
     }
@@ -185,8 +185,8 @@ impl Follower {
         let running = Arc::clone(&self.plane.snapshot.load().settings);
         let Reload { settings, applied, pending } = difference::reload(&running, wanted);
         let was_pending = self.status.config().pending;
-        let changes = !applied.is_empty() || pending != was_pending;
-        if changes {
+        let changes = !applied.is_empty();
+        if changes || pending != was_pending {
             warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         }
         if !applied.is_empty() {

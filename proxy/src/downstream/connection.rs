@@ -39,13 +39,14 @@ pub async fn serve(
     register(Rc::clone(&phase));
 
     let metrics = std::sync::Arc::clone(&service.worker.sink.metrics);
-    let watch = || {
-        phase.begin();
-        Watcher::new(Rc::clone(&phase) as Rc<dyn Ends>)
-    };
     let handler = service_fn(|request: Request<Incoming>| {
+        let turn = phase.next();
+        let watch = || {
+            phase.begin();
+            Watcher::new(Rc::clone(&phase) as Rc<dyn Ends>, turn)
+        };
         let watcher = watch();
-        let request = request.map(|body| Upload::new(body, phase.pace(), watch));
+        let request = request.map(|body| Upload::new(body, || phase.upload(), watch));
         let (service, downstream, phase) = (Rc::clone(&service), Rc::clone(&downstream), Rc::clone(&phase));
         async move {
             let answer = pipeline::serve(&service, &downstream, request).await;
@@ -65,11 +66,16 @@ pub async fn serve(
         }
         return tracing::debug!(%peer, %error, refused = refused.map(HeadRefused::label), "connection ended");
     }
-    if let Some(tunnel) = downstream.switch.take() {
-        phase.detach();
-        let parts = connection.into_parts();
-        // on the heap: no other connection should keep room for it
-        Box::pin(tunnel.run(parts.io.into_inner().without_linger(), parts.read_buf)).await;
+    let parts = connection.into_parts();
+    let wire = parts.io.into_inner();
+    match downstream.switch.take() {
+        Some(tunnel) => {
+            phase.detach();
+            // on the heap: no other connection should keep room for it
+            Box::pin(tunnel.run(wire.without_linger(), parts.read_buf)).await;
+        }
+        // hyper leaves the socket open when any request asked for another protocol, granted or not
+        None => wire.close().await,
     }
 }
 

@@ -8,7 +8,7 @@
 mod tests;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,9 +29,12 @@ const RESERVE_HEAD: Duration = Duration::from_secs(1);
 pub struct Phase {
     traffic: Arc<Traffic>,
     clock: CoarseClock,
-    pace: Rc<Pace>,
+    /// Of the current request's upload, if it has one.
+    pace: RefCell<Option<Rc<Pace>>>,
     in_reserve: bool,
-    /// Answers and uploads that have not ended.
+    /// Requests so far.
+    turn: Cell<u64>,
+    /// What has not ended of the current one: its answer, its upload.
     busy: Cell<u32>,
     /// Whether the head of an answer is out while something has not ended.
     streaming: Cell<bool>,
@@ -58,9 +61,10 @@ impl Phase {
         let now = clock.now();
         Self {
             traffic,
-            pace: Rc::new(Pace::new(clock.clone())),
+            pace: RefCell::new(None),
             clock,
             in_reserve,
+            turn: Cell::new(0),
             busy: Cell::new(0),
             streaming: Cell::new(false),
             answered: Cell::new(false),
@@ -74,16 +78,38 @@ impl Phase {
         }
     }
 
-    /// How its upload comes along.
-    #[must_use]
-    pub fn pace(&self) -> &Rc<Pace> {
-        &self.pace
+    /// A request has a head: the next turn begins. What an app still takes of the last request's upload has come from the
+    /// client long ago, and is none of this connection's business any more.
+    pub fn next(&self) -> u64 {
+        self.turn.set(self.turn.get() + 1);
+        self.busy.set(0);
+        self.streaming.set(false);
+        self.head_since.set(None);
+        if self.pace.borrow().is_some() {
+            *self.pace.borrow_mut() = None;
+        }
+        self.turn.get()
     }
 
-    /// A request was read whole: its head is complete. Each call is matched by one [`Ends::end`].
+    /// Something of this turn begins. Each call is matched by one [`Ends::end`].
     pub fn begin(&self) {
         self.busy.set(self.busy.get() + 1);
-        self.head_since.set(None);
+    }
+
+    /// The pace of this turn's upload, which begins.
+    #[must_use]
+    pub fn upload(&self) -> Rc<Pace> {
+        let pace = Rc::new(Pace::new(self.clock.clone()));
+        *self.pace.borrow_mut() = Some(Rc::clone(&pace));
+        pace
+    }
+
+    /// This turn's upload fails wherever it is read.
+    pub fn give_up(&self) {
+        let pace = self.pace.borrow().clone();
+        if let Some(pace) = pace {
+            pace.give_up();
+        }
     }
 
     /// The head of its answer goes out: from now on something must move.
@@ -127,12 +153,18 @@ impl Phase {
             self.lingers_since.set(Some(since));
             return (now.saturating_duration_since(since) > limits.linger).then_some(Expired::Linger);
         }
-        if let Some(stalled) = self.stalled(now) {
-            return (stalled > limits.write_stall).then_some(Expired::WriteStall);
+        let stalled = self.stalled(now);
+        if stalled.is_some_and(|stalled| stalled > limits.write_stall) {
+            return Some(Expired::WriteStall);
         }
         if self.is_busy() {
-            if self.pace.is_overdue(now, limits, &settings.limits) {
+            let slow = |pace: &Rc<Pace>| pace.is_overdue(now, limits, &settings.limits);
+            if self.pace.borrow().as_ref().is_some_and(slow) {
                 return Some(Expired::Body);
+            }
+            if stalled.is_some() {
+                // the client holds its answer up, and has the time above for it
+                return None;
             }
             // before the answer's head the request's own deadline watches
             let still = self.streaming.get() && now.saturating_duration_since(self.moved.get().1) > limits.body_idle;
@@ -173,7 +205,10 @@ impl Phase {
 
 /// An answer's body or an upload has ended or was dropped.
 impl Ends for Phase {
-    fn end(&self) {
+    fn end(&self, turn: u64) {
+        if turn != self.turn.get() {
+            return;
+        }
         self.busy.set(self.busy.get().saturating_sub(1));
         if self.is_busy() {
             return;
@@ -181,7 +216,8 @@ impl Ends for Phase {
         self.streaming.set(false);
         self.answered.set(true);
         self.mark.set(self.traffic.read());
-        self.traffic.settle(self.pace.take_whole());
+        let whole = self.pace.borrow().as_ref().is_none_or(|pace| pace.take_whole());
+        self.traffic.settle(whole);
         self.since.set(self.clock.now());
     }
 }

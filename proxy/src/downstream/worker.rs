@@ -179,7 +179,7 @@ fn sweep(plane: &DataPlane, service: &Service, connections: &Connections) {
     // outside the borrow: ending a task removes it from the registry
     for ending in ending {
         match ending {
-            Ending::Tell(phase) => phase.pace().give_up(),
+            Ending::Tell(phase) => phase.give_up(),
             Ending::Abort(task) => task.abort(),
         }
     }

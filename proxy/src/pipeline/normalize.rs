@@ -58,12 +58,18 @@ impl Survey {
     }
 }
 
+/// Whether requests of this method are served at all: no tunnels to anywhere, and no echo of fields that a browser hides.
+#[must_use]
+pub fn is_served(method: &Method) -> bool {
+    !matches!(*method, Method::CONNECT | Method::TRACE)
+}
+
 /// Checks a head and mends what may be mended: the target becomes origin form, names with an underscore leave.
 ///
 /// # Errors
 /// The [`LocalReply`] that says what is wrong.
 pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<Survey, LocalReply> {
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    if !is_served(&parts.method) {
         return Err(LocalReply::MethodNotAllowed);
     }
     let walk = Walk::over(&parts.headers, tenant);

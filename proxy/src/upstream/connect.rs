@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::SockRef;
-use synaxis_routing::endpoint::EndpointPolicy;
+use synaxis_routing::endpoint::{EndpointError, EndpointPolicy};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::upstream::target::Target;
@@ -64,12 +64,18 @@ pub fn permit(target: &Target, policy: &EndpointPolicy) -> Result<(), ConnectErr
     if target.tls {
         return Err(ConnectError::NoTls(target.host.clone(), target.port));
     }
-    match target.address().filter(|_| target.is_peer()) {
-        Some(address) => {
-            policy.check_address(address).map_err(|error| ConnectError::Forbidden(address, error.to_string()))
-        }
-        None => Ok(()),
-    }
+    target.address().map_or(Ok(()), |address| permit_address(target, policy, address))
+}
+
+/// A peer is where the policy says, and an app is anywhere but at a listener of our own: its requests would come from the
+/// inside.
+fn permit_address(target: &Target, policy: &EndpointPolicy, address: SocketAddr) -> Result<(), ConnectError> {
+    let allowed = match target.is_peer() {
+        true => policy.check_address(address),
+        false if policy.is_own(address) => Err(EndpointError::Own(address)),
+        false => Ok(()),
+    };
+    allowed.map_err(|error| ConnectError::Forbidden(address, error.to_string()))
 }
 
 async fn dial(target: &Arc<Target>, policy: &EndpointPolicy, limit: Duration) -> Result<TcpStream, ConnectError> {
@@ -94,9 +100,7 @@ async fn dial(target: &Arc<Target>, policy: &EndpointPolicy, limit: Duration) ->
 }
 
 async fn open(target: &Target, policy: &EndpointPolicy, address: SocketAddr) -> Result<TcpStream, ConnectError> {
-    if target.is_peer() {
-        policy.check_address(address).map_err(|error| ConnectError::Forbidden(address, error.to_string()))?;
-    }
+    permit_address(target, policy, address)?;
     let connect = async {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // before connecting: the window's scale is settled then. A kernel that allows less takes less

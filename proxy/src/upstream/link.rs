@@ -116,8 +116,14 @@ impl Link {
         Some((parts.io.into_inner(), parts.read_buf))
     }
 
-    /// Runs the connection to its end on its own; for answers that came before the request was fully sent.
-    pub async fn run(mut self: Box<Self>) {
-        std::future::poll_fn(|cx| self.drive(cx)).await;
+    /// Runs the connection to its end on its own; for answers that came before the request was fully sent. It ends with
+    /// both bodies: a connection that could carry another request, and that nobody can send one on, would stay for as long
+    /// as the app likes.
+    pub async fn run(self: Box<Self>) {
+        let Self { sender, connection, .. } = *self;
+        drop(sender);
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended whose answer came first");
+        }
     }
 }

@@ -106,13 +106,14 @@ pub struct Wire {
     traffic: Arc<Traffic>,
     /// Bytes that may still be read and dropped when it closes.
     linger: u64,
+    shut: bool,
 }
 
 impl Wire {
     /// Wraps a connected socket.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, traffic: Arc::default(), linger: 0 }
+        Self { stream, traffic: Arc::default(), linger: 0, shut: false }
     }
 
     /// Wraps a client's socket. When it is shut down before a request was read to its end, it stays open for reading
@@ -121,6 +122,14 @@ impl Wire {
     #[must_use]
     pub fn of_client(stream: TcpStream) -> Self {
         Self { linger: LINGER_BYTES, ..Self::new(stream) }
+    }
+
+    /// Shuts it down unless that was begun already.
+    pub async fn close(mut self) {
+        if !self.shut {
+            // whatever it says, the socket closes now
+            let _ = std::future::poll_fn(|cx| Pin::new(&mut self).poll_shutdown(cx)).await;
+        }
     }
 
     /// The socket of what is no HTTP connection any more: each direction ends for itself, and nothing is dropped.
@@ -198,6 +207,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shut = true;
         if !self.traffic.is_lingering() {
             let settled = self.linger == 0 || self.traffic.read() == self.traffic.settled.load(Relaxed);
             let shut = Pin::new(&mut self.stream).poll_shutdown(cx);

@@ -3,7 +3,7 @@
 use synaxis_routing::{id::TenantId, store::Mode, table::PinMode};
 
 use super::pair::{Pair, Trap, stamp};
-use crate::world::{Client, eventually};
+use crate::world::{Client, alone, eventually, free_port, proxy, stop};
 
 #[test]
 fn a_hostile_table_makes_the_proxy_dial_nobody() {
@@ -93,6 +93,21 @@ fn a_name_in_the_table_that_leads_to_an_own_listener_is_not_followed() {
     assert!(pair.metric(0, "failovers_total") > 0);
     assert_eq!(pair.origins[1].count(), 0);
     pair.stop();
+}
+
+#[test]
+fn an_app_that_is_an_own_listener_is_not_asked() {
+    // an address is refused when the file is read; a name says nothing before it is dialled
+    let port = free_port();
+    let text = alone(([127, 0, 0, 1], port).into(), "").replace("http://127.0.0.1:", "http://localhost:");
+    let proxy =
+        proxy(&text.replace("[admin]\naddress = \"127.0.0.1:0\"", &format!("[admin]\naddress = \"127.0.0.1:{port}\"")));
+    assert_eq!(proxy.admin.port(), port);
+    for target in ["/config", "/routing/table", "/"] {
+        let answer = Client::connect(proxy.edges[0]).get("acme", target);
+        assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_connect"), "{target}");
+    }
+    stop(proxy);
 }
 
 #[test]

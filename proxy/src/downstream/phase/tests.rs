@@ -71,6 +71,7 @@ fn a_connection_beyond_the_cap_has_a_second_for_its_whole_head() {
 #[test]
 fn before_the_head_of_an_answer_nobody_is_overdue() {
     let bench = Bench::new();
+    bench.phase.next();
     bench.phase.begin();
     assert_eq!(bench.at(1_000_000), None, "the request's deadline watches");
     bench.phase.stream();
@@ -82,22 +83,24 @@ fn before_the_head_of_an_answer_nobody_is_overdue() {
 #[test]
 fn between_requests_it_is_idle() {
     let bench = Bench::new();
+    bench.phase.next();
     bench.phase.begin();
     bench.set(10_000);
-    bench.phase.end();
+    bench.phase.end(1);
     assert_eq!((bench.at(110_000), bench.at(110_001)), (None, Some(Expired::Idle)));
 }
 
 #[test]
 fn an_upload_that_is_waited_for_has_its_time_and_can_be_told_until_the_answers_head() {
     let bench = Bench::new();
+    bench.phase.next();
     bench.phase.begin();
-    bench.phase.pace().begin();
+    let pace = bench.phase.upload();
     assert_eq!(bench.at(60_000), None, "nobody wants it yet");
-    bench.phase.pace().want(Waker::noop());
+    pace.want(Waker::noop());
     assert_eq!((bench.at(63_000), bench.at(63_001)), (None, Some(Expired::Body)));
     assert!(bench.phase.can_be_told(Expired::Body) && !bench.phase.can_be_told(Expired::AnswerIdle));
-    bench.phase.pace().give_up();
+    bench.phase.give_up();
     assert_eq!(bench.at(64_000), None, "it is told once");
     bench.phase.stream();
     assert!(!bench.phase.can_be_told(Expired::Body));
@@ -106,9 +109,9 @@ fn an_upload_that_is_waited_for_has_its_time_and_can_be_told_until_the_answers_h
 #[test]
 fn an_upload_that_trickles_is_given_up_after_its_grace() {
     let bench = Bench::new();
+    bench.phase.next();
     bench.phase.begin();
-    let pace = bench.phase.pace();
-    pace.begin();
+    let pace = bench.phase.upload();
     pace.want(Waker::noop());
     // 50 bytes a second where 100 are asked for
     let mut end = None;
@@ -120,23 +123,51 @@ fn an_upload_that_trickles_is_given_up_after_its_grace() {
     }
     assert_eq!(end.map(|(_, why)| why), Some(Expired::Body));
     let fine = Bench::new();
+    fine.phase.next();
     fine.phase.begin();
-    fine.phase.pace().begin();
-    fine.phase.pace().want(Waker::noop());
+    let pace = fine.phase.upload();
+    pace.want(Waker::noop());
     for second in 1..10 {
         assert_eq!(fine.at(second * 1_000 - 1), None, "at second {second}");
         fine.set(second * 1_000);
-        fine.phase.pace().come(150);
-        fine.phase.pace().want(Waker::noop());
+        pace.come(150);
+        pace.want(Waker::noop());
     }
+}
+
+#[test]
+fn what_an_app_still_takes_of_an_earlier_upload_is_none_of_the_next_requests_business() {
+    let bench = Bench::new();
+    let first = bench.phase.next();
+    bench.phase.begin();
+    bench.phase.begin();
+    let old = bench.phase.upload();
+    bench.phase.stream();
+    // its answer has ended and all of it has come, though the app has not taken it; the client asks again
+    bench.phase.end(first);
+    let second = bench.phase.next();
+    bench.phase.begin();
+    assert_eq!(bench.at(60_000), None, "the next request waits for its answer");
+    let pace = bench.phase.upload();
+    pace.want(Waker::noop());
+    old.rest();
+    old.end(false);
+    bench.phase.end(first);
+    assert!(bench.phase.is_busy());
+    assert_eq!((bench.at(63_000), bench.at(63_001)), (None, Some(Expired::Body)));
+    pace.come(1);
+    pace.end(true);
+    bench.phase.end(second);
+    assert!(!bench.phase.is_busy());
+    assert_eq!((bench.at(160_000), bench.at(163_002)), (None, Some(Expired::Idle)));
 }
 
 #[test]
 fn time_in_which_the_app_does_not_read_counts_against_nobody() {
     let bench = Bench::new();
+    bench.phase.next();
     bench.phase.begin();
-    let pace = bench.phase.pace();
-    pace.begin();
+    let pace = bench.phase.upload();
     for minute in 0..60 {
         // a byte a minute, at once when it is asked for
         bench.set(minute * 60_000);

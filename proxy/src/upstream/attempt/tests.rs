@@ -255,7 +255,7 @@ fn an_early_answer_that_is_not_used_leaves_the_rest_of_the_upload_to_others() {
             async move {
                 let upload = {
                     let pace = Rc::new(Pace::new(CoarseClock::new(Instant::now())));
-                    Upload::new(request.into_body(), &pace, || Watcher::new(Rc::new(Nobody)))
+                    Upload::new(request.into_body(), || pace, || Watcher::new(Rc::new(Nobody), 0))
                 };
                 let deadline = bench.timer.deadline(Instant::now() + Duration::from_secs(10));
                 let answer = send(&bench.means(), &bench.target, &mut head(), &upload, &deadline).await.unwrap();
@@ -293,5 +293,5 @@ fn an_early_answer_that_is_not_used_leaves_the_rest_of_the_upload_to_others() {
 struct Nobody;
 
 impl Ends for Nobody {
-    fn end(&self) {}
+    fn end(&self, _: u64) {}
 }
