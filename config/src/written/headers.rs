@@ -21,7 +21,8 @@ pub(super) fn matches(route: &mut Section<'_>) -> Vec<HeaderMatch> {
     let sections = route.sections("headers", FIELDS_MAX).unwrap_or_default();
     let entry = |section: Section<'_>| {
         section.read(|s| {
-            let name = s.required("name", "name = \"x-beta\"", text(name));
+            // one that the proxy rewrites would choose one route at the entry and another at the owner
+            let name = s.required("name", "name = \"x-beta\"", text(editable));
             let value = s.optional("value", secret_value()).map(Spanned::into_inner);
             Some(HeaderMatch { name: name?.into_inner(), value })
         })
