@@ -48,7 +48,8 @@ pub(super) fn edits(section: Section<'_>) -> HeaderEdits {
     })
 }
 
-fn name(written: &str) -> Result<HeaderName, Wrong> {
+/// The name of any field.
+pub(super) fn name(written: &str) -> Result<HeaderName, Wrong> {
     HeaderName::from_bytes(written.as_bytes())
         .map_err(|_| "a header name is letters, digits and -, such as x-tenant-id".to_owned())
 }
@@ -76,9 +77,8 @@ fn value(written: &str) -> Result<HeaderValue, Wrong> {
     Ok(value)
 }
 
-/// A field that an edit may touch.
-fn editable(written: &str) -> Result<HeaderName, Wrong> {
-    let name = name(written)?;
+/// Whether a field belongs to one connection or one exchange, and so to the proxy alone.
+pub(super) fn steers(name: &HeaderName) -> bool {
     let steering = [
         header::HOST,
         header::CONNECTION,
@@ -96,8 +96,14 @@ fn editable(written: &str) -> Result<HeaderName, Wrong> {
         HeaderName::from_static("keep-alive"),
         HeaderName::from_static("http2-settings"),
     ];
+    steering.contains(name) || name.as_str().starts_with("proxy-")
+}
+
+/// A field that an edit may touch and a route may ask for.
+fn editable(written: &str) -> Result<HeaderName, Wrong> {
+    let name = name(written)?;
     let text = name.as_str();
-    if steering.contains(&name) || text.starts_with("proxy-") {
+    if steers(&name) {
         return Err("this field steers the connection and is the proxy's to write".to_owned());
     }
     if text.starts_with("x-synaxis-") || text.starts_with("x-forwarded-") || text == "forwarded" {

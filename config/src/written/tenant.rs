@@ -2,6 +2,7 @@
 
 use http::{HeaderName, header};
 
+use super::headers;
 use crate::{
     section::Section,
     settings::{OnMissing, Tenant},
@@ -51,22 +52,9 @@ fn source(section: Section<'_>) -> Option<HeaderName> {
 
 /// A field that the proxy neither strips, nor rewrites, nor needs for itself.
 fn header_name(written: &str) -> Result<HeaderName, Wrong> {
-    let name = HeaderName::from_bytes(written.as_bytes())
-        .map_err(|_| "a header name is letters, digits and -, such as x-tenant-id".to_owned())?;
-    let framing = [
-        header::HOST,
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::TE,
-        header::TRAILER,
-        header::UPGRADE,
-        header::EXPECT,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("http2-settings"),
-    ];
+    let name = headers::name(written)?;
     let text = name.as_str();
-    if framing.contains(&name) || text.starts_with("proxy-") {
+    if headers::steers(&name) {
         return Err("this field steers the connection and never reaches the app".to_owned());
     }
     if [header::AUTHORIZATION, header::COOKIE].contains(&name) {
