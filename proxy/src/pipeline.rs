@@ -87,13 +87,11 @@ pub async fn serve(
     drop(snapshot);
     let leaving = worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
     let closing = leaving || downstream.in_reserve || downstream.switch.is_asked();
+    // what is left of an upload that nobody upstream has will not be read, so nothing can come after it
+    let closing = closing || (!matches!(outcome, Ok(Answer::Upstream(_))) && upload.is_coming());
     Ok(match outcome {
-        Ok(answer) => {
-            let unread = !matches!(answer, Answer::Upstream(_)) && upload.is_coming();
-            respond::answer(answer, record, head_only, closing || unread, &downstream.switch)
-        }
-        // what is left of the upload will not be read, so nothing can come after it
-        Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing || upload.is_coming()),
+        Ok(answer) => respond::answer(answer, record, head_only, closing, &downstream.switch),
+        Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing),
     })
 }
 

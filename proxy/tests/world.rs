@@ -6,6 +6,7 @@ pub mod process;
 pub mod raw;
 pub mod redis;
 pub mod strict;
+pub mod table;
 
 use std::{
     net::{SocketAddr, TcpListener},

@@ -1,18 +1,18 @@
 //! Three stamps with their origins and proxies, and the store they share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use synaxis_proxy::server::Running;
 use synaxis_routing::{
     bundle::{Bundle, Head},
-    change::{Changed, Fleet, Register},
-    id::{Region, StampId, TenantId},
+    change::{Changed, Fleet},
+    id::{StampId, TenantId},
     placement::RegionIndex,
     store::{LogEntry, Mode, Store},
-    table::{Millis, Scope, Seed},
+    table::Millis,
 };
 
-use crate::world::{Answer, Client, Origin, Redis, eventually, free_port, proxy, stop};
+use crate::world::{Answer, Client, Origin, Redis, eventually, free_port, proxy, stop, table};
 
 pub(super) const TENANTS: usize = 1_000;
 
@@ -53,18 +53,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
         };
-        let mut fleet = Fleet::blank(vec![Region::parse("weu").unwrap()], Scope::Region, Seed(7), 16).unwrap();
-        for index in 0..3 {
-            let new = Register {
-                id: stamp(index),
-                endpoint: format!("http://127.0.0.1:{}", world.peers[index]),
-                weight: 100,
-                dedicated: false,
-                labels: BTreeMap::new(),
-            };
-            fleet = fleet.register(new, 1).unwrap().fleet;
-            fleet = fleet.activate(&stamp(index), 0, 1).unwrap().fleet;
-        }
+        let fleet = table::active(&[0, 1, 2].map(|index| (stamp(index), world.peers[index])));
         world.publish(&fleet, Mode::Init);
         for index in 0..3 {
             world.boot(index);

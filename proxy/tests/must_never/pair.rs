@@ -1,19 +1,18 @@
 //! Two stamps with strict apps, each proxy with a store of its own: so that one may be told what the other is not.
 
-use std::{collections::BTreeMap, net::TcpStream};
+use std::net::TcpStream;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use synaxis_proxy::server::Running;
 use synaxis_routing::{
     bundle::Bundle,
-    change::{Fleet, Register},
-    id::{Region, StampId},
+    change::Fleet,
+    id::StampId,
     store::{LogEntry, Mode, Store},
-    table::{Scope, Seed},
 };
 
-use crate::world::{Strict, eventually, free_port, proxy, stop};
+use crate::world::{Strict, eventually, free_port, proxy, stop, table};
 
 pub(super) struct Pair {
     pub(super) origins: [Strict; 2],
@@ -57,19 +56,7 @@ impl Pair {
     }
 
     fn fleet(&self) -> Fleet {
-        let mut fleet = Fleet::blank(vec![Region::parse("weu").unwrap()], Scope::Region, Seed(7), 16).unwrap();
-        for index in 0..2 {
-            let new = Register {
-                id: stamp(index),
-                endpoint: format!("http://127.0.0.1:{}", self.peers[index]),
-                weight: 100,
-                dedicated: false,
-                labels: BTreeMap::new(),
-            };
-            fleet = fleet.register(new, 1).unwrap().fleet;
-            fleet = fleet.activate(&stamp(index), 0, 1).unwrap().fleet;
-        }
-        fleet
+        table::active(&[0, 1].map(|index| (stamp(index), self.peers[index])))
     }
 
     fn config(&self, index: usize, more: &str) -> String {

@@ -8,17 +8,22 @@ use std::{
     time::Duration,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::{Parsed, reply};
 
-/// Before the upload is read: `/early` answers at once, `/slam` closes, `/nonsense` sends what is no HTTP, `/mute` and
-/// `/hold` do nothing for a while.
+/// How long `/hold` waits at most for the other side to go.
+const HOLD_MAX: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Before the upload is read: `/early` answers at once, `/slam` closes, `/nonsense` sends what is no HTTP, `/mute` does
+/// nothing for a while, `/hold` nothing at all until the other side has gone.
 pub(super) fn early(stream: &mut TcpStream, parsed: &Parsed) -> io::Result<()> {
     match parsed.path() {
         "/early" => return reply(stream, parsed),
         "/slam" => {}
         "/nonsense" => stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")?,
         "/mute" => thread::sleep(Duration::from_millis(300)),
-        "/hold" => thread::sleep(Duration::from_secs(8)),
+        "/hold" => _ = poll(&mut [PollFd::new(stream, PollFlags::RDHUP)], Some(&HOLD_MAX))?,
         _ => return Ok(()),
     }
     Err(io::ErrorKind::ConnectionAborted.into())
