@@ -61,7 +61,7 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
     // it follows from the id
     wanted.stamp.region.clone_from(&stamp.region);
     compare!(found, "server", server => wanted.server, Server {
-        now: [connections_max, connections_reserve, connections_per_address, memory_high],
+        now: [connections_max, peer_connections_max, connections_reserve, connections_per_address, memory_high],
         restart: [workers],
         apart: []
     });

@@ -43,6 +43,15 @@ pub(crate) enum Pipes {
     Refused,
 }
 
+/// The bytes of a regular file, at most so many as a configuration may have: to see whether it has changed. Never waits
+/// for whoever is at the other end of what is no file.
+///
+/// # Errors
+/// Why it cannot be read, in words; nothing of its content.
+pub fn read_again(path: &Path) -> Result<Vec<u8>, impl std::error::Error + use<>> {
+    read(path, crate::FILE_BYTES_MAX, Pipes::Refused)
+}
+
 /// At most `bytes_max` bytes of a file.
 pub(crate) fn read(path: &Path, bytes_max: usize, pipes: Pipes) -> Result<Vec<u8>, Unreadable> {
     // opening a pipe would wait for its writer, opening a terminal could make it ours

@@ -55,6 +55,7 @@ pub use settings::Settings;
 pub use units::{InvalidQuantity, duration as parse_duration};
 
 use fault::Findings;
+pub use file::read_again;
 use file::{Pipes, Unreadable};
 use section::Section;
 

@@ -39,6 +39,7 @@ pub fn effective(settings: &Settings) -> String {
     page.section("[server]", "server");
     page.key("workers", json!(server.workers));
     page.key("connections_max", json!(server.connections_max));
+    page.key("peer_connections_max", json!(server.peer_connections_max));
     page.key("connections_reserve", json!(server.connections_reserve));
     page.maybe("connections_per_address", server.connections_per_address.map(|most| json!(most)));
     page.maybe("memory_high", server.memory_high.map(size));

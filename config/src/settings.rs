@@ -76,9 +76,11 @@ pub struct Stamp {
 pub struct Server {
     /// Worker threads; the cores of this machine unless written.
     pub workers: usize,
-    /// Accepted connections in all, over every listener.
+    /// Accepted connections in all, over every edge listener.
     pub connections_max: usize,
-    /// Connections beyond `connections_max` that get one answer each: a probe its own, everybody else 503 `overload`.
+    /// The same over the peer listeners: clients at the edge cannot keep other stamps out, nor they clients.
+    pub peer_connections_max: usize,
+    /// Connections beyond `connections_max`, and as many beyond `peer_connections_max`, that get one answer each: a probe its own, everybody else 503 `overload`.
     pub connections_reserve: usize,
     /// Connections of one client address. `None`: no cap, as behind Front Door, which comes from few addresses.
     pub connections_per_address: Option<usize>,
@@ -222,7 +224,7 @@ pub struct Route {
     pub headers: Vec<HeaderMatch>,
     /// Position in [`Settings::upstreams`].
     pub upstream: usize,
-    /// From the start of the request to the head of the response, over all attempts.
+    /// From the start of the request, or the last piece of its body, to the head of the response, over all attempts.
     pub timeout: Duration,
     /// Largest request body in bytes.
     pub body_bytes: u64,

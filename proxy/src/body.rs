@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -95,6 +96,12 @@ impl Upload {
     #[must_use]
     pub fn is_coming(&self) -> bool {
         self.0.as_ref().is_some_and(|slot| !slot.ended.get() && !slot.body.borrow().is_end_stream())
+    }
+
+    /// When the last piece of it was taken, as the worker's clock has it; `None` as long as none was.
+    #[must_use]
+    pub fn last_piece(&self) -> Option<Instant> {
+        self.0.as_ref()?.pace.last_piece()
     }
 
     /// Its exact length in bytes, if that is known; 0 when there is none.

@@ -170,7 +170,7 @@ fn decide<'a>(
         return Err(LocalReply::BodyTooLarge(route.body_bytes));
     }
 
-    let deadline = worker.timer.deadline(peer::deadline(started, route.timeout, hop.as_ref()));
+    let deadline = worker.timer.deadline(started, peer::time_left(route.timeout, hop.as_ref()));
     let client = peer::client(downstream, hop.as_ref());
     normalize::dress(&mut parts, &survey, &upload, (&settings.tenant.header, &tenant), client)?;
     let websocket = asks && route.websocket && websocket::ask_on(&mut parts);

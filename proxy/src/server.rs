@@ -208,11 +208,12 @@ impl Running {
 
 /// Says when the process may not open enough descriptors for the connections it is told to take.
 fn warn_of_descriptors(capacity: &Capacity, settings: &Settings) {
-    let (room, server) = (capacity.room(&settings.server), &settings.server);
-    if room.max < server.connections_max {
+    let (room, server) = (capacity.room(settings), &settings.server);
+    if room.edge < server.connections_max {
         tracing::warn!(
             descriptors = capacity.descriptors(),
-            connections_max = room.max,
+            connections_max = room.edge,
+            peer_connections_max = room.peers,
             connections_reserve = room.reserve,
             wanted = server.connections_max,
             "fewer connections than server.connections_max: each takes two descriptors; raise the limit (ulimit -n)"

@@ -164,6 +164,31 @@ fn an_answer_that_stands_still_is_given_up() {
 }
 
 #[test]
+fn the_time_for_an_answer_counts_from_the_last_piece_of_the_upload() {
+    let origin = Origin::start("app");
+    let route = "[[routes]]\nname = \"all\"\npath_prefix = \"/\"\nupstream = \"app\"\ntimeout = \"300ms\"\n";
+    let proxy = proxy(&alone(origin.address, route));
+    let mut client = Client::connect(proxy.edges[0]);
+    client.send(b"POST /up HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: 6\r\n\r\n");
+    for piece in [b"a", b"b", b"c", b"d", b"e", b"f"] {
+        std::thread::sleep(Duration::from_millis(100));
+        client.send(piece);
+    }
+    assert_eq!(client.answer(false).unwrap().status, 200, "it took twice as long as an answer may");
+    // an app that does not take its request is not waited for: it begins to read after 700 ms
+    let started = Instant::now();
+    client
+        .send(format!("POST /stall HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: {BIG}\r\n\r\n").as_bytes());
+    let mut upload = client.stream().try_clone().unwrap();
+    let sender = std::thread::spawn(move || while upload.write_all(&[b'u'; 64 << 10]).is_ok() {});
+    assert_eq!(client.answer(false).unwrap().reason(), "upstream_timeout");
+    assert!(started.elapsed() < Duration::from_millis(690), "{:?}", started.elapsed());
+    drop(client);
+    sender.join().unwrap();
+    stop(proxy);
+}
+
+#[test]
 fn an_upload_goes_on_after_its_answer_for_longer_than_a_head_may_take() {
     let origin = Origin::start("app");
     let limits = "[timeouts]\nhead = \"200ms\"\nidle = \"96s\"\nbody_idle = \"2s\"\n";

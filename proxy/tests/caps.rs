@@ -96,6 +96,32 @@ fn one_address_cannot_take_every_connection_and_other_stamps_are_not_counted() {
 }
 
 #[test]
+fn a_flood_at_the_edge_leaves_other_stamps_their_places_and_they_leave_clients_theirs() {
+    let origin = Origin::start("app");
+    let listener = "[[listeners]]\nkind = \"peer\"\naddress = \"127.0.0.1:0\"\n";
+    let caps = "workers = 1\nconnections_max = 2\npeer_connections_max = 3\nconnections_reserve = 0";
+    let proxy = proxy(&alone(origin.address, listener).replace("workers = 1", caps));
+    let (edge, peer) = (proxy.edges[0], proxy.peers[0]);
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(edge)).collect();
+    assert!(clients.iter_mut().all(|client| client.get("t", "/").status == 200));
+    assert!(is_refused(TcpStream::connect(edge).unwrap()));
+    let probe = b"GET /health HTTP/1.1\r\nHost: probe\r\n\r\n";
+    let mut peers: Vec<Client> = (0..3).map(|_| Client::connect(peer)).collect();
+    assert!(peers.iter_mut().all(|peer| peer.exchange(probe).is_ok()));
+    assert!(is_refused(TcpStream::connect(peer).unwrap()));
+    clients.pop();
+    eventually("one has left", || proxy.plane().connections() == 4);
+    assert!(is_refused(TcpStream::connect(peer).unwrap()), "a client's place is for clients");
+    assert_eq!(Client::connect(edge).get("t", "/").status, 200);
+    peers.pop();
+    eventually("a peer has left", || {
+        metrics(proxy.admin).contains("\npeer_connections_max 3\n") && proxy.plane().connections() <= 4
+    });
+    assert!(Client::connect(peer).exchange(probe).is_ok(), "a place that is left is free");
+    stop(proxy);
+}
+
+#[test]
 fn above_its_memory_mark_a_proxy_refuses_all_but_probes_and_says_so() {
     let origin = Origin::start("app");
     // less than any process of ours has

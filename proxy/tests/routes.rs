@@ -23,6 +23,23 @@ fn a_path_that_takes_other_methods_says_which_and_the_connection_goes_on() {
     stop(proxy);
 }
 
+#[test]
+fn no_route_is_chosen_by_a_field_that_the_next_hop_does_not_get() {
+    let origin = Origin::start("app");
+    let routes =
+        "[[routes]]\nname = \"beta\"\npath_prefix = \"/\"\nheaders = [{ name = \"x-beta\" }]\nupstream = \"app\"\n";
+    let proxy = proxy(&alone(origin.address, routes));
+    let ask = |fields: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n{fields}\r\n");
+        Client::connect(proxy.edges[0]).exchange(request.as_bytes()).unwrap()
+    };
+    assert_eq!(ask("X-Beta: 1\r\n").status, 200);
+    assert_eq!(ask("X-Beta: 1\r\nConnection: X-Beta\r\n").reason(), "route_unknown");
+    assert_eq!(ask("X-Beta: 1\r\nConnection: close\r\nConnection: x-other, x-beta\r\n").reason(), "route_unknown");
+    assert_eq!(origin.count(), 1);
+    stop(proxy);
+}
+
 const EDITS: &str = r#"
 [[routes]]
 name = "edited"

@@ -6,7 +6,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("stamp.id", "synaxis-REGION-NNN; the region follows from it."),
     ("server", "Size of the process."),
     ("server.workers", "Worker threads; unless written, the cores that this process may use."),
-    ("server.connections_max", "Accepted connections in all, over every listener."),
+    ("server.connections_max", "Accepted connections in all, over every edge listener."),
+    ("server.peer_connections_max", "Accepted connections in all, over the peer listeners."),
     (
         "server.connections_reserve",
         "Connections beyond that which get one answer each: a probe its own, everybody else 503 overload.",
@@ -73,7 +74,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("routes.upstream", "One of [upstreams.NAME]."),
     (
         "routes.timeout",
-        "From the start of a request to the head of its answer, over all attempts; below Front Door's 30 s.",
+        "From the start of a request, or the last piece of its body, to the head of its answer, over all attempts; below Front Door's 30 s.",
     ),
     ("routes.body_bytes", "Largest request body; unless written, that of [limits]."),
     ("routes.websocket", "Whether a request may become a WebSocket."),

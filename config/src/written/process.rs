@@ -53,6 +53,7 @@ pub(super) fn server(section: Section<'_>) -> Server {
     section.read(|s| Server {
         workers: s.optional("workers", count(1..=WORKERS_MAX)).map_or_else(cores, toml::Spanned::into_inner),
         connections_max: s.or("connections_max", 65_536, count(1..=CONNECTIONS_MAX)),
+        peer_connections_max: s.or("peer_connections_max", 16_384, count(1..=CONNECTIONS_MAX)),
         connections_reserve: s.or("connections_reserve", 64, count(0..=4096)),
         connections_per_address: s
             .optional("connections_per_address", count(1..=CONNECTIONS_MAX))

@@ -32,6 +32,7 @@ fn the_same_settings_change_nothing() {
 fn what_can_change_changes_at_once_and_is_named() {
     for (old, new, keys) in [
         ("connections_max = 65536", "connections_max = 100", &["server.connections_max"][..]),
+        ("peer_connections_max = 16384", "peer_connections_max = 9", &["server.peer_connections_max"]),
         ("connections_reserve = 64", "connections_reserve = 1", &["server.connections_reserve"]),
         ("connections_per_address = 1000", "connections_per_address = 9", &["server.connections_per_address"]),
         ("memory_high = \"1GiB\"", "memory_high = \"2GiB\"", &["server.memory_high"]),

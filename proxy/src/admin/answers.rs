@@ -52,8 +52,9 @@ pub(super) fn metrics(view: &View) -> Response<Reply> {
     let metrics = &view.plane.metrics;
     metrics.in_flight.set(view.plane.in_flight() as f64);
     metrics.connections.set(view.plane.connections() as f64);
-    let room = view.plane.capacity.room(&view.plane.snapshot.load().settings.server);
-    metrics.connections_max.set(room.max as f64);
+    let room = view.plane.capacity.room(&view.plane.snapshot.load().settings);
+    metrics.connections_max.set(room.edge as f64);
+    metrics.peer_connections_max.set(room.peers as f64);
     // never confirmed: as old as this process, at least
     let confirmed = view.status.routing().confirmed_at.unwrap_or(view.started);
     let alone = view.plane.snapshot.load().settings.routing.is_none();

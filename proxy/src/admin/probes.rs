@@ -115,9 +115,10 @@ pub(super) fn readyz(view: &View, pulse: &Pulse, query: &str) -> Response<Reply>
         None => line(true, format!("{} workers", view.plane.workers.len())),
         Some(worker) => line(false, format!("worker {worker} has not ticked for {STUCK:?}")),
     }
-    let room = view.plane.capacity.room(&snapshot.settings.server);
+    let room = view.plane.capacity.room(&snapshot.settings);
     let open = view.plane.connections();
-    line(open < room.max, format!("{open} connections of at most {}", room.max));
+    let most = room.edge + room.peers;
+    line(open < most, format!("{open} connections of at most {most}"));
     if view.plane.capacity.is_overloaded() {
         line(false, "memory is above server.memory_high: requests are refused with overload".into());
     }

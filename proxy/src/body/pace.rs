@@ -22,6 +22,8 @@ pub struct Pace {
     /// How long pieces were waited for before that.
     waited: Cell<Duration>,
     bytes: Cell<u64>,
+    /// When the last piece came.
+    came: Cell<Option<Instant>>,
     given_up: Cell<bool>,
     /// Nobody has read it to its end, and nobody will.
     cut: Cell<bool>,
@@ -37,6 +39,7 @@ impl Pace {
             wanted: Cell::new(None),
             waited: Cell::new(Duration::ZERO),
             bytes: Cell::new(0),
+            came: Cell::new(None),
             given_up: Cell::new(false),
             cut: Cell::new(false),
             waker: RefCell::new(None),
@@ -58,6 +61,13 @@ impl Pace {
     pub(crate) fn come(&self, bytes: usize) {
         self.rest();
         self.bytes.set(self.bytes.get().saturating_add(bytes as u64));
+        self.came.set(Some(self.clock.now()));
+    }
+
+    /// When the last piece came; `None` before the first.
+    #[must_use]
+    pub(super) fn last_piece(&self) -> Option<Instant> {
+        self.came.get()
     }
 
     /// Nobody wants a piece at present.

@@ -6,15 +6,14 @@
 mod watch;
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use synaxis_config::{
-    Environment, FILE_BYTES_MAX, Faults, Loaded, Settings, Warning,
+    Environment, Faults, Loaded, Settings, Warning,
     difference::{self, Reload},
 };
 use tokio::{sync::Notify, time::sleep_until};
@@ -257,19 +256,11 @@ fn load(files: Vec<PathBuf>) -> Result<Found, String> {
 fn fingerprint(files: &[PathBuf]) -> u128 {
     let mut state = Xxh3::new();
     for file in files {
-        let bytes = read(file).unwrap_or_else(|error| error.to_string().into_bytes());
+        let bytes = synaxis_config::read_again(file).unwrap_or_else(|error| error.to_string().into_bytes());
         state.update(&bytes.len().to_le_bytes());
         state.update(&bytes);
     }
     state.digest128()
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    readable(file)?;
-    let mut bytes = Vec::new();
-    let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(file)?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn readable(file: &Path) -> io::Result<()> {

@@ -37,7 +37,7 @@ pub fn start(
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "the acceptor cannot start its runtime"),
         };
-        let dealer = Arc::new(Dealer { plane, workers, seats: Arc::default() });
+        let dealer = Arc::new(Dealer { plane, workers, seats: Arc::default(), peers: Arc::default() });
         runtime.block_on(async move {
             let tasks: Vec<_> = listeners
                 .into_iter()
@@ -57,6 +57,8 @@ struct Dealer {
     plane: Arc<DataPlane>,
     workers: Vec<UnboundedSender<Handover>>,
     seats: Arc<Seats>,
+    /// Held by each connection of a peer listener, so that who holds it are as many.
+    peers: Arc<()>,
 }
 
 async fn accept(dealer: Arc<Dealer>, listener: StdListener, index: usize, address: SocketAddr) {
@@ -98,13 +100,17 @@ impl Dealer {
         let Some(listener) = settings.listeners.get(index) else { return };
         let metrics = &self.plane.metrics;
         metrics.accepted.increment(1);
-        let server = &settings.server;
-        let (room, open) = (self.plane.capacity.room(server), self.plane.connections());
-        if open >= room.max.saturating_add(room.reserve) {
+        let room = self.plane.capacity.room(&settings);
+        let of_peers = Arc::strong_count(&self.peers) - 1;
+        let (open, max) = match listener.kind {
+            ListenerKind::Edge => (self.plane.connections().saturating_sub(of_peers), room.edge),
+            ListenerKind::Peer => (of_peers, room.peers),
+        };
+        if open >= max.saturating_add(room.reserve) {
             return metrics.refused(Refused::Cap);
         }
         // other stamps come from few addresses, each with many clients behind it
-        let cap = server.connections_per_address.filter(|_| listener.kind == ListenerKind::Edge);
+        let cap = settings.server.connections_per_address.filter(|_| listener.kind == ListenerKind::Edge);
         let seat = match cap.map(|most| self.seats.take(peer.ip(), most)) {
             Some(None) => return metrics.refused(Refused::Address),
             Some(seat) => seat,
@@ -122,7 +128,9 @@ impl Dealer {
             let load = &self.plane.workers[index];
             (load.in_flight.load(Ordering::Relaxed), load.connections.load(Ordering::Relaxed))
         };
-        let mut handover = Handover { stream, peer, listener: listener.clone(), in_reserve: open >= room.max, seat };
+        let of_peer = (listener.kind == ListenerKind::Peer).then(|| Arc::clone(&self.peers));
+        let places = (seat, of_peer);
+        let mut handover = Handover { stream, peer, listener: listener.clone(), in_reserve: open >= max, places };
         let mut order: Vec<usize> = (0..self.workers.len()).collect();
         while let Some(at) = (0..order.len()).min_by_key(|at| busy(order[*at])) {
             let index = order.swap_remove(at);

@@ -34,7 +34,8 @@ pub async fn serve(
     // an IP address is always a valid field value
     let client_value = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
     let downstream = Rc::new(Downstream { listener, in_reserve, client, client_value, switch: Switch::default() });
-    let wire = Wire::of_client(stream);
+    // a place in the reserve is for the next probe as soon as its answer is out
+    let wire = if in_reserve { Wire::new(stream) } else { Wire::of_client(stream) };
     let phase = Rc::new(Phase::new(wire.traffic(), service.worker.clock.clone(), in_reserve));
     register(Rc::clone(&phase));
 

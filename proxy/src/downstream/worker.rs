@@ -39,11 +39,14 @@ pub struct Handover {
     pub peer: SocketAddr,
     /// The listener that accepted it.
     pub listener: Listener,
-    /// Whether it is beyond `server.connections_max`: it gets one answer.
+    /// Whether it is beyond the cap of its kind of listener: it gets one answer.
     pub in_reserve: bool,
-    /// Its place among the connections of its address, if those are counted.
-    pub seat: Option<Seat>,
+    /// Its place among the connections of its address, and among those of other stamps, if it is counted there.
+    pub places: Places,
 }
+
+/// What a connection holds for as long as it is open.
+pub type Places = (Option<Seat>, Option<Arc<()>>);
 
 /// Starts worker `index`.
 ///
@@ -112,11 +115,11 @@ async fn run(
 }
 
 fn accept(service: &Rc<Service>, connections: &Connections, load: &Load, handover: Handover) {
-    let Handover { stream, peer, listener, in_reserve, seat } = handover;
+    let Handover { stream, peer, listener, in_reserve, places } = handover;
     let key = connections.borrow_mut().insert(Tracked { phase: None, task: None });
     let (service, registry, counter) = (Rc::clone(service), Rc::clone(connections), Arc::clone(&load.connections));
     let metrics = Arc::clone(&service.worker.sink.metrics);
-    let ended = Ended { registry: Rc::clone(connections), counter, metrics, key, _seat: seat };
+    let ended = Ended { registry: Rc::clone(connections), counter, metrics, key, _places: places };
     let task = tasks::spawn_local(async move {
         let _ended = ended;
         let stream = match TcpStream::from_std(stream) {
@@ -141,7 +144,7 @@ struct Ended {
     counter: Arc<std::sync::atomic::AtomicUsize>,
     metrics: Arc<Metrics>,
     key: usize,
-    _seat: Option<Seat>,
+    _places: Places,
 }
 
 impl Drop for Ended {

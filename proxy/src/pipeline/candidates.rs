@@ -183,9 +183,7 @@ impl Errand<'_> {
                 }
             }
         }
-        if let Some(before) = before {
-            head.headers = *before;
-        }
+        edits::take_back(&self.route.request_headers, before, head);
         Ok(Outcome::Untouched(last))
     }
 

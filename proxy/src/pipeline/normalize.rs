@@ -64,15 +64,16 @@ pub fn is_served(method: &Method) -> bool {
     !matches!(*method, Method::CONNECT | Method::TRACE)
 }
 
-/// Checks a head and mends what may be mended: the target becomes origin form, names with an underscore leave.
+/// Checks a head and mends what may be mended: the target becomes origin form, names with an underscore leave, and so do
+/// the fields that are the client's connection's alone, before anything is decided by them.
 ///
 /// # Errors
 /// The [`LocalReply`] that says what is wrong.
-pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<Survey, LocalReply> {
+pub fn check(parts: &mut Parts, limits: &Limits, tenant_name: &HeaderName) -> Result<Survey, LocalReply> {
     if !is_served(&parts.method) {
         return Err(LocalReply::MethodNotAllowed);
     }
-    let walk = Walk::over(&parts.headers, tenant);
+    let walk = Walk::over(&parts.headers, tenant_name);
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > limits.uri_bytes {
         return Err(LocalReply::UriTooLong(limits.uri_bytes));
@@ -95,7 +96,7 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     check_target(&parts.uri)?;
     let (has_length, internal, forwarded) = (walk.lengths == 1, walk.internal, walk.forwarded);
     let (upgrade, via) = (walk.upgrade, walk.via);
-    let (underscores, hosts) = (walk.underscores, walk.hosts);
+    let (underscores, connection, hosts) = (walk.underscores, walk.connection, walk.hosts);
     let tenant = match (walk.tenant, walk.tenant_fields) {
         (Some(value), 1) => TenantField::One(value.clone()),
         (None, _) => TenantField::Missing,
@@ -107,6 +108,9 @@ pub fn check(parts: &mut Parts, limits: &Limits, tenant: &HeaderName) -> Result<
     let authority = lower(authority)?;
     if underscores {
         drop_underscores(&mut parts.headers);
+    }
+    if connection {
+        framing::nominated(&mut parts.headers, tenant_name)?;
     }
     Ok(Survey { authority, host_bytes, tenant, internal, forwarded, upgrade, via, has_length })
 }
@@ -157,6 +161,7 @@ struct Walk<'a> {
     forwarded: bool,
     upgrade: bool,
     via: bool,
+    connection: bool,
     underscores: bool,
 }
 
@@ -176,6 +181,7 @@ impl<'a> Walk<'a> {
                 "expect" => walk.expects = true,
                 "forwarded" => walk.forwarded = true,
                 "via" => walk.via = true,
+                "connection" => walk.connection = true,
                 "upgrade" => walk.upgrade = true,
                 _ if name == tenant => {
                     walk.tenant_fields += 1;

@@ -3,7 +3,7 @@
 //! The edge listener strips every internal field; the peer listener demands them. A request that came in by the peer
 //! listener is never forwarded again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use synaxis_config::settings::{Listener, ListenerKind};
@@ -93,11 +93,10 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderVal
     values.next().is_none().then_some(first)
 }
 
-/// When the head of an answer must be there: the route's limit, or what the entry had left.
+/// How long the head of an answer may take: the route's limit, or what the entry had left.
 #[must_use]
-pub fn deadline(started: Instant, limit: Duration, hop: Option<&Hop>) -> Instant {
-    let remaining = hop.and_then(|hop| hop.remaining).unwrap_or(limit);
-    started + remaining.min(limit)
+pub fn time_left(limit: Duration, hop: Option<&Hop>) -> Duration {
+    hop.and_then(|hop| hop.remaining).unwrap_or(limit).min(limit)
 }
 
 /// The client's address: what the entry says, or who is at the other end.

@@ -86,6 +86,7 @@ fn begin(switched: Switched, mut record: Record, switch: &Switch) -> Response<Bo
     parts.headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     parts.version = http::Version::HTTP_11;
     record.status = parts.status.as_u16();
+    record.count();
     if let Some(tunnel) = body.into_link().and_then(|link| Tunnel::open(link, record, switched.around)) {
         switch.open(tunnel);
     }

@@ -47,7 +47,7 @@ impl Expired {
 /// Why the acceptor closed a connection at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// There are as many as `server.connections_max` and its reserve allow.
+    /// There are as many as the cap of its kind of listener and the reserve allow.
     Cap,
     /// There are as many from its address as `server.connections_per_address` allows.
     Address,

@@ -49,6 +49,8 @@ pub struct Metrics {
     pub accepted: Counter,
     /// Ordinary connections that are taken at most.
     pub connections_max: Gauge,
+    /// The same of peer listeners.
+    pub peer_connections_max: Gauge,
     /// Connections closed at once, by [`Refused`].
     pub connections_refused: [Counter; Refused::LABELS.len()],
     /// Connections ended by the sweeper, by [`Expired`].
@@ -115,7 +117,8 @@ impl Metrics {
             websockets: make.gauge("websockets", "Open WebSockets"),
             websockets_opened: make.counter("websockets_total", "WebSockets opened"),
             accepted: make.counter("connections_accepted_total", "Connections accepted"),
-            connections_max: make.gauge("connections_max", "Connections taken at most"),
+            connections_max: make.gauge("connections_max", "Connections of edge listeners taken at most"),
+            peer_connections_max: make.gauge("peer_connections_max", "Connections of peer listeners taken at most"),
             connections_refused: Refused::LABELS.map(|reason| {
                 make.counter_with(
                     "connections_refused_total",

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -35,6 +35,7 @@ fn change(number: &AtomicUsize, change: impl FnOnce(usize) -> usize) {
 pub struct Record {
     sink: Rc<Sink>,
     started: Instant,
+    counted: bool,
     /// Status of the answer.
     pub status: u16,
     /// Bytes of the answer's body so far.
@@ -99,13 +100,31 @@ impl Record {
     /// Opens the record of a request that began at `started`.
     pub fn open(sink: &Rc<Sink>, started: Instant) -> Self {
         change(&sink.in_flight, |count| count.wrapping_add(1));
-        Self { sink: Rc::clone(sink), started, status: 0, bytes: 0, attempts: 0, line: None }
+        Self { sink: Rc::clone(sink), started, counted: false, status: 0, bytes: 0, attempts: 0, line: None }
     }
 
     /// When the request's head was there.
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Counts the request as answered although its record stays open: what follows on its connection, such as a
+    /// WebSocket, is no request, and would make every duration look like hours.
+    pub fn count(&mut self) {
+        let elapsed = self.started.elapsed();
+        self.count_once(elapsed);
+    }
+
+    fn count_once(&mut self, elapsed: Duration) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        let sink = &self.sink;
+        change(&sink.in_flight, |count| count.wrapping_sub(1));
+        change(&sink.answered, |count| count.wrapping_add(1));
+        sink.metrics.ended(self.status);
+        sink.metrics.server_duration.record(elapsed.as_secs_f64());
     }
 
     /// Time since the start, in milliseconds, at `now`.
@@ -118,12 +137,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
-        let sink = &self.sink;
-        change(&sink.in_flight, |count| count.wrapping_sub(1));
-        change(&sink.answered, |count| count.wrapping_add(1));
-        sink.metrics.ended(self.status);
-        sink.metrics.server_duration.record(elapsed.as_secs_f64());
-        let (Some(mut line), Some(log)) = (self.line.take(), &sink.access_log) else { return };
+        self.count_once(elapsed);
+        let (Some(mut line), Some(log)) = (self.line.take(), &self.sink.access_log) else { return };
         line.ts = std::time::UNIX_EPOCH
             .elapsed()
             .map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -159,7 +159,7 @@ async fn exchange(
             Poll::Pending if link.traffic.read().wrapping_sub(read_before) > HEAD_BYTES_MAX => {
                 Poll::Ready(Ending::Endless)
             }
-            Poll::Pending => deadline.poll_expired(cx).map(|()| Ending::Late),
+            Poll::Pending => poll_late(deadline, upload, cx).map(|()| Ending::Late),
         }
     })
     .await;
@@ -183,6 +183,17 @@ async fn exchange(
         }
     };
     Err(failed(error, head, &link.traffic, written_before))
+}
+
+/// Ready once the deadline has passed, counted from the last piece of the upload: an answer cannot be expected of an app
+/// that has not got its request yet, and the client's pace has limits of its own.
+fn poll_late(deadline: &Deadline, upload: &Upload, cx: &Context<'_>) -> Poll<()> {
+    loop {
+        ready!(deadline.poll_expired(cx));
+        if !upload.last_piece().is_some_and(|at| deadline.restart(at)) {
+            return Poll::Ready(());
+        }
+    }
 }
 
 /// How waiting for an answer ends.

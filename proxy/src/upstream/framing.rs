@@ -72,9 +72,7 @@ impl Marks {
 pub fn egress(headers: &mut HeaderMap, length: Length, protected: &HeaderName) -> Result<(), ForbiddenNomination> {
     let marks = Marks::of(headers);
     if marks.connection {
-        if headers.get_all(header::CONNECTION).iter().any(nominates) {
-            strip_nominated(headers, protected)?;
-        }
+        nominated(headers, protected)?;
         headers.remove(header::CONNECTION);
     }
     if marks.hop_by_hop {
@@ -95,6 +93,18 @@ pub fn egress(headers: &mut HeaderMap, length: Length, protected: &HeaderName) -
             headers.remove(CONTENT_LENGTH);
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+    }
+    Ok(())
+}
+
+/// Removes the fields that `Connection` names, which are this connection's alone, so that nothing is decided by what the
+/// next hop does not get.
+///
+/// # Errors
+/// [`ForbiddenNomination`] when it names a protected field.
+pub fn nominated(headers: &mut HeaderMap, protected: &HeaderName) -> Result<(), ForbiddenNomination> {
+    if headers.get_all(header::CONNECTION).iter().any(nominates) {
+        strip_nominated(headers, protected)?;
     }
     Ok(())
 }
@@ -196,7 +206,10 @@ fn strip_nominated(headers: &mut HeaderMap, protected: &HeaderName) -> Result<()
         if is_protected(&name, protected) {
             return Err(ForbiddenNomination(name.to_string()));
         }
-        headers.remove(&name);
+        // every request names it that asks for a WebSocket, and it leaves with the hop-by-hop fields
+        if name != header::UPGRADE {
+            headers.remove(&name);
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use slab::Slab;
@@ -45,11 +45,12 @@ struct Entry {
 pub struct Timer(Rc<RefCell<Slab<Entry>>>);
 
 impl Timer {
-    /// A deadline that passes at `at`, give or take a tick.
+    /// A deadline that passes `limit` after `from`, give or take a tick.
     #[must_use]
-    pub fn deadline(&self, at: Instant) -> Deadline {
+    pub fn deadline(&self, from: Instant, limit: Duration) -> Deadline {
+        let at = from + limit;
         let key = self.0.borrow_mut().insert(Entry { at, expired: false, waker: None });
-        Deadline { timer: self.clone(), key, at }
+        Deadline { timer: self.clone(), key, limit, at: Cell::new(at) }
     }
 
     /// Wakes whoever waits for a deadline that has passed.
@@ -82,14 +83,26 @@ impl Timer {
 pub struct Deadline {
     timer: Timer,
     key: usize,
-    at: Instant,
+    limit: Duration,
+    at: Cell<Instant>,
 }
 
 impl Deadline {
     /// The instant.
     #[must_use]
     pub fn at(&self) -> Instant {
-        self.at
+        self.at.get()
+    }
+
+    /// Counts anew from `from`. False, and nothing changes, if it would not pass later.
+    pub fn restart(&self, from: Instant) -> bool {
+        let at = from + self.limit;
+        let later = at > self.at.get();
+        if later && let Some(entry) = self.timer.0.borrow_mut().get_mut(self.key) {
+            self.at.set(at);
+            (entry.at, entry.expired) = (at, false);
+        }
+        later
     }
 
     /// Whether it had passed at the last tick.

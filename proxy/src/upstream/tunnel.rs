@@ -1,8 +1,9 @@
 //! A WebSocket that passes through: bytes both ways between a client and an app, or the stamp that serves.
 //!
-//! It begins after the app's own 101 and holds nothing of a snapshot: a WebSocket may outlive many routing tables. It
-//! stays a request in flight until it ends. On the way out of the process both sides are told so (close 1001, RFC 6455
-//! §7.4.1) between two frames, which is all that is ever added to the bytes that pass.
+//! It begins after the app's own 101 and holds nothing of a snapshot: a WebSocket may outlive many routing tables. Its
+//! request is counted as answered with the 101; its line of the access log waits for its end. On the way out of the
+//! process both sides are told so (close 1001, RFC 6455 §7.4.1) between two frames, which is all that is ever added to the
+//! bytes that pass.
 
 use std::{
     future::{Future, poll_fn},
@@ -191,7 +192,7 @@ impl Tunnel {
     }
 
     fn deadline(&self, after: Duration) -> Deadline {
-        self.around.timer.deadline(self.around.clock.now() + after)
+        self.around.timer.deadline(self.around.clock.now(), after)
     }
 }
 

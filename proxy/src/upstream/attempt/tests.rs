@@ -95,7 +95,7 @@ impl Bench {
     }
 
     async fn send(&self, head: &mut Head) -> Result<Response<UpstreamBody>, Failed> {
-        let deadline = self.timer.deadline(Instant::now() + Duration::from_secs(10));
+        let deadline = self.timer.deadline(Instant::now(), Duration::from_secs(10));
         send(&self.means(), &self.target, head, &Upload::default(), &deadline).await
     }
 }
@@ -257,7 +257,7 @@ fn an_early_answer_that_is_not_used_leaves_the_rest_of_the_upload_to_others() {
                     let pace = Rc::new(Pace::new(CoarseClock::new(Instant::now())));
                     Upload::new(request.into_body(), || pace, || Watcher::new(Rc::new(Nobody), 0))
                 };
-                let deadline = bench.timer.deadline(Instant::now() + Duration::from_secs(10));
+                let deadline = bench.timer.deadline(Instant::now(), Duration::from_secs(10));
                 let answer = send(&bench.means(), &bench.target, &mut head(), &upload, &deadline).await.unwrap();
                 assert_eq!(answer.status(), 421);
                 drop(answer);
