@@ -94,7 +94,7 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         apart: []
     });
     compare!(found, "shutdown", shutdown => wanted.shutdown, Shutdown {
-        now: [lame_duck, drain],
+        now: [lame_duck, drain, flush, client_keepalive, tunnels],
         restart: [],
         apart: []
     });

@@ -100,8 +100,15 @@ pub fn effective(settings: &Settings) -> String {
         page.key(key, json!(show_duration(time)));
     }
     page.section("[shutdown]", "shutdown");
-    page.key("lame_duck", json!(show_duration(shutdown.lame_duck)));
-    page.key("drain", json!(show_duration(shutdown.drain)));
+    for (key, time) in [
+        ("lame_duck", shutdown.lame_duck),
+        ("drain", shutdown.drain),
+        ("flush", shutdown.flush),
+        ("client_keepalive", shutdown.client_keepalive),
+        ("tunnels", shutdown.tunnels),
+    ] {
+        page.key(key, json!(show_duration(time)));
+    }
     page.text
 }
 

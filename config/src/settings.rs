@@ -349,4 +349,11 @@ pub struct Shutdown {
     pub lame_duck: Duration,
     /// Not accepting any more, finishing what is in flight; counted from the end of the lame duck.
     pub drain: Duration,
+    /// After the cut: how long the last log lines may take.
+    pub flush: Duration,
+    /// How long clients keep an unused connection: in the drain one that has been idle for longer is closed, because nobody
+    /// sends on it any more.
+    pub client_keepalive: Duration,
+    /// Over how much of the drain WebSockets are told to close.
+    pub tunnels: Duration,
 }

@@ -198,7 +198,10 @@ fn a_file_with_faults_changes_nothing_and_says_so_until_a_good_one_comes() {
         assert_eq!(metric(proxy.admin, "config_last_reload_success"), 1);
     };
     renamed(&path, &text.replace("drain", "drian").replace("lame_duck", "lame_dog"));
-    refused(1, "unknown key `lame_dog` in [shutdown]; known here: `drain`, `lame_duck` (and 1 more)");
+    refused(
+        1,
+        "unknown key `lame_dog` in [shutdown]; known here: `client_keepalive`, `drain`, `flush`, `lame_duck`, `tunnels` (and 1 more)",
+    );
     mended(1);
     fs::remove_file(&path).unwrap();
     refused(2, "No such file or directory");

@@ -118,6 +118,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("shutdown", "How the process leaves."),
     ("shutdown.lame_duck", "Not ready, but still accepting and serving."),
     ("shutdown.drain", "Then: accept nothing, finish what is in flight."),
+    ("shutdown.flush", "After that: cut what is left; how long the last log lines may take."),
+    ("shutdown.client_keepalive", "In the drain a connection idle for longer is closed; above Front Door's 90 s."),
+    ("shutdown.tunnels", "Over how much of the drain WebSockets are told to close (1001)."),
 ];
 
 /// Where a path stands in the documentation.

@@ -131,5 +131,8 @@ pub(super) fn shutdown(section: Section<'_>) -> Shutdown {
     section.read(|s| Shutdown {
         lame_duck: s.or("lame_duck", Duration::from_secs(20), duration(Duration::ZERO..=HOUR)),
         drain: s.or("drain", Duration::from_secs(540), duration(Duration::ZERO..=THREE_DAYS)),
+        flush: s.or("flush", Duration::from_secs(10), duration(Duration::ZERO..=HOUR)),
+        client_keepalive: s.or("client_keepalive", Duration::from_secs(95), duration(Duration::ZERO..=HOUR)),
+        tunnels: s.or("tunnels", Duration::from_secs(60), duration(Duration::ZERO..=HOUR)),
     })
 }

@@ -87,7 +87,14 @@ fn the_smallest_file_has_every_default() {
         upstream_idle: seconds(60),
     };
     assert_eq!(settings.timeouts, timeouts);
-    assert_eq!(settings.shutdown, Shutdown { lame_duck: seconds(20), drain: seconds(540) });
+    let shutdown = Shutdown {
+        lame_duck: seconds(20),
+        drain: seconds(540),
+        flush: seconds(10),
+        client_keepalive: seconds(95),
+        tunnels: seconds(60),
+    };
+    assert_eq!(settings.shutdown, shutdown);
 }
 
 #[test]
