@@ -6,6 +6,7 @@
 mod access;
 mod answers;
 mod change;
+mod drain;
 mod explain;
 mod loglevel;
 mod memory;
@@ -197,6 +198,7 @@ fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Respon
         "/routing/explain" => explain::explain(view, query, request.headers()),
         "/routing/table" => answers::table(view),
         "/stamps" => answers::stamps(view),
+        "/drain" => Err(Refusal::MethodNotAllowed("POST")),
         "/upstreams" => Ok(upstreams::upstreams(view)),
         _ => Err(Refusal::Unknown),
     }
@@ -209,6 +211,12 @@ async fn change<B: Body>(desk: &Desk, peer: SocketAddr, request: Request<B>) -> 
             desk.levels.change(&change::document(request.into_body()).await?, Instant::now())
         }
         (_, "/loglevel") => Err(Refusal::MethodNotAllowed("GET, HEAD, PUT")),
+        (&Method::POST, "/drain") => {
+            access::may_change(&desk.view.plane.snapshot.load().settings.admin, peer, request.headers())?;
+            let drain::Asked {} = change::document(request.into_body()).await?;
+            Ok(drain::begin(&desk.view.plane))
+        }
+        (_, "/drain") => Err(Refusal::MethodNotAllowed("POST")),
         _ => Err(Refusal::MethodNotAllowed("GET, HEAD")),
     }
 }

@@ -7,6 +7,7 @@
 pub mod alone;
 pub mod apply;
 pub mod config_file;
+mod leave;
 pub mod peer_table;
 pub mod routing_table;
 pub mod status;
@@ -20,10 +21,7 @@ use std::{
 
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::{
-    dataplane::DataPlane,
-    shutdown::{Phase, Shutdown},
-};
+use crate::dataplane::DataPlane;
 use config_file::{ConfigFile, Follower};
 use routing_table::RoutingTable;
 use status::Status;
@@ -96,35 +94,8 @@ impl Control {
                 if let Some(config) = config {
                     crate::tasks::spawn_local(config.run());
                 }
-                leave(&plane).await;
+                leave::leave(&plane).await;
             });
         })
     }
-}
-
-/// Walks the phases of the way out once the first one is reached: lame duck for its time, then drain until every
-/// connection is gone or its time is over, then cut.
-async fn leave(plane: &DataPlane) {
-    let shutdown: &Shutdown = &plane.shutdown;
-    shutdown.reached(Phase::LameDuck).await;
-    let times = plane.snapshot.load().settings.shutdown.clone();
-    tokio::select! {
-        () = tokio::time::sleep(times.lame_duck) => shutdown.advance(Phase::Draining),
-        () = shutdown.reached(Phase::Cut) => return,
-    }
-    let drained = async {
-        // connections still in the accept queue are counted only once they are dealt
-        loop {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            if plane.connections() == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(times.drain, drained).await;
-    let left = plane.connections();
-    if left > 0 {
-        tracing::warn!(left, "drain time is over; cutting what is left");
-    }
-    shutdown.advance(Phase::Cut);
 }

@@ -147,6 +147,7 @@ impl Signals {
                     () = &mut cut => return,
                 }
                 if told {
+                    tracing::warn!("a second signal: cutting what is left");
                     running.cut();
                 } else {
                     told = true;

@@ -23,6 +23,7 @@ use synaxis_config::settings::{Listener, ListenerKind};
 use crate::{
     body::{Body, Upload, UpstreamBody},
     dataplane::{Snapshot, worker::Worker},
+    shutdown::Place,
     telemetry::record::{Line, Record},
     upstream::head::Head,
 };
@@ -46,6 +47,8 @@ pub struct Downstream {
     pub listener: Listener,
     /// Whether it is beyond the cap: it gets one answer, and only a probe its own.
     pub in_reserve: bool,
+    /// When it is told to close while the process leaves.
+    pub place: Place,
     /// The client's address.
     pub client: IpAddr,
     /// The same as a field value, made once a connection.
@@ -85,7 +88,7 @@ pub async fn serve(
     let upload = request.body().clone();
     let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
     drop(snapshot);
-    let leaving = worker.plane.shutdown.phase() > crate::shutdown::Phase::Serving;
+    let leaving = worker.plane.shutdown.tells(downstream.place);
     let closing = leaving || downstream.in_reserve || downstream.switch.is_asked();
     // what is left of an upload that nobody upstream has will not be read, so nothing can come after it
     let closing = closing || (!matches!(outcome, Ok(Answer::Upstream(_))) && upload.is_coming());

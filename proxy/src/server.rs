@@ -7,8 +7,8 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    thread::JoinHandle,
-    time::Instant,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -20,7 +20,10 @@ use crate::{
     admin::{self, LogFilter},
     control::{self, config_file::ConfigFile, status::Status},
     dataplane::{Clock, DataPlane, Load, capacity::Capacity},
-    downstream::{acceptor, worker},
+    downstream::{
+        acceptor,
+        worker::{self, Cuts},
+    },
     shutdown::{Phase, Shutdown},
     telemetry::{access_log::AccessLog, metrics::Metrics},
     upstream::target::Targets,
@@ -69,8 +72,16 @@ pub struct Running {
     pub admin: SocketAddr,
     plane: Arc<DataPlane>,
     status: Arc<Status>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Threads,
 }
+
+struct Threads {
+    workers: Vec<JoinHandle<Cuts>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+/// How often a thread that is waited for is looked at.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Starts a server whose settings never change, and returns once it listens.
 ///
@@ -143,20 +154,19 @@ fn start(
     let control = control::prepare(Arc::clone(&plane), Arc::clone(&status), here, file)?;
 
     let view = admin::View { plane: Arc::clone(&plane), status: Arc::clone(&status), started: Instant::now(), logs };
-    let start = || -> io::Result<Vec<JoinHandle<()>>> {
-        let mut threads = Vec::new();
-        let mut senders = Vec::new();
+    let start = || -> io::Result<Threads> {
+        let (mut workers, mut others, mut senders) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..plane.workers.len() {
             let (sender, receiver) = unbounded_channel();
-            threads.push(worker::start(index, Arc::clone(&plane), access_log.clone(), receiver)?);
+            workers.push(worker::start(index, Arc::clone(&plane), access_log.clone(), receiver)?);
             senders.push(sender);
         }
-        threads.push(control.start()?);
-        threads.push(admin::start(admin_socket, view)?);
-        threads.push(acceptor::start(Arc::clone(&plane), bound, senders)?);
+        others.push(control.start()?);
+        others.push(admin::start(admin_socket, view)?);
+        others.push(acceptor::start(Arc::clone(&plane), bound, senders)?);
         // last: it ends when nobody is left who could write
-        threads.extend(log_writer);
-        Ok(threads)
+        others.extend(log_writer);
+        Ok(Threads { workers, others })
     };
     let threads = start().map_err(|error| {
         plane.shutdown.advance(Phase::Cut);
@@ -174,9 +184,6 @@ impl Running {
 
     /// Begins to stop: lame duck, drain, cut, by the settings' times. Returns at once.
     pub fn stop(&self) {
-        if self.plane.shutdown.phase() > Phase::Serving {
-            return;
-        }
         self.plane.shutdown.advance(Phase::LameDuck);
     }
 
@@ -185,11 +192,19 @@ impl Running {
         self.plane.shutdown.advance(Phase::Cut);
     }
 
-    /// Blocks until every thread has ended.
+    /// Blocks until every thread has ended, but no longer than `shutdown.flush` after the cut: an output that takes no log
+    /// lines must not keep the process. Says what was cut off.
     pub fn wait(self) {
-        for thread in self.threads {
-            // a thread that panicked has said so on its own
-            let _ = thread.join();
+        let flush = self.plane.snapshot.load().settings.shutdown.flush;
+        let mut patience = Patience { shutdown: self.plane.shutdown.clone(), flush, until: None };
+        let cuts = self.threads.workers.into_iter().filter_map(|worker| patience.join(worker));
+        let sum = |sum: Cuts, more: Cuts| std::array::from_fn(|kind| sum[kind] + more[kind]);
+        let [requests, tunnels, idle_connections] = cuts.fold(Cuts::default(), sum);
+        if requests + tunnels + idle_connections > 0 {
+            tracing::warn!(requests, tunnels, idle_connections, "cut off");
+        }
+        for thread in self.threads.others {
+            let _ = patience.join(thread);
         }
     }
 
@@ -203,6 +218,31 @@ impl Running {
     #[must_use]
     pub fn status(&self) -> &Arc<Status> {
         &self.status
+    }
+}
+
+/// Waits for threads: without end before the cut, then for `flush` all together.
+struct Patience {
+    shutdown: Shutdown,
+    flush: Duration,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// What the thread returned. `None` when it has panicked, and has said so on its own, or is no longer waited for.
+    fn join<T>(&mut self, thread: JoinHandle<T>) -> Option<T> {
+        while !thread.is_finished() {
+            if self.until.is_none() && self.shutdown.phase() == Phase::Cut {
+                self.until = Some(Instant::now() + self.flush);
+            }
+            if self.until.is_some_and(|until| Instant::now() >= until) {
+                let name = thread.thread().name().unwrap_or_default();
+                tracing::warn!(name, flush = ?self.flush, "a thread has not ended in time; what it holds is lost");
+                return None;
+            }
+            thread::sleep(LOOK);
+        }
+        thread.join().ok()
     }
 }
 
@@ -221,16 +261,13 @@ fn warn_of_descriptors(capacity: &Capacity, settings: &Settings) {
     }
 }
 
-/// Connections the kernel holds for us before they are accepted.
-const BACKLOG: i32 = 4_096;
-
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let bind = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(acceptor::BACKLOG)?;
         Ok(socket.into())
     };
     bind().map_err(|source| StartError::Bind { address, source })

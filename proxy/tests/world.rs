@@ -51,6 +51,7 @@ endpoints = ["http://{origin}"]
 output = "off"
 [shutdown]
 lame_duck = "50ms"
+client_keepalive = "50ms"
 drain = "2s"
 {more}
 "#

@@ -44,13 +44,14 @@ pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Respons
 }
 
 pub(super) fn index() -> Response<Reply> {
-    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/config\n/loglevel (GET, PUT)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/upstreams\n";
+    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/config\n/loglevel (GET, PUT)\n/drain (POST)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/upstreams\n";
     text(StatusCode::OK, words.into())
 }
 
 pub(super) fn metrics(view: &View) -> Response<Reply> {
     let metrics = &view.plane.metrics;
     metrics.in_flight.set(view.plane.in_flight() as f64);
+    metrics.shutdown_phase.set(f64::from(view.plane.shutdown.phase() as u8));
     metrics.connections.set(view.plane.connections() as f64);
     let room = view.plane.capacity.room(&view.plane.snapshot.load().settings);
     metrics.connections_max.set(room.edge as f64);

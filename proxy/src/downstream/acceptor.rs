@@ -3,8 +3,10 @@
 //! Few, long-lived connections arrive; letting the kernel hash them over workers leaves one core hot.
 
 use std::{
+    cell::Cell,
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    rc::Rc,
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
 };
@@ -18,12 +20,21 @@ use tokio::{
 };
 
 use super::{backoff::Backoff, seats::Seats, worker::Handover};
-use crate::{dataplane::DataPlane, shutdown::Phase, tasks, telemetry::labels::Refused};
+use crate::{
+    dataplane::DataPlane,
+    shutdown::{Phase, Place},
+    tasks,
+    telemetry::labels::Refused,
+};
+
+/// Connections the kernel holds for a listener before they are accepted.
+pub const BACKLOG: i32 = 4_096;
 
 /// A bound listener with its settings.
 pub type Bound = (StdListener, Listener);
 
-/// Starts the acceptor; it ends, and with it the workers' supply, when draining begins.
+/// Starts the acceptor; it ends, and with it the workers' supply, when draining begins and what had come until then is
+/// dealt.
 ///
 /// # Errors
 /// When the thread cannot be made.
@@ -37,13 +48,14 @@ pub fn start(
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "the acceptor cannot start its runtime"),
         };
-        let dealer = Arc::new(Dealer { plane, workers, seats: Arc::default(), peers: Arc::default() });
+        let dealer =
+            Rc::new(Dealer { plane, workers, seats: Arc::default(), peers: Arc::default(), dealt: Cell::default() });
         runtime.block_on(async move {
             let tasks: Vec<_> = listeners
                 .into_iter()
                 .enumerate()
                 .map(|(index, (listener, bound))| {
-                    tasks::spawn_local(accept(Arc::clone(&dealer), listener, index, bound.address))
+                    tasks::spawn_local(accept(Rc::clone(&dealer), listener, index, bound.address))
                 })
                 .collect();
             for task in tasks {
@@ -59,9 +71,11 @@ struct Dealer {
     seats: Arc<Seats>,
     /// Held by each connection of a peer listener, so that who holds it are as many.
     peers: Arc<()>,
+    /// Connections so far.
+    dealt: Cell<u32>,
 }
 
-async fn accept(dealer: Arc<Dealer>, listener: StdListener, index: usize, address: SocketAddr) {
+async fn accept(dealer: Rc<Dealer>, listener: StdListener, index: usize, address: SocketAddr) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, %address, "a listener cannot be used"),
@@ -71,12 +85,13 @@ async fn accept(dealer: Arc<Dealer>, listener: StdListener, index: usize, addres
     let mut backoff = Backoff::default();
     loop {
         tokio::select! {
-            // first what the kernel has already accepted for us, even when it is time to go
-            biased;
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     backoff.reset();
-                    dealer.deal(stream, peer, index);
+                    match stream.into_std() {
+                        Ok(stream) => dealer.deal(stream, peer, index),
+                        Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
+                    }
                 }
                 Err(error) => {
                     let Some(pause) = backoff.pause(&error) else { continue };
@@ -84,17 +99,41 @@ async fn accept(dealer: Arc<Dealer>, listener: StdListener, index: usize, addres
                     tracing::warn!(%error, ?pause, %address, "accept failed; pausing");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        () = &mut draining => return,
+                        () = &mut draining => break,
                     }
                 }
             },
-            () = &mut draining => return,
+            () = &mut draining => break,
         }
+    }
+    match listener.into_std() {
+        Ok(listener) => dealer.finish(&listener, index, backoff, address).await,
+        Err(error) => tracing::error!(%error, %address, "a listener was closed with what it held"),
     }
 }
 
 impl Dealer {
-    fn deal(&self, stream: tokio::net::TcpStream, peer: SocketAddr, index: usize) {
+    /// Takes what the kernel has accepted for us, at most as many as it can hold: their clients wait for an answer, and a
+    /// listener that closes resets them.
+    async fn finish(&self, listener: &StdListener, index: usize, mut backoff: Backoff, address: SocketAddr) {
+        for _ in 0..=BACKLOG {
+            if self.plane.shutdown.phase() == Phase::Cut {
+                return;
+            }
+            match listener.accept() {
+                Ok((stream, peer)) if stream.set_nonblocking(true).is_ok() => self.deal(stream, peer, index),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    let Some(pause) = backoff.pause(&error) else { continue };
+                    tracing::warn!(%error, ?pause, %address, "the last connections cannot be accepted; pausing");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    fn deal(&self, stream: StdStream, peer: SocketAddr, index: usize) {
         let settings = Arc::clone(&self.plane.snapshot.load().settings);
         // as many as were bound, in their order: a reload keeps that
         let Some(listener) = settings.listeners.get(index) else { return };
@@ -120,17 +159,14 @@ impl Dealer {
         let _ = stream.set_nodelay(true);
         let unsent = u32::try_from(settings.limits.unsent_bytes).unwrap_or(u32::MAX);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(unsent);
-        let stream = match stream.into_std() {
-            Ok(stream) => stream,
-            Err(error) => return tracing::warn!(%error, "a connection could not be handed over"),
-        };
         let busy = |index: usize| {
             let load = &self.plane.workers[index];
             (load.in_flight.load(Ordering::Relaxed), load.connections.load(Ordering::Relaxed))
         };
         let of_peer = (listener.kind == ListenerKind::Peer).then(|| Arc::clone(&self.peers));
-        let places = (seat, of_peer);
-        let mut handover = Handover { stream, peer, listener: listener.clone(), in_reserve: open >= max, places };
+        let (place, in_reserve) = (Place::of(self.dealt.replace(self.dealt.get().wrapping_add(1))), open >= max);
+        let (listener, counted) = (listener.clone(), (seat, of_peer));
+        let mut handover = Handover { stream, peer, listener, in_reserve, place, counted };
         let mut order: Vec<usize> = (0..self.workers.len()).collect();
         while let Some(at) = (0..order.len()).min_by_key(|at| busy(order[*at])) {
             let index = order.swap_remove(at);

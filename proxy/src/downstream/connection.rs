@@ -12,6 +12,7 @@ use super::phase::Phase;
 use crate::{
     body::{Ends, Upload, Watcher},
     pipeline::{self, Downstream, Service, websocket::Switch},
+    shutdown::Place,
     telemetry::labels::HeadRefused,
     upstream::wire::Wire,
 };
@@ -26,6 +27,7 @@ pub async fn serve(
     service: Rc<Service>,
     listener: Listener,
     in_reserve: bool,
+    place: Place,
     stream: TcpStream,
     peer: SocketAddr,
     register: impl FnOnce(Rc<Phase>),
@@ -33,7 +35,8 @@ pub async fn serve(
     let client = peer.ip().to_canonical();
     // an IP address is always a valid field value
     let client_value = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    let downstream = Rc::new(Downstream { listener, in_reserve, client, client_value, switch: Switch::default() });
+    let downstream =
+        Rc::new(Downstream { listener, in_reserve, place, client, client_value, switch: Switch::default() });
     // a place in the reserve is for the next probe as soon as its answer is out
     let wire = if in_reserve { Wire::new(stream) } else { Wire::of_client(stream) };
     let phase = Rc::new(Phase::new(wire.traffic(), service.worker.clock.clone(), in_reserve));

@@ -18,7 +18,7 @@ use synaxis_config::settings::Settings;
 
 use crate::{
     body::{Ends, pace::Pace},
-    telemetry::labels::Expired,
+    telemetry::labels::{Cut, Expired},
     upstream::{timer::CoarseClock, wire::Traffic},
 };
 
@@ -183,6 +183,16 @@ impl Phase {
         let since = self.head_since.get().unwrap_or(now);
         self.head_since.set(Some(since));
         (now.saturating_duration_since(since) > limits.head).then_some(Expired::Head)
+    }
+
+    /// What is lost when it ends now. Who lingers has had its answer.
+    #[must_use]
+    pub fn left(&self, now: Instant) -> Cut {
+        match () {
+            () if self.detached.get() => Cut::Tunnel,
+            () if self.idle(now).is_some() || self.traffic.is_lingering() => Cut::IdleConnection,
+            () => Cut::Request,
+        }
     }
 
     /// How long the client has taken nothing of what waits for it; `None` when nothing waits.

@@ -23,9 +23,14 @@ use super::{connection, phase::Phase, seats::Seat};
 use crate::{
     dataplane::{DataPlane, ENDED, Load, worker::Worker},
     pipeline::{Service, local_reply::Counters},
-    shutdown::Phase as Stopping,
+    shutdown::{Phase as Stopping, Place},
     tasks,
-    telemetry::{access_log::AccessLog, labels::Expired, metrics::Metrics, record::Sink},
+    telemetry::{
+        access_log::AccessLog,
+        labels::{Cut, Expired},
+        metrics::Metrics,
+        record::Sink,
+    },
 };
 
 /// How often deadlines and phases are looked at: the resolution of every time limit.
@@ -41,14 +46,19 @@ pub struct Handover {
     pub listener: Listener,
     /// Whether it is beyond the cap of its kind of listener: it gets one answer.
     pub in_reserve: bool,
-    /// Its place among the connections of its address, and among those of other stamps, if it is counted there.
-    pub places: Places,
+    /// When it is told to close while the process leaves.
+    pub place: Place,
+    /// Its seat among the connections of its address, and its share in those of other stamps, if it is counted there.
+    pub counted: Counted,
 }
 
 /// What a connection holds for as long as it is open.
-pub type Places = (Option<Seat>, Option<Arc<()>>);
+pub type Counted = (Option<Seat>, Option<Arc<()>>);
 
-/// Starts worker `index`.
+/// What a worker cut when the process ended, by [`Cut`].
+pub type Cuts = [usize; Cut::LABELS.len()];
+
+/// Starts worker `index`. It ends when the process is cut, or drains and it has nothing left.
 ///
 /// # Errors
 /// When the thread or its runtime cannot be made.
@@ -57,12 +67,15 @@ pub fn start(
     plane: Arc<DataPlane>,
     access_log: Option<AccessLog>,
     handovers: UnboundedReceiver<Handover>,
-) -> io::Result<JoinHandle<()>> {
+) -> io::Result<JoinHandle<Cuts>> {
     // made here so that a failure is the caller's to report
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime.block_on(run(index, plane, access_log, handovers)),
-            Err(error) => tracing::error!(index, %error, "a worker cannot start its runtime"),
+            Err(error) => {
+                tracing::error!(index, %error, "a worker cannot start its runtime");
+                Cuts::default()
+            }
         }
     })
 }
@@ -79,7 +92,7 @@ async fn run(
     plane: Arc<DataPlane>,
     access_log: Option<AccessLog>,
     mut handovers: UnboundedReceiver<Handover>,
-) {
+) -> Cuts {
     let load = plane.workers[index].clone();
     let sink = Sink {
         metrics: Arc::clone(&plane.metrics),
@@ -107,19 +120,35 @@ async fn run(
             }
         }
         let ended = !open && connections.borrow().is_empty();
-        if plane.shutdown.phase() == Stopping::Cut || (ended && plane.shutdown.phase() == Stopping::Draining) {
+        let phase = plane.shutdown.phase();
+        if phase == Stopping::Cut || (ended && phase == Stopping::Draining) {
+            let cuts = cut(&connections, &mut handovers);
+            plane.metrics.cut(&cuts);
             load.ticks.store(ENDED, Ordering::Relaxed);
-            return;
+            return cuts;
         }
     }
 }
 
+/// What is left, which ends with the worker's runtime.
+fn cut(connections: &Connections, handovers: &mut UnboundedReceiver<Handover>) -> Cuts {
+    let mut cuts = Cuts::default();
+    for (_, tracked) in connections.borrow().iter() {
+        let left = tracked.phase.as_ref().map_or(Cut::IdleConnection, |phase| phase.left(Instant::now()));
+        cuts[left as usize] += 1;
+    }
+    while handovers.try_recv().is_ok() {
+        cuts[Cut::IdleConnection as usize] += 1;
+    }
+    cuts
+}
+
 fn accept(service: &Rc<Service>, connections: &Connections, load: &Load, handover: Handover) {
-    let Handover { stream, peer, listener, in_reserve, places } = handover;
+    let Handover { stream, peer, listener, in_reserve, place, counted } = handover;
     let key = connections.borrow_mut().insert(Tracked { phase: None, task: None });
     let (service, registry, counter) = (Rc::clone(service), Rc::clone(connections), Arc::clone(&load.connections));
     let metrics = Arc::clone(&service.worker.sink.metrics);
-    let ended = Ended { registry: Rc::clone(connections), counter, metrics, key, _places: places };
+    let ended = Ended { registry: Rc::clone(connections), counter, metrics, key, _counted: counted };
     let task = tasks::spawn_local(async move {
         let _ended = ended;
         let stream = match TcpStream::from_std(stream) {
@@ -131,7 +160,7 @@ fn accept(service: &Rc<Service>, connections: &Connections, load: &Load, handove
                 tracked.phase = Some(phase);
             }
         };
-        connection::serve(service, listener, in_reserve, stream, peer, register).await;
+        connection::serve(service, listener, in_reserve, place, stream, peer, register).await;
     });
     if let Some(tracked) = connections.borrow_mut().get_mut(key) {
         tracked.task = Some(task.abort_handle());
@@ -144,7 +173,7 @@ struct Ended {
     counter: Arc<std::sync::atomic::AtomicUsize>,
     metrics: Arc<Metrics>,
     key: usize,
-    _places: Places,
+    _counted: Counted,
 }
 
 impl Drop for Ended {
@@ -157,15 +186,15 @@ impl Drop for Ended {
     }
 }
 
-/// Ends connections that have outstayed their phase; on the way out also those that have been idle for as long as the
-/// lame duck lasted: every live client has had its chance to be told.
+/// Ends connections that have outstayed their phase; in the drain also those that have been idle for longer than clients
+/// keep them. Until then an idle connection may carry another request, and cannot be told that it must not.
 fn sweep(plane: &DataPlane, service: &Service, connections: &Connections) {
     let now = Instant::now();
     let snapshot = service.worker.snapshot();
     let settings = &snapshot.settings;
     let draining = plane.shutdown.phase() >= Stopping::Draining;
     let overdue = |phase: &Phase| {
-        let leaves = || phase.idle(now).is_some_and(|idle| idle >= settings.shutdown.lame_duck);
+        let leaves = || phase.idle(now).is_some_and(|idle| idle >= settings.shutdown.client_keepalive);
         phase.overdue(now, settings).or_else(|| (draining && leaves()).then_some(Expired::Drain))
     };
     let ending: Vec<Ending> = connections

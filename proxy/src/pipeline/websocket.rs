@@ -97,7 +97,6 @@ pub fn around(worker: &Worker, settings: &Settings) -> Around {
         timer: worker.timer.clone(),
         clock: worker.clock.clone(),
         idle: settings.timeouts.tunnel_idle,
-        drain: settings.shutdown.drain,
         chance: worker.chance(),
     }
 }

@@ -15,7 +15,7 @@ pub enum Expired {
     AnswerIdle,
     /// No further request.
     Idle,
-    /// Idle for as long as the lame duck, while the process leaves.
+    /// Idle for longer than clients keep connections, while the process drains.
     Drain,
     /// What it still sent after an early answer was read and dropped for long enough.
     Linger,
@@ -78,4 +78,20 @@ impl HeadRefused {
     pub fn label(self) -> &'static str {
         Self::LABELS[self as usize]
     }
+}
+
+/// What the end of the process cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A request without its whole answer, or the beginning of one.
+    Request,
+    /// A WebSocket.
+    Tunnel,
+    /// A connection that its client might have used once more.
+    IdleConnection,
+}
+
+impl Cut {
+    /// The values of the label `kind`, in the order of the variants.
+    pub const LABELS: [&str; 3] = ["request", "tunnel", "idle_connection"];
 }

@@ -5,7 +5,7 @@
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::telemetry::labels::{Expired, HeadRefused, Refused};
+use crate::telemetry::labels::{Cut, Expired, HeadRefused, Refused};
 
 /// Upper bounds of the duration buckets, in seconds: OpenTelemetry's, with three below 5 ms for the proxy's own share.
 const DURATION_BUCKETS: [f64; 17] =
@@ -67,6 +67,10 @@ pub struct Metrics {
     pub pool_reused: Counter,
     /// Requests that opened an upstream connection.
     pub pool_opened: Counter,
+    /// 0 while serving, 1 in lame duck, 2 draining, 3 cut.
+    pub shutdown_phase: Gauge,
+    /// What the end of the process cut off, by [`Cut`].
+    shutdown_cut: [Counter; Cut::LABELS.len()],
     /// Requests sent to another stamp.
     pub forwarded: Counter,
     /// Requests that moved on to the next candidate.
@@ -153,6 +157,10 @@ impl Metrics {
                 "Upstream connections used",
                 &[("kind", "opened")],
             ),
+            shutdown_phase: make.gauge("shutdown_phase", "0 serving, 1 lame duck, 2 draining, 3 cut"),
+            shutdown_cut: Cut::LABELS.map(|kind| {
+                make.counter_with("shutdown_cut_total", "Cut off by the end of the process", &[("kind", kind)])
+            }),
             forwarded: make.counter("forwarded_total", "Requests sent to another stamp"),
             failovers: make.counter("failovers_total", "Requests that moved on to the next candidate"),
             log_dropped: make.counter("access_log_dropped_total", "Access log lines dropped, queue full"),
@@ -235,6 +243,13 @@ impl Metrics {
     /// Counts a connection that is closed at once.
     pub fn refused(&self, why: Refused) {
         self.connections_refused[why as usize].increment(1);
+    }
+
+    /// Counts what the end of the process cut off, by [`Cut`].
+    pub fn cut(&self, cuts: &[usize; Cut::LABELS.len()]) {
+        for (counter, cut) in self.shutdown_cut.iter().zip(cuts) {
+            counter.increment(*cut as u64);
+        }
     }
 
     /// Counts one request that has ended; 0 when its client was gone before the head of an answer.

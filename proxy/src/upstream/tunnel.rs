@@ -22,7 +22,7 @@ use http::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    shutdown::{Phase, Shutdown},
+    shutdown::{GOODBYE, Phase, Shutdown},
     telemetry::{labels::Expired, metrics::Metrics, record::Record},
     upstream::{
         link::Link,
@@ -37,12 +37,6 @@ mod way;
 
 /// The one protocol that a connection may change to.
 pub const WEBSOCKET: &str = "websocket";
-
-/// How long both sides have to close after they were told to.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Over how much of the drain the tunnels of a process are told to close, at most.
-const SPREAD_MAX: Duration = Duration::from_secs(60);
 
 /// Whether a field has `token` in its comma-separated lines.
 #[must_use]
@@ -76,8 +70,6 @@ pub struct Around {
     pub clock: CoarseClock,
     /// How long it may be without a byte either way.
     pub idle: Duration,
-    /// How long the drain of the process lasts.
-    pub drain: Duration,
     /// A random number in `0..1`: when in the drain it is told to close, and what hides its close frame.
     pub chance: f64,
 }
@@ -96,9 +88,11 @@ pub struct Tunnel {
 enum Stage {
     /// Bytes pass until it has been silent for too long.
     Open,
-    /// The process leaves; it will be told so.
+    /// The process leaves; both sides will be told so.
     Leaving,
-    /// Both sides were told to close.
+    /// They are told as soon as a frame may begin, however long the current one takes.
+    Parting,
+    /// Both were told.
     Parted,
 }
 
@@ -131,14 +125,19 @@ impl Tunnel {
                 match stage {
                     Stage::Open if draining.as_mut().poll(cx).is_ready() => {
                         stage = Stage::Leaving;
-                        alarm = self.deadline(self.turn());
+                        alarm = self.turn();
+                    }
+                    Stage::Parting if self.up.has_parted() && self.down.has_parted() => {
+                        stage = Stage::Parted;
+                        alarm = self.deadline(GOODBYE);
+                        continue;
                     }
                     Stage::Parted if self.up.is_closed() && self.down.is_closed() => return Poll::Ready(Ok(())),
                     _ => {}
                 }
                 ready!(alarm.poll_expired(cx));
                 match stage {
-                    Stage::Open => {
+                    Stage::Open | Stage::Parting => {
                         let left = self.around.idle.saturating_sub(self.around.clock.now() - self.moved_at);
                         if left.is_zero() {
                             self.around.metrics.expired(Expired::TunnelIdle);
@@ -148,8 +147,8 @@ impl Tunnel {
                     }
                     Stage::Leaving => {
                         self.part();
-                        stage = Stage::Parted;
-                        alarm = self.deadline(PATIENCE);
+                        stage = Stage::Parting;
+                        alarm = self.deadline(self.around.idle);
                     }
                     Stage::Parted => return Poll::Ready(Ok(())),
                 }
@@ -183,12 +182,11 @@ impl Tunnel {
         self.down.part(frames::close(GOING_AWAY, None));
     }
 
-    /// How long after the beginning of the drain it is told to close: spread, so that not all clients come back at once,
-    /// and early enough for its goodbye.
-    fn turn(&self) -> Duration {
-        let drain = self.around.drain;
-        let spread = SPREAD_MAX.min(drain / 2).min(drain.saturating_sub(PATIENCE));
-        spread.mul_f64(self.around.chance)
+    /// When it is told to close: spread over the drain, so that not all clients come back at once.
+    fn turn(&self) -> Deadline {
+        let now = self.around.clock.now();
+        let at = self.around.shutdown.times().map_or(now, |drain| drain.turn(self.around.chance));
+        self.around.timer.deadline(at)
     }
 
     fn deadline(&self, after: Duration) -> Deadline {

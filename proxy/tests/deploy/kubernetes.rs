@@ -8,8 +8,8 @@ use crate::world::{Client, Origin, alone, eventually, proxy, stop};
 
 const FILE: &str = "deploy/kubernetes/synaxis-proxy.yaml";
 
-/// What a stop may take besides lame duck and drain: the cut, and what a preStop may need.
-const SPARE_SECONDS: u64 = 10 + 20;
+/// What a preStop may need.
+const SPARE_SECONDS: u64 = 20;
 
 fn of_kind(kind: &str) -> Value {
     let all = yaml(FILE);
@@ -36,7 +36,7 @@ fn the_config_map_is_the_example() {
 fn a_pod_has_the_time_that_its_shutdown_takes() {
     let shutdown = settings().shutdown;
     let grace = at(&pod(), "/spec/terminationGracePeriodSeconds").as_u64().unwrap();
-    assert_eq!(grace, (shutdown.lame_duck + shutdown.drain).as_secs() + SPARE_SECONDS);
+    assert_eq!(grace, (shutdown.lame_duck + shutdown.drain + shutdown.flush).as_secs() + SPARE_SECONDS);
     assert!(grace < 600, "the cluster autoscaler waits no longer");
     // whoever sends connections here has seen that it is not ready before it stops to accept
     let readiness = at(&pod(), "/spec/containers/0/readinessProbe").clone();

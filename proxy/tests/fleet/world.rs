@@ -102,6 +102,7 @@ endpoints = ["http://{origin}"]
 output = "off"
 [shutdown]
 lame_duck = "50ms"
+client_keepalive = "50ms"
 drain = "2s"
 {more}
 "#,

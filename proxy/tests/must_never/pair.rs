@@ -85,6 +85,7 @@ endpoints = ["http://{origin}"]
 output = "off"
 [shutdown]
 lame_duck = "50ms"
+client_keepalive = "50ms"
 drain = "1s"
 {more}
 "#,

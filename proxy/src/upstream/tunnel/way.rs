@@ -67,6 +67,11 @@ impl Way {
         }
     }
 
+    /// Whether the receiver needs no more telling, by us at least.
+    pub(super) fn has_parted(&self) -> bool {
+        self.ended || !matches!(self.parting, Parting::Soon(_))
+    }
+
     /// Whether the sender has closed and the receiver has been told all that it is told.
     pub(super) fn is_closed(&self) -> bool {
         self.ended || (self.frames.is_closing() && self.frames.is_between() && self.rest.is_empty())
