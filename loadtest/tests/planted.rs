@@ -172,7 +172,7 @@ fn a_fault_that_is_done_after_the_load_has_proved_nothing() {
     let _turn = turn();
     let report = run_text(
         "name = \"planted\"\nabout = \"too late\"\n\
-         [world]\nstamps = 1\nprocesses = 2\nbalancers = true\nproxy = \"[shutdown]\\nlame_duck = \\\"700ms\\\"\"\n\
+         [world]\nstamps = 1\nprocesses = 2\nbalancers = true\nproxy = \"[shutdown]\\nlame_duck = \\\"700ms\\\"\\nclient_keepalive = \\\"700ms\\\"\"\n\
          [load]\nconnections = 8\n[[load.phases]]\nfor = \"1500ms\"\nrate = 200\n\
          [[faults]]\nat = \"1s\"\ndo = { rolling-restart = {} }\n",
     );

@@ -24,6 +24,7 @@ mod must_never;
 mod reload;
 mod routes;
 mod security;
+mod shutdown;
 mod single;
 mod stalled;
 mod vectors;

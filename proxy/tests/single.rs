@@ -36,23 +36,6 @@ fn health_is_answered_from_memory_without_a_tenant() {
 }
 
 #[test]
-fn a_stopping_proxy_answers_and_asks_to_be_left() {
-    let origin = Origin::start("app");
-    let proxy = proxy(&alone(origin.address, ""));
-    let mut client = Client::connect(proxy.edges[0]);
-    assert_eq!(client.get("acme", "/").header("connection"), None);
-    proxy.stop();
-    eventually("the lame duck begins", || proxy.plane().shutdown.phase() > synaxis_proxy::shutdown::Phase::Serving);
-    let answer = client.get("acme", "/");
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
-    let mut admin = Client::connect(proxy.admin);
-    assert_eq!(admin.exchange(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().status, 503);
-    assert_eq!(admin.exchange(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().status, 200);
-    proxy.wait();
-    assert_eq!(origin.count(), 2);
-}
-
-#[test]
 fn a_connection_that_says_nothing_is_closed_and_a_slow_head_too() {
     let origin = Origin::start("app");
     let limits = "[timeouts]\nfirst_byte = \"200ms\"\nhead = \"300ms\"\nidle = \"96s\"\n";

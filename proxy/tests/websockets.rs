@@ -333,7 +333,7 @@ fn a_silent_websocket_is_ended_and_one_that_says_something_is_not() {
 #[test]
 fn on_the_way_out_both_sides_are_told_between_two_frames() {
     let (app, streams) = agreeing();
-    let proxy = proxy(&alone(app.address, "").replace("drain = \"2s\"", "drain = \"4s\""));
+    let proxy = proxy(&alone(app.address, "tunnels = \"200ms\"\n").replace("drain = \"2s\"", "drain = \"4s\""));
     let mut client = Client::connect(proxy.edges[0]);
     assert_eq!(client.exchange(ask("t", "/").as_bytes()).unwrap().status, 101);
     let mut app_side = next(&streams);

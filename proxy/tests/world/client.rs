@@ -59,6 +59,11 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// The same for a connection that may have ended.
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }

@@ -107,6 +107,11 @@ impl Process {
         }
     }
 
+    /// The lines that nobody has asked for yet, up to its end.
+    pub fn rest(&self) -> Vec<String> {
+        self.lines.iter().collect()
+    }
+
     /// Its resident memory in bytes.
     pub fn resident(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

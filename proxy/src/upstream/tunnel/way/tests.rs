@@ -77,11 +77,13 @@ async fn goodbye_waits_for_the_end_of_a_frame_and_is_the_last_word() {
         bench.sender.write_all(before).await.unwrap();
         assert!(bench.poll().is_pending());
         bench.way.part(goodbye.clone());
+        assert_eq!(bench.way.has_parted(), !matches!(before, [0x82] | [0x82, 3, 7]), "{before:?}");
         for byte in after {
             bench.sender.write_all(&[*byte]).await.unwrap();
             assert!(bench.poll().is_pending());
         }
         assert!(bench.poll().is_pending());
+        assert!(bench.way.has_parted(), "{before:?} {after:?}");
         let closes = before.first() == Some(&0x88);
         assert_eq!(bench.way.is_closed(), closes, "{before:?} {after:?}");
         if !closes {
