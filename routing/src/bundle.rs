@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     placement::Placement,
     sanity::Refusal,
-    table::{FORMAT, Table, Tenants},
+    table::{Table, Tenants},
     version::Version,
 };
 
@@ -108,7 +108,7 @@ impl Bundle {
         let table_bytes = parse::write("table", &table, TABLE_BYTES_MAX)?;
         let placement = Placement::build(table.clone(), tenants.clone())?;
         let head = Head {
-            needs: FORMAT,
+            needs: table.version,
             term: table.term,
             epoch: table.epoch,
             table_hash: sha256_hex(&table_bytes),

@@ -4,9 +4,10 @@
 //! a stamp along a step that [`crate::lifecycle`] does not list, and never takes the last capacity away unless told so
 //! by name. Nothing here reads a clock, a store or chance.
 //!
-//! Edits of one stamp are in `stamp`, pins in `tenant`, whole tables (rollback, restore) in `whole`; what an edit moves is
+//! Edits of one stamp are in `stamp`, pins in `tenant`, levels of degradation in `degrade`, whole tables (rollback, restore) in `whole`; what an edit moves is
 //! in `moves`, how it is named before it is published in `plan`.
 
+mod degrade;
 mod diff;
 mod guard;
 mod moves;
@@ -15,6 +16,7 @@ mod stamp;
 mod tenant;
 mod whole;
 
+pub use degrade::Whom;
 pub use diff::{DIFFERENCES_MAX, Difference, utc};
 pub use guard::{Guarded, Guards, Overrides};
 pub use moves::{Moves, RegionMoves, WAYS_MAX, Way, moves};
@@ -249,6 +251,8 @@ impl Fleet {
         self.table.forced = None;
         self.forget_tombstones(now);
         self.forget_ramps(now);
+        self.forget_degradation(now);
+        self.table.version = self.table.needs();
         self.table.stamps.sort_by(|a, b| a.id.cmp(&b.id));
         if self.table.stamps.len() > STAMPS_MAX {
             return Err(Refused::Full(format!("{STAMPS_MAX} stamps, deleted ones of the last 30 days included")));

@@ -1,7 +1,8 @@
 //! The decision digest: do two proxies at the same epoch decide alike?
 //!
 //! A hash over what 1,024 fixed probe tenants would meet: their rank lists in every region, the order of regions, and the
-//! state, weight, ramp and endpoint of every stamp, and every listed tenant's pin and regions. Invariant: it depends on
+//! state, weight, ramp and endpoint of every stamp, every listed tenant's pin and regions, and the levels set by hand, if
+//! there are any. Invariant: it depends on
 //! the table and on the algorithm alone; not on the time, on anybody's health or on the reader's region.
 
 use std::{fmt, str::FromStr};
@@ -9,6 +10,7 @@ use std::{fmt, str::FromStr};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::{
+    degradation::Override,
     id::TenantId,
     placement::Placement,
     rank,
@@ -86,6 +88,15 @@ pub(crate) fn of(placement: &Placement) -> Digest {
             for stamp in ranks {
                 sink.number(names.get(usize::from(stamp)).copied().unwrap_or_default());
             }
+        }
+    }
+    // nothing without it: tables of format 1 keep their digests
+    if let Some(degradation) = &table.degradation {
+        sink.text("degradation");
+        sink.number(degradation.all().count() as u64);
+        for (whose, Override { level, since, until, reason: _ }) in degradation.all() {
+            sink.text(whose);
+            [u64::from(u8::from(*level)), *since, *until].into_iter().for_each(|number| sink.number(number));
         }
     }
     Digest(sink.0.digest())

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Map;
 
 use crate::{
+    degradation::{Degradation, LEVELS, Override},
     id::{Region, StampId, TenantId},
     placement::{Placement, RegionIndex, StampIndex},
     rank,
@@ -191,7 +192,22 @@ pub(crate) fn chaos(seed: u64) -> (Table, Tenants) {
         }
         tenants.insert(tenant(&format!("listed-{n}")), rules);
     }
+    table.degradation = degradation(&mut chance, &table.stamps);
     (table, tenants)
+}
+
+/// Levels set by hand, of which some have ended; ordinarily none.
+fn degradation(chance: &mut Chance, stamps: &[Stamp]) -> Option<Degradation> {
+    let mut hand = || {
+        let since = START - chance.below(7_200_000);
+        let until = since + 1 + chance.below(7_200_000);
+        let reason = chance.pick(&["", "the database moves"]).to_owned();
+        chance.one_in(3).then_some(Override { level: chance.pick(&LEVELS), since, until, reason })
+    };
+    let living = stamps.iter().filter(|stamp| stamp.state != State::Deleted);
+    let own = living.filter_map(|stamp| Some((stamp.id.clone(), hand()?))).collect();
+    let all = Degradation { fleet: hand(), stamps: own };
+    Some(all).filter(|all| !all.is_empty() && chance.one_in(2))
 }
 
 /// Listed and unlisted tenants.

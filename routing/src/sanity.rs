@@ -158,6 +158,14 @@ pub enum Refusal {
     /// A ramp outside its bounds.
     #[error("the ramp of stamp {0} is outside its bounds: from and to 0 to 1000 per mille, seconds up to 604800")]
     RampInvalid(StampId),
+    /// An override of the level of degradation outside its bounds.
+    #[error("the degradation of {whose} is refused: {why}")]
+    DegradationInvalid {
+        /// `the fleet` or a stamp.
+        whose: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// An endpoint that this proxy must not dial.
     #[error("the endpoint of stamp {stamp} is refused: {error}")]
     EndpointForbidden {
@@ -231,6 +239,7 @@ impl Refusal {
             Self::PlacementKeyShared { .. } => "placement_key_shared",
             Self::WeightInvalid { .. } => "weight_invalid",
             Self::RampInvalid(_) => "ramp_invalid",
+            Self::DegradationInvalid { .. } => "degradation_invalid",
             Self::EndpointForbidden { .. } => "endpoint_forbidden",
             Self::PinUnknown { .. } => "pin_unknown",
             Self::PinOutsideRegions { .. } => "pin_outside_regions",

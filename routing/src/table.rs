@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    degradation::{Degradation, Override},
     id::{Region, StampId, TenantId},
     version::Version,
 };
@@ -17,8 +18,11 @@ use crate::{
 /// Milliseconds since the Unix epoch, on the store's clock.
 pub type Millis = u64;
 
-/// Version of the document format that this code reads and writes.
-pub const FORMAT: u32 = 1;
+/// Newest document format that this code reads. What a table [needs](Table::needs) may be less, so that readers of before go
+/// on reading it.
+///
+/// 1: everything but what follows. 2: `degradation`, which format 1 reserves and its readers pass over.
+pub const FORMAT: u32 = 2;
 
 /// Name of the only placement algorithm so far; part of the table, so that two builds can never disagree silently.
 pub const ALGORITHM: &str = "hrw-xxh3-v1";
@@ -36,7 +40,7 @@ pub type Tenants = BTreeMap<TenantId, Tenant>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    /// Document format, [`FORMAT`].
+    /// Document format, at least what it [needs](Self::needs), at most [`FORMAT`].
     pub version: u32,
     /// Term; see [`Version`].
     pub term: u64,
@@ -61,8 +65,8 @@ pub struct Table {
     /// Ids of deleted stamps whose tombstone has left; never to be used again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<StampId>,
-    /// Fleet-wide degradation override; `None` until the part that reads it exists.
-    pub degradation: Option<Value>,
+    /// Levels of degradation set by hand; `None` ordinarily.
+    pub degradation: Option<Degradation>,
     /// SHA-256 of the tenants document, 64 hexadecimal digits.
     pub tenants_hash: String,
     /// Room for extensions; never read.
@@ -75,6 +79,25 @@ impl Table {
     #[must_use]
     pub const fn version(&self) -> Version {
         Version::new(self.term, self.epoch)
+    }
+
+    /// Lowest format that a reader must understand. A reader that passed over an override would serve what an operator
+    /// stopped.
+    #[must_use]
+    pub const fn needs(&self) -> u32 {
+        if self.degradation.is_some() { 2 } else { 1 }
+    }
+
+    /// The override that holds for a stamp at `now`: the higher level of its own and the fleet's.
+    #[must_use]
+    pub fn degradation_of(&self, stamp: &StampId, now: Millis) -> Option<&Override> {
+        self.degradation.as_ref()?.of(stamp, now)
+    }
+
+    /// The override that holds for every stamp at `now`.
+    #[must_use]
+    pub fn degradation_of_fleet(&self, now: Millis) -> Option<&Override> {
+        self.degradation.as_ref()?.of_fleet(now)
     }
 
     /// The stamp with this id.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use synaxis_routing::{
     bundle::{Bundle, Head, sha256_hex},
+    degradation::{Degradation, LASTS_MAX},
     digest::Digest,
     endpoint::{EndpointPolicy, Scheme},
     id::TenantId,
@@ -91,6 +92,11 @@ fn keeps_its_promises(placement: &Placement, current: &Current) {
         let endpoint = placement.endpoint(synaxis_routing::placement::StampIndex(index)).unwrap();
         assert_eq!((endpoint.scheme, endpoint.port), (Scheme::Https, 8443), "{}", stamp.endpoint);
         assert!(endpoint.host.ends_with(".stamp.internal"), "{}", stamp.endpoint);
+    }
+    for (whose, it) in table.degradation.iter().flat_map(Degradation::all) {
+        assert!(table.version >= 2, "readers of format 1 would pass over it");
+        assert!(it.since < it.until && it.until - it.since <= LASTS_MAX && it.reason.len() <= 200, "{whose}: {it}");
+        assert!(whose == "fleet" || living().any(|stamp| stamp.id.as_str() == whose), "{whose} is not here");
     }
     for tenant in tenants.values() {
         let pin = tenant.pin.as_ref();

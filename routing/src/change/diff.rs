@@ -9,7 +9,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Fleet;
-use crate::table::{Millis, Ramp};
+use crate::{
+    degradation::Degradation,
+    table::{Millis, Ramp},
+};
 
 /// Most differences that are listed; further ones are counted.
 pub const DIFFERENCES_MAX: usize = 1_000;
@@ -71,6 +74,11 @@ fn words(field: &str, value: &Value) -> String {
         } else {
             format!("{from}‰ to {to}‰ in {seconds} s{held}")
         };
+    }
+    if field == "degradation"
+        && let Ok(degradation) = serde_json::from_value::<Degradation>(value.clone())
+    {
+        return degradation.to_string();
     }
     match value {
         Value::Null => "none".to_owned(),

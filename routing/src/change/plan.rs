@@ -61,6 +61,18 @@ impl PlanId {
             // notes of what was cut, which the proxies count anew each time
             stamp.warnings.clear();
         }
+        // what was there before is told by the head, and leaves by the clock
+        if let Some(degradation) = &mut fleet.table.degradation {
+            degradation.fleet = degradation.fleet.take().filter(|it| it.since == now);
+            degradation.stamps.retain(|_, it| it.since == now);
+            for it in degradation.fleet.iter_mut().chain(degradation.stamps.values_mut()) {
+                it.until = it.until.wrapping_sub(now);
+                it.since = 0;
+            }
+        }
+        // follows from the above
+        fleet.table.degradation = fleet.table.degradation.filter(|it| !it.is_empty());
+        fleet.table.version = 0;
         let mut hashed = Vec::new();
         let documents = [
             head.to_vec(),
@@ -105,7 +117,8 @@ impl FromStr for PlanId {
 mod tests {
     use super::*;
     use crate::{
-        change::{Drain, Guards, Overrides, Refused},
+        change::{Drain, Guards, Overrides, Refused, Whom},
+        degradation::{Degradation, Level, Override},
         fixture::{START, fleet, id, pinned, ramp, tenant},
         lifecycle::TOMBSTONE,
         placement::EDGE,
@@ -121,13 +134,22 @@ mod tests {
         table.stamps[2].ramp = ramp(0, 1_000, START - 300_000 - 2 * EDGE);
         table.stamps[5].state = State::Deleted;
         table.stamps[5].since = START - TOMBSTONE;
+        // one ends between the plan and its application, one does not
+        let hand = |lasts| Override {
+            level: Level::AiDegraded,
+            since: START - 100_000,
+            until: START + lasts,
+            reason: String::new(),
+        };
+        let stamps = [(id("weu", 2), hand(1_000)), (id("weu", 3), hand(7_200_000))].into();
+        table.degradation = Some(Degradation { fleet: None, stamps });
         let pin = pinned(&id("weu", 1), PinMode::Preferred);
         Fleet { table, tenants: [(tenant("acme"), pin)].into() }
     }
 
     type Edit = fn(&Fleet, Millis) -> Result<Changed, Refused>;
 
-    const EDITS: [Edit; 9] = [
+    const EDITS: [Edit; 13] = [
         |fleet, now| fleet.drain(&id("weu", 4), Drain::default(), &Guards::default(), now),
         |fleet, now| {
             let hour = Drain { grace: Some(3_600_000), ..Drain::default() };
@@ -142,6 +164,10 @@ mod tests {
         |fleet, now| fleet.weight(&id("weu", 4), 50, &Guards::default(), Overrides::default(), now),
         |fleet, now| fleet.pin(tenant("acme"), &id("weu", 3), PinMode::Preferred, now),
         |fleet, now| fleet.unpin(&[tenant("acme")], now),
+        |fleet, now| fleet.degrade(&Whom::Fleet, Level::ReadOnly, 1_800_000, "", now),
+        |fleet, now| fleet.degrade(&Whom::Fleet, Level::ReadOnly, 1_800_001, "", now),
+        |fleet, now| fleet.degrade(&Whom::Stamp(id("weu", 1)), Level::ReadOnly, 1_800_000, "", now),
+        |fleet, now| fleet.clear_degradation(&Whom::Stamp(id("weu", 3)), now),
     ];
 
     #[test]

@@ -1,5 +1,6 @@
 //! Edits of stamps and tenants; whole tables are in `whole`.
 
+mod degrade;
 mod whole;
 
 use super::*;

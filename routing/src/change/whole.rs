@@ -22,6 +22,8 @@ impl Fleet {
             return Err(Refused::Nothing(format!("epoch {} is the current one", old.table.epoch)));
         }
         let mut after = old.clone();
+        // it is about now, not about content: nobody who undoes a drain means to end a maintenance, or to begin it anew
+        after.table.degradation = self.table.degradation.clone();
         let warnings = after.keep_deleted(self)?;
         if let Some(taker) = self.table.takers().next() {
             self.keeps_a_taker(&after, &taker.id)?;

@@ -33,6 +33,7 @@ pub fn check(table: &Table, tenants: &Tenants) -> Result<(), Refusal> {
     at_most("tenants", tenants.len(), TENANTS_MAX)?;
     let regions = check_regions(table)?;
     let stamps = check_stamps(table, &regions)?;
+    check_degradation(table, &stamps)?;
     tenants.iter().try_for_each(|(id, tenant)| check_tenant(*id, tenant, &regions, &stamps))
 }
 
@@ -91,6 +92,24 @@ fn check_stamp(stamp: &Stamp, regions: &HashSet<&Region>) -> Result<(), Refusal>
             .map_err(|error| Refusal::EndpointForbidden { stamp: stamp.id.clone(), error })?;
     }
     Ok(())
+}
+
+fn check_degradation(table: &Table, stamps: &HashMap<&StampId, &Stamp>) -> Result<(), Refusal> {
+    let refused = |whose: &str, why| Err(Refusal::DegradationInvalid { whose: whose.to_owned(), why });
+    let Some(degradation) = &table.degradation else { return Ok(()) };
+    if table.version < table.needs() {
+        return refused("the fleet", "readers of the format that the table names would pass over it");
+    }
+    for (whose, it) in degradation.all() {
+        if let Err(why) = it.check() {
+            return refused(whose, why);
+        }
+    }
+    let gone = |id: &&StampId| stamps.get(id).is_none_or(|stamp| stamp.state == State::Deleted);
+    match degradation.stamps.keys().find(gone) {
+        Some(id) => refused(id.as_str(), "the stamp does not exist or is deleted"),
+        None => Ok(()),
+    }
 }
 
 fn check_tenant(

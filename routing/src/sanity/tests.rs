@@ -92,7 +92,7 @@ fn only_a_greater_version_is_admitted_and_a_second_opinion_on_the_same_one_is_a_
 fn what_a_table_must_not_be_is_refused_by_reader_and_writer() {
     type Change = fn(&mut Table, &mut Tenants);
     let cases: [(&str, Change); 24] = [
-        ("needs_newer", |t, _| t.version = 2),
+        ("needs_newer", |t, _| t.version = 3),
         ("parse", |t, _| t.version = 0),
         ("algorithm_unknown", |t, _| t.algorithm = "hrw-md5".to_owned()),
         ("slots_unknown", |t, _| t.slots_log2 = 17),
