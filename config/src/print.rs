@@ -3,6 +3,8 @@
 //! Invariant: no secret is in it. What came from the environment stands there as `${NAME}`, what came from a file of a
 //! secret as that file; a secret of the file itself as `***`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -97,18 +99,14 @@ pub fn effective(settings: &Settings) -> String {
         ("idle", timeouts.idle),
         ("upstream_idle", timeouts.upstream_idle),
     ] {
-        page.key(key, json!(show_duration(time)));
+        page.duration(key, time);
     }
     page.section("[shutdown]", "shutdown");
-    for (key, time) in [
-        ("lame_duck", shutdown.lame_duck),
-        ("drain", shutdown.drain),
-        ("flush", shutdown.flush),
-        ("client_keepalive", shutdown.client_keepalive),
-        ("tunnels", shutdown.tunnels),
-    ] {
-        page.key(key, json!(show_duration(time)));
-    }
+    page.duration("lame_duck", shutdown.lame_duck);
+    page.duration("drain", shutdown.drain);
+    page.duration("flush", shutdown.flush);
+    page.duration("client_keepalive", shutdown.client_keepalive);
+    page.duration("tunnels", shutdown.tunnels);
     page.text
 }
 
@@ -138,8 +136,8 @@ fn routing(page: &mut Page<'_>, one: &Routing) {
         }),
     );
     page.list("bootstrap", bootstrap);
-    page.key("poll", json!(show_duration(*poll)));
-    page.key("ack", json!(show_duration(*ack)));
+    page.duration("poll", *poll);
+    page.duration("ack", *ack);
     page.section("[routing.endpoints]", "routing.endpoints");
     page.list("schemes", &endpoints.schemes);
     page.list("hosts", &endpoints.hosts);
@@ -171,7 +169,7 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream])
         false => page.list("methods", methods),
     }
     page.key("upstream", json!(upstreams.get(*upstream).map_or("", |upstream| upstream.name.as_str())));
-    page.key("timeout", json!(show_duration(*timeout)));
+    page.duration("timeout", *timeout);
     page.key("body_bytes", size(*body_bytes));
     page.key("websocket", json!(websocket));
     for (position, field) in headers.iter().enumerate() {
@@ -254,6 +252,10 @@ impl Page<'_> {
     fn key(&mut self, key: &str, value: Value) {
         let value = self.written(&format!("{}.{key}", self.at), value);
         self.line(&format!("{key} = {}", toml_text(&value)));
+    }
+
+    fn duration(&mut self, key: &str, duration: Duration) {
+        self.key(key, json!(show_duration(duration)));
     }
 
     fn maybe(&mut self, key: &str, value: Option<Value>) {

@@ -349,11 +349,10 @@ pub struct Shutdown {
     pub lame_duck: Duration,
     /// Not accepting any more, finishing what is in flight; counted from the end of the lame duck.
     pub drain: Duration,
-    /// After the cut: how long the last log lines may take.
+    /// After the drain, when what is still in flight is cut: how long last answers may take to leave.
     pub flush: Duration,
-    /// How long clients keep an unused connection: in the drain one that has been idle for longer is closed, because nobody
-    /// sends on it any more.
+    /// How long a client is expected to keep an idle connection: one that was idle for longer is not used again.
     pub client_keepalive: Duration,
-    /// Over how much of the drain WebSockets are told to close.
+    /// Over how long, from the end of the lame duck, WebSockets are told to go.
     pub tunnels: Duration,
 }

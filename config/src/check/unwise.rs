@@ -17,8 +17,8 @@ use crate::{
 const LINGER_WISE: Duration = Duration::from_secs(5);
 /// Endpoints and probes take about so long to notice that a proxy is leaving.
 const LAME_DUCK_WISE: Duration = Duration::from_secs(5);
-/// A pod that is told to end has 600 s in this platform; the rest is for cutting and the last logs.
-const LEAVING_WISE: Duration = Duration::from_secs(570);
+/// What a pod of this platform is given, below the 600 s after which the cluster autoscaler gives up.
+const LEAVING_WISE: Duration = Duration::from_secs(590);
 
 pub(super) fn warn(written: &Written, findings: &Findings) {
     let listeners = written.listeners.as_deref().unwrap_or_default();
@@ -103,11 +103,18 @@ fn leaving(written: &Written, findings: &Findings) {
              refused; write 20s",
         );
     }
-    if shutdown.lame_duck + shutdown.drain > LEAVING_WISE {
+    if shutdown.lame_duck + shutdown.drain + shutdown.flush > LEAVING_WISE {
         findings.warn(
             &written.shutdown_span,
-            "`lame_duck` and `drain` in [shutdown] are above 570s together: a pod with terminationGracePeriodSeconds = 600 \
-             is killed before they end; write less, or give the pod more",
+            "`lame_duck`, `drain` and `flush` in [shutdown] are above 590s together: a pod with \
+             terminationGracePeriodSeconds = 590 is killed before they end; write less, or give the pod more",
+        );
+    }
+    if shutdown.client_keepalive < FRONT_DOOR_IDLE {
+        findings.warn(
+            &written.shutdown_span,
+            "`client_keepalive` in [shutdown] is below 95s: Front Door uses a connection again after up to 90 s, and one that \
+             is closed before loses requests that are just being sent on it",
         );
     }
 }

@@ -118,9 +118,12 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("shutdown", "How the process leaves."),
     ("shutdown.lame_duck", "Not ready, but still accepting and serving."),
     ("shutdown.drain", "Then: accept nothing, finish what is in flight."),
-    ("shutdown.flush", "After that: cut what is left; how long the last log lines may take."),
-    ("shutdown.client_keepalive", "In the drain a connection idle for longer is closed; above Front Door's 90 s."),
-    ("shutdown.tunnels", "Over how much of the drain WebSockets are told to close (1001)."),
+    ("shutdown.flush", "Then: cut what is still in flight; how long last answers may take to leave."),
+    (
+        "shutdown.client_keepalive",
+        "An idle connection of a client is waited for until it was idle for so long, as the client may be sending; above Front Door's 90 s.",
+    ),
+    ("shutdown.tunnels", "Over how long, from the end of the lame duck, WebSockets are told to go."),
 ];
 
 /// Where a path stands in the documentation.

@@ -128,11 +128,12 @@ pub(super) fn timeouts(section: Section<'_>) -> Timeouts {
 }
 
 pub(super) fn shutdown(section: Section<'_>) -> Shutdown {
+    let seconds = Duration::from_secs;
     section.read(|s| Shutdown {
-        lame_duck: s.or("lame_duck", Duration::from_secs(20), duration(Duration::ZERO..=HOUR)),
-        drain: s.or("drain", Duration::from_secs(540), duration(Duration::ZERO..=THREE_DAYS)),
-        flush: s.or("flush", Duration::from_secs(10), duration(Duration::ZERO..=HOUR)),
-        client_keepalive: s.or("client_keepalive", Duration::from_secs(95), duration(Duration::ZERO..=HOUR)),
-        tunnels: s.or("tunnels", Duration::from_secs(60), duration(Duration::ZERO..=HOUR)),
+        lame_duck: s.or("lame_duck", seconds(20), duration(Duration::ZERO..=HOUR)),
+        drain: s.or("drain", seconds(540), duration(Duration::ZERO..=THREE_DAYS)),
+        flush: s.or("flush", seconds(10), duration(Duration::ZERO..=HOUR)),
+        client_keepalive: s.or("client_keepalive", seconds(95), duration(Duration::ZERO..=HOUR)),
+        tunnels: s.or("tunnels", seconds(60), duration(Duration::ZERO..=HOUR)),
     })
 }

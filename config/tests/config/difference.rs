@@ -66,8 +66,7 @@ fn what_can_change_changes_at_once_and_is_named() {
         ("fields = 100", "fields = 10", &["limits.fields"]),
         ("connect = \"1s\"", "connect = \"2s\"", &["timeouts.connect"]),
         ("lame_duck = \"20s\"", "lame_duck = \"2s\"", &["shutdown.lame_duck"]),
-        ("flush = \"10s\"", "flush = \"1s\"", &["shutdown.flush"]),
-        ("client_keepalive = \"95s\"", "client_keepalive = \"9s\"", &["shutdown.client_keepalive"]),
+        ("client_keepalive = \"95s\"", "client_keepalive = \"1s\"", &["shutdown.client_keepalive"]),
         ("tunnels = \"60s\"", "tunnels = \"6s\"", &["shutdown.tunnels"]),
     ] {
         let (_, wanted, outcome) = changed(old, new);
