@@ -10,10 +10,12 @@ use toml::Spanned;
 use crate::{
     fault::Findings,
     settings::{Admin, Listener, ListenerKind, Routing, Settings},
+    value::Shown,
     written::{self, Written},
 };
 
 mod addresses;
+mod degradation;
 mod routes;
 mod unwise;
 
@@ -31,6 +33,7 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         written.upstreams.as_deref().unwrap_or_default(),
         findings,
     );
+    let dependencies = degradation::settle(written.dependencies, written.upstreams.as_deref(), findings);
     let common = routes::Common { tenant: &written.tenant.header, body_bytes: written.limits.body_bytes };
     let routed = routes::settle(written.routes, written.upstreams, &common, findings);
     let routing = match written.routing {
@@ -52,12 +55,24 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         tenant: written.tenant,
         routes,
         upstreams,
+        peers: written.peers.settled(),
+        retries: written.retries,
+        dependencies: dependencies?,
+        degradation: written.degradation,
         access_log: written.access_log,
         limits: written.limits,
         timeouts: written.timeouts,
         shutdown: written.shutdown,
         origins: findings.sources.origins(),
     })
+}
+
+/// A section below a name that its author chose, as it is called in messages.
+fn title(of: &str, name: &Spanned<String>) -> String {
+    match Shown(name.get_ref()).is_harmless() {
+        true => format!("[{of}.{}]", name.get_ref()),
+        false => format!("[{of}.NAME]"),
+    }
 }
 
 fn listener(written: written::Listener) -> Option<Listener> {

@@ -63,7 +63,7 @@ impl Key {
 pub(crate) struct Recorder {
     keys: RefCell<Vec<Key>>,
     needs: RefCell<BTreeMap<String, Need>>,
-    either: RefCell<Vec<[String; 2]>>,
+    either: RefCell<Vec<Vec<String>>>,
 }
 
 impl Recorder {
@@ -80,7 +80,7 @@ impl Recorder {
         self.needs.borrow_mut().insert(path, need);
     }
 
-    pub(crate) fn either(&self, paths: [String; 2]) {
+    pub(crate) fn either(&self, paths: Vec<String>) {
         self.either.borrow_mut().push(paths);
     }
 }
@@ -89,8 +89,8 @@ impl Recorder {
 pub(crate) struct Description {
     /// In the order of the documentation; a section stands before its keys.
     pub(crate) keys: Vec<Key>,
-    /// Keys of which exactly one is written.
-    pub(crate) either: Vec<[String; 2]>,
+    /// Keys of one section of which exactly one is written; the first may hold a secret.
+    pub(crate) either: Vec<Vec<String>>,
 }
 
 impl Description {
@@ -112,6 +112,11 @@ impl Description {
     /// What stands directly in a section.
     pub(crate) fn inside<'d>(&'d self, section: &'d str) -> impl Iterator<Item = &'d Key> {
         self.keys.iter().filter(move |key| key.parent() == section)
+    }
+
+    /// The keys of which exactly one is written, this one first.
+    pub(crate) fn either(&self, key: &Key) -> Option<&[String]> {
+        self.either.iter().find(|keys| keys.first() == Some(&key.path)).map(Vec::as_slice)
     }
 
     /// Whether a section or key must be written wherever what it is in is written.

@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 
 use crate::settings::{
-    AccessLog, Admin, Limits, Listener, Route, Routing, Server, Settings, Shutdown, Stamp, Tenant, Timeouts, Upstream,
+    AccessLog, Admin, Degradation, Dependency, Limits, Listener, Peers, Probe, Probing, Protection, Retries, Route,
+    Routing, Server, Settings, Shutdown, Stamp, Tenant, Timeouts, Upstream, Watched,
 };
 
 /// New settings as a running process takes them.
@@ -50,6 +51,10 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         tenant,
         routes: _,
         upstreams: _,
+        peers,
+        retries,
+        dependencies: _,
+        degradation,
         access_log,
         limits,
         timeouts,
@@ -75,6 +80,19 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
     }
     routes(running, &wanted, &mut found);
     upstreams(running, &wanted, &mut found);
+    compare!(found, "peers", peers => wanted.peers, Peers { now: [health_check], restart: [], apart: [protection] });
+    protection(&peers.protection, &wanted.peers.protection, "peers", &mut found);
+    compare!(found, "retries", retries => wanted.retries, Retries {
+        now: [attempts_max, backoff, backoff_max, budget, budget_min, replay_bytes],
+        restart: [],
+        apart: []
+    });
+    dependencies(running, &wanted, &mut found);
+    compare!(found, "degradation", degradation => wanted.degradation, Degradation {
+        now: [leave, retry_after, header, page],
+        restart: [],
+        apart: []
+    });
     compare!(found, "access_log", access_log => wanted.access_log, AccessLog {
         now: [sample],
         restart: [output, queue],
@@ -170,16 +188,13 @@ fn routes(running: &Settings, wanted: &Settings, found: &mut Found) {
         let section = format!("routes.{}", old.name);
         compare!(found, section, old => new, Route {
             now: [
-                host, path_prefix, methods, headers, timeout, body_bytes, websocket, request_headers, response_headers
+                host, path_prefix, methods, headers, timeout, attempt_timeout, total, idempotency_key, class, body_bytes,
+                websocket, request_headers, response_headers
             ],
             restart: [],
             apart: [name, upstream]
         });
-        // a position means nothing when upstreams came or went
-        let upstream = |settings: &Settings, route: &Route| {
-            settings.upstreams.get(route.upstream).map(|upstream| upstream.name.clone())
-        };
-        if upstream(running, old) != upstream(wanted, new) {
+        if upstream_name(running, old.upstream) != upstream_name(wanted, new.upstream) {
             found.applied.push(format!("{section}.upstream"));
         }
     }
@@ -187,18 +202,69 @@ fn routes(running: &Settings, wanted: &Settings, found: &mut Found) {
     found.applied.extend(wanted.routes.iter().filter(is_new).map(|route| format!("routes.{}", route.name)));
 }
 
+/// A position means nothing when upstreams came or went.
+fn upstream_name(settings: &Settings, position: usize) -> Option<&str> {
+    settings.upstreams.get(position).map(|upstream| upstream.name.as_str())
+}
+
 fn upstreams(running: &Settings, wanted: &Settings, found: &mut Found) {
     for old in &running.upstreams {
         let section = format!("upstreams.{}", old.name);
         match wanted.upstreams.iter().find(|upstream| upstream.name == old.name) {
-            Some(new) => compare!(found, section, old => new, Upstream {
-                now: [endpoints, idle_max],
-                restart: [],
-                apart: [name]
-            }),
+            Some(new) => {
+                compare!(found, section, old => new, Upstream {
+                    now: [endpoints, idle_max, health_check, outliers],
+                    restart: [],
+                    apart: [name, protection]
+                });
+                protection(&old.protection, &new.protection, &section, found);
+            }
             None => found.applied.push(section),
         }
     }
     let is_new = |upstream: &&Upstream| !running.upstreams.iter().any(|old| old.name == upstream.name);
     found.applied.extend(wanted.upstreams.iter().filter(is_new).map(|upstream| format!("upstreams.{}", upstream.name)));
+}
+
+fn protection(old: &Protection, new: &Protection, section: &str, found: &mut Found) {
+    compare!(found, section, old => new, Protection {
+        now: [in_flight_max, tenant_share_max, breaker, recovery],
+        restart: [],
+        apart: []
+    });
+}
+
+fn dependencies(running: &Settings, wanted: &Settings, found: &mut Found) {
+    for old in &running.dependencies {
+        let section = format!("dependencies.{}", old.name);
+        let Some(new) = wanted.dependencies.iter().find(|dependency| dependency.name == old.name) else {
+            found.applied.push(section);
+            continue;
+        };
+        match (&old.watched, &new.watched) {
+            (Watched::Probe(old), Watched::Probe(new)) => {
+                compare!(found, section, old => new, Probe { now: [latency_max], restart: [], apart: [url, probing] });
+                if old.url != new.url {
+                    found.applied.push(format!("{section}.probe"));
+                }
+                let (old, new) = (&old.probing, &new.probing);
+                compare!(found, section, old => new, Probing {
+                    now: [interval, timeout, healthy, unhealthy],
+                    restart: [],
+                    apart: []
+                });
+            }
+            (Watched::Breaker(old), Watched::Breaker(new)) => {
+                if upstream_name(running, *old) != upstream_name(wanted, *new) {
+                    found.applied.push(format!("{section}.upstream"));
+                }
+            }
+            (_, Watched::Probe(_)) => found.applied.push(format!("{section}.probe")),
+            (_, Watched::Breaker(_)) => found.applied.push(format!("{section}.upstream")),
+        }
+        compare!(found, section, old => new, Dependency { now: [on_failure], restart: [], apart: [name, watched] });
+    }
+    let is_new = |dependency: &&Dependency| !running.dependencies.iter().any(|old| old.name == dependency.name);
+    let new = wanted.dependencies.iter().filter(is_new);
+    found.applied.extend(new.map(|dependency| format!("dependencies.{}", dependency.name)));
 }

@@ -15,6 +15,9 @@ use crate::{
     units::{show_duration, show_size},
 };
 
+mod degradation;
+mod targets;
+
 const NOT_SHOWN: &str = "***";
 
 /// Settings as TOML, every default filled in. It loads again to equal settings where it says nothing of `***`.
@@ -29,6 +32,10 @@ pub fn effective(settings: &Settings) -> String {
         tenant,
         routes,
         upstreams,
+        peers,
+        retries,
+        dependencies,
+        degradation,
         access_log,
         limits,
         timeouts,
@@ -72,8 +79,14 @@ pub fn effective(settings: &Settings) -> String {
         route(&mut page, index, one, upstreams);
     }
     for one in upstreams {
-        upstream(&mut page, one);
+        targets::upstream(&mut page, one);
     }
+    targets::peers(&mut page, peers);
+    targets::retries(&mut page, retries);
+    for one in dependencies {
+        degradation::dependency(&mut page, one, upstreams);
+    }
+    degradation::degradation(&mut page, degradation);
     page.section("[access_log]", "access_log");
     page.key("output", json!(output(&access_log.output)));
     page.key("sample", json!(access_log.sample));
@@ -154,6 +167,10 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream])
         headers,
         upstream,
         timeout,
+        attempt_timeout,
+        total,
+        idempotency_key,
+        class,
         body_bytes,
         websocket,
         request_headers,
@@ -170,6 +187,10 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream])
     }
     page.key("upstream", json!(upstreams.get(*upstream).map_or("", |upstream| upstream.name.as_str())));
     page.duration("timeout", *timeout);
+    page.duration("attempt_timeout", *attempt_timeout);
+    page.maybe("total", total.map(|total| json!(show_duration(total))));
+    page.key("idempotency_key", json!(idempotency_key));
+    page.key("class", json!(class.as_str()));
     page.key("body_bytes", size(*body_bytes));
     page.key("websocket", json!(websocket));
     for (position, field) in headers.iter().enumerate() {
@@ -195,14 +216,6 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream])
             }
         }
     }
-}
-
-fn upstream(page: &mut Page<'_>, one: &Upstream) {
-    let Upstream { name, endpoints, idle_max } = one;
-    page.section(&format!("[upstreams.{name}]"), &format!("upstreams.{name}"));
-    let endpoints: Vec<String> = endpoints.iter().map(|endpoint| format!("http://{endpoint}")).collect();
-    page.list("endpoints", &endpoints);
-    page.key("idle_max", json!(idle_max));
 }
 
 pub(crate) fn output(output: &Output) -> String {

@@ -61,6 +61,8 @@ mod tests {
                 "routes.headers.name",
                 "upstreams",
                 "upstreams.NAME.endpoints",
+                "upstreams.NAME.health_check.path",
+                "dependencies.NAME.on_failure",
             ]
         );
         assert!(matches!(key("listeners.trust_header").need, Need::Sometimes(_)));

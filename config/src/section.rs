@@ -45,6 +45,8 @@ pub(crate) struct Section<'f> {
     span: Span,
     table: DeTable<'f>,
     asked: Vec<&'static str>,
+    /// Keys with a default that stands for what was written, which was noted.
+    faulty: Vec<&'static str>,
     findings: &'f Findings,
     /// Set while the file is described, not read.
     recorder: Option<&'f Recorder>,
@@ -55,8 +57,8 @@ impl<'f> Section<'f> {
     pub(crate) fn top(table: Spanned<DeTable<'f>>, findings: &'f Findings) -> Self {
         let (path, at, title) = (String::new(), String::new(), "the file".to_owned());
         let table = table.into_inner();
-        let (presence, asked, recorder) = (Presence::Written, Vec::new(), None);
-        Self { path, at, title, presence, span: 0..0, table, asked, findings, recorder }
+        let (presence, asked, faulty, recorder) = (Presence::Written, Vec::new(), Vec::new(), None);
+        Self { path, at, title, presence, span: 0..0, table, asked, faulty, findings, recorder }
     }
 
     /// The top of a file that is not there: what is asked for is recorded.
@@ -100,6 +102,13 @@ impl<'f> Section<'f> {
     /// Notes a fault.
     pub(crate) fn fault(&self, span: &Span, message: impl Into<String>) {
         self.findings.fault(span, message);
+    }
+
+    /// Notes why the value of a key does not go with that of another. Where that one was faulty, nothing is known of it.
+    pub(crate) fn clash(&self, [key, other]: [&str; 2], at: &Span, why: &str) {
+        if !self.faulty.contains(&other) {
+            self.findings.fault(at, format!("`{key}` in {}: {why}", self.title));
+        }
     }
 
     /// A value that has no default; `example` is a line that would do.
@@ -168,8 +177,13 @@ impl<'f> Section<'f> {
     ) -> Spanned<T> {
         let reader = reader.borrow();
         self.record(key, reader.schema(), Some(reader.show(&default)));
-        let written = self.take(key).and_then(|value| self.value(key, &value, reader));
-        written.unwrap_or_else(|| Spanned::new(self.span(), default))
+        if let Some(value) = self.take(key) {
+            if let Some(read) = self.value(key, &value, reader) {
+                return read;
+            }
+            self.faulty.push(key);
+        }
+        Spanned::new(self.span(), default)
     }
 
     /// A list whose length lies in a range. Wrong entries are noted and left out.
@@ -346,9 +360,9 @@ impl<'f> Section<'f> {
     }
 
     fn inner(&self, path: String, at: String, title: String, span: Span, table: DeTable<'f>) -> Section<'f> {
-        let (presence, asked) = (Presence::Written, Vec::new());
+        let (presence, asked, faulty) = (Presence::Written, Vec::new(), Vec::new());
         let (findings, recorder) = (self.findings, self.recorder);
-        Section { path, at, title, presence, span, table, asked, findings, recorder }
+        Section { path, at, title, presence, span, table, asked, faulty, findings, recorder }
     }
 
     fn record(&self, key: &str, schema: Value, default: Option<Value>) {

@@ -15,14 +15,26 @@ use url::Url;
 
 use crate::source::Origins;
 
+mod breaker;
+mod degradation;
+mod health;
 mod host;
+mod probe;
 mod secret;
 mod store;
+mod upstream;
 
-pub(crate) use host::is_name;
+pub(crate) use breaker::open_max;
+pub use breaker::{Breaker, BreakerPreset};
+pub use degradation::{Degradation, DegradationLevel, Dependency, Probe, Watched};
+pub use health::{HealthCheck, Outliers, Probing};
 pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
+pub(crate) use host::{http_path, is_name};
+pub(crate) use probe::probe_path;
+pub use probe::{InvalidProbe, ProbeUrl};
 pub use secret::{InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};
+pub use upstream::{Peers, Protection, Retries, Upstream};
 
 /// Everything one proxy process is told. [`Debug`](fmt::Debug) writes it without secrets, as
 /// [`effective`](crate::print::effective) does.
@@ -44,6 +56,14 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// The apps of this stamp, in the order of the file; at least one.
     pub upstreams: Vec<Upstream>,
+    /// How each other stamp is treated.
+    pub peers: Peers,
+    /// How often and how soon a request is tried again.
+    pub retries: Retries,
+    /// What the apps of this stamp lean on, in the order of the file.
+    pub dependencies: Vec<Dependency>,
+    /// How levels of degradation are left and told.
+    pub degradation: Degradation,
     /// One line a request.
     pub access_log: AccessLog,
     /// Caps on what a client may send.
@@ -226,6 +246,14 @@ pub struct Route {
     pub upstream: usize,
     /// From the start of the request, or the last piece of its body, to the head of the response, over all attempts.
     pub timeout: Duration,
+    /// From the start of one attempt to the head of its response while another attempt is possible; at most `timeout`.
+    pub attempt_timeout: Duration,
+    /// From the start of the request to the end of the response; at least `timeout`. `None`: any time.
+    pub total: Option<Duration>,
+    /// Whether the field `Idempotency-Key` lets POST, PUT, PATCH and DELETE be tried again.
+    pub idempotency_key: bool,
+    /// When it is given up.
+    pub class: RouteClass,
     /// Largest request body in bytes.
     pub body_bytes: u64,
     /// Whether a request may become a WebSocket.
@@ -234,6 +262,29 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// What changes in an answer's fields on its way to the client, at the stamp that served it.
     pub response_headers: HeaderEdits,
+}
+
+/// Which level of degradation takes a route away first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteClass {
+    /// Served as long as anything is.
+    Core,
+    /// Refused with 503 `ai_degraded` from [`DegradationLevel::AiDegraded`] on.
+    Ai,
+}
+
+impl RouteClass {
+    /// Every class.
+    pub const ALL: [Self; 2] = [Self::Core, Self::Ai];
+
+    /// As the file writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Ai => "ai",
+        }
+    }
 }
 
 /// A header field that a route asks for.
@@ -262,17 +313,6 @@ impl HeaderEdits {
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
-}
-
-/// One of `[upstreams.NAME]`: an app of this stamp.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Unique; a label of logs and metrics.
-    pub name: String,
-    /// Where it listens; at least one, all different.
-    pub endpoints: Vec<HttpEndpoint>,
-    /// Idle connections that a worker keeps for reuse, over all endpoints.
-    pub idle_max: usize,
 }
 
 /// `[access_log]`: one line a request.

@@ -154,19 +154,30 @@ where
 
 /// A share from 0 to 1.
 pub(crate) fn share() -> Reader<f64> {
+    const WRONG: &str = "a share is a number from 0 to 1, such as 0.1";
+    part(json!({ "type": "number", "minimum": 0, "maximum": 1 }), WRONG, |share| (0.0..=1.0).contains(&share))
+}
+
+/// A share above 0, up to 1.
+pub(crate) fn share_above_zero() -> Reader<f64> {
+    const WRONG: &str = "it is a number above 0 and up to 1, such as 0.8";
+    part(json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }), WRONG, |share| share > 0.0 && share <= 1.0)
+}
+
+fn part(schema: Value, wrong: &'static str, is_allowed: fn(f64) -> bool) -> Reader<f64> {
     Reader::new(
-        json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        schema,
         |share| json!(share),
-        |value| {
+        move |value| {
             let written = match value {
                 DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
                 DeValue::Float(float) => float.as_str(),
                 DeValue::String(_) => return Err("write the number without quotes".to_owned()),
                 other => return Err(instead("a number from 0 to 1", other)),
             };
-            let share: Option<f64> = written.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+            let share: Option<f64> = written.parse().ok().filter(|share| is_allowed(*share));
             // −0.0 is 0
-            share.map(f64::abs).ok_or_else(|| "a share is a number from 0 to 1, such as 0.1".to_owned())
+            share.map(f64::abs).ok_or_else(|| wrong.to_owned())
         },
     )
 }
@@ -270,6 +281,12 @@ mod tests {
         }
         for bad in ["-0.1", "1.1", "2", "nan", "inf", "-inf", "'0.5'", "true", "1e999", "0x1"] {
             assert!(read(bad, share()).is_err(), "{bad}");
+        }
+        for (toml, expected) in [("1", 1.0), ("0.8", 0.8), ("1e-300", 1e-300)] {
+            assert_eq!(read(toml, share_above_zero()).unwrap().to_bits(), f64::to_bits(expected), "{toml}");
+        }
+        for bad in ["0", "0.0", "-0.0", "1e-999", "-0.1", "1.1", "nan", "inf", "'0.5'", "0x1"] {
+            assert!(read(bad, share_above_zero()).is_err(), "{bad}");
         }
     }
 

@@ -3,37 +3,50 @@
 //! Invariant: what is `None` here was left out, or was noted as a fault; nothing is noted twice. Each file below reads
 //! the sections of one noun; a section becomes known by being read there.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     fault::Span,
     section::Section,
-    settings::{AccessLog, Limits, Server, Shutdown, Stamp, Tenant, Timeouts},
+    settings::{AccessLog, Degradation, Limits, Retries, Server, Shutdown, Stamp, Tenant, Timeouts, http_path},
     value::{Reader, text, text_shown},
 };
 
+mod breaker;
+mod degradation;
 mod headers;
+mod health;
 mod listeners;
 mod process;
 mod routes;
 mod routing;
 mod tenant;
+mod upstreams;
 
+pub(crate) use degradation::Dependency;
 pub(crate) use listeners::{Admin, Listener};
-pub(crate) use routes::{HostRead, Route, TIMEOUT, Upstream};
+pub(crate) use routes::{HostRead, Route, TIMEOUT};
 pub(crate) use routing::Routing;
+pub(crate) use upstreams::{Peers, Protected, Upstream};
 
 /// The whole file.
 pub(crate) struct Written {
     pub(crate) stamp: Option<Stamp>,
     pub(crate) server: Server,
     pub(crate) server_span: Span,
+    /// Whether the number of workers is that of the file, not of this machine.
+    pub(crate) workers_are_written: bool,
     pub(crate) listeners: Option<Vec<Listener>>,
     pub(crate) admin: Admin,
     pub(crate) routing: Option<Routing>,
     pub(crate) tenant: Tenant,
     pub(crate) routes: Option<Vec<Route>>,
     pub(crate) upstreams: Option<Vec<Upstream>>,
+    pub(crate) peers: Peers,
+    pub(crate) retries: Retries,
+    pub(crate) retries_span: Span,
+    pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) degradation: Degradation,
     pub(crate) access_log: AccessLog,
     pub(crate) access_log_span: Span,
     pub(crate) limits: Limits,
@@ -50,18 +63,25 @@ pub(crate) fn read(top: Section<'_>) -> Written {
         let server = file.section("server");
         let access_log = file.section("access_log");
         let limits = file.section("limits");
+        let retries = file.section("retries");
         let shutdown = file.section("shutdown");
         let timeouts = file.section("timeouts");
         Written {
             stamp: process::stamp(file.section("stamp")),
             server_span: server.span(),
+            workers_are_written: server.has("workers"),
             server: process::server(server),
             listeners: listeners::listeners(file),
             admin: listeners::admin(file.section("admin")),
             routing: routing::routing(file.section("routing")),
             tenant: tenant::tenant(file.section("tenant")),
             routes: routes::routes(file),
-            upstreams: routes::upstreams(file),
+            upstreams: upstreams::upstreams(file),
+            peers: upstreams::peers(file.section("peers")),
+            retries_span: retries.span(),
+            retries: upstreams::retries(retries),
+            dependencies: degradation::dependencies(file),
+            degradation: degradation::degradation(file.section("degradation")),
             access_log_span: access_log.span(),
             access_log: process::access_log(access_log),
             limits_span: limits.span(),
@@ -85,12 +105,17 @@ fn address() -> Reader<SocketAddr> {
 /// Names as editors know them; `name` judges.
 pub(crate) const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,47}$";
 
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const THREE_DAYS: Duration = Duration::from_secs(72 * 60 * 60);
+
 /// The path of a file.
 fn path_reader() -> Reader<PathBuf> {
     text_shown(path, |path| path.display().to_string())
 }
 
-/// The name of a route or an upstream: a label of logs and metrics.
+/// The name of a route, an upstream or a dependency: a label of logs and metrics.
 fn name(written: &str) -> Result<String, &'static str> {
     let starts = written.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let rest = written.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
@@ -110,24 +135,4 @@ fn path(written: &str) -> Result<PathBuf, &'static str> {
         _ if written.ends_with('/') => Err("it names a folder; write the path of a file"),
         _ => Ok(written.into()),
     }
-}
-
-/// A path of HTTP, compared byte for byte: printable ASCII without query, fragment and escapes.
-fn http_path(written: &str) -> Result<String, &'static str> {
-    if !written.starts_with('/') {
-        return Err("a path starts with a slash");
-    }
-    if written.len() > 1024 {
-        return Err("a path has at most 1024 bytes");
-    }
-    if !written.bytes().all(|b| b.is_ascii_graphic() && !b"?#%\\".contains(&b)) {
-        return Err("a path is printable ASCII without blanks and without ? # % \\");
-    }
-    if written.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err("a path has no . and .. segments: it would never match");
-    }
-    if written.contains("//") || written.contains(';') {
-        return Err("a path has no // and no ; as apps read them in different ways: it would never match");
-    }
-    Ok(written.to_owned())
 }

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use crate::{
     fault::Findings,
-    settings::{HeaderEdits, Route, Upstream},
+    settings::{HeaderEdits, Route, RouteClass, Upstream},
     suggest,
     value::Shown,
     written::{self, HostRead, TIMEOUT},
@@ -52,12 +52,7 @@ pub(super) fn settle(
         Some(routes) => written_routes(routes, &upstreams, common, findings),
         None => vec![default_route(&upstreams, common, findings)?],
     };
-    let upstreams = upstreams.into_iter().map(|upstream| Upstream {
-        name: upstream.name.into_inner(),
-        endpoints: upstream.endpoints.into_iter().map(Spanned::into_inner).collect(),
-        idle_max: upstream.idle_max,
-    });
-    Some((routes, upstreams.collect()))
+    Some((routes, upstreams.into_iter().map(written::Upstream::settled).collect()))
 }
 
 /// Everything goes to the only upstream.
@@ -79,6 +74,10 @@ fn default_route(upstreams: &[written::Upstream], common: &Common<'_>, findings:
         headers: Vec::new(),
         upstream: 0,
         timeout: TIMEOUT,
+        attempt_timeout: third(TIMEOUT),
+        total: None,
+        idempotency_key: false,
+        class: RouteClass::Core,
         body_bytes: common.body_bytes,
         websocket: true,
         request_headers: HeaderEdits::default(),
@@ -111,7 +110,7 @@ fn written_routes(
             let position = positions.get(name.get_ref().as_str()).copied();
             match position {
                 Some(position) => _ = used.insert(position),
-                None => findings.fault(&name.span(), unknown_upstream(name.get_ref(), upstreams)),
+                None => findings.fault(&name.span(), unknown_upstream("[[routes]]", name.get_ref(), upstreams)),
             }
             position
         });
@@ -152,7 +151,11 @@ fn settle_route(route: written::Route, upstream: Option<usize>, common: &Common<
         methods: route.methods,
         headers: route.headers,
         upstream: upstream?,
+        attempt_timeout: route.attempt_timeout.map_or_else(|| third(*route.timeout.get_ref()), Spanned::into_inner),
         timeout: route.timeout.into_inner(),
+        total: route.total.map(Spanned::into_inner),
+        idempotency_key: route.idempotency_key,
+        class: route.class,
         body_bytes: route.body_bytes.unwrap_or(common.body_bytes),
         websocket: route.websocket,
         request_headers: route.request_headers,
@@ -160,7 +163,14 @@ fn settle_route(route: written::Route, upstream: Option<usize>, common: &Common<
     })
 }
 
-fn unknown_upstream(name: &str, upstreams: &[written::Upstream]) -> String {
+/// How long one attempt may take, unless written: three of them fit into `timeout`. In whole milliseconds, at least one.
+fn third(timeout: Duration) -> Duration {
+    let millis = u64::try_from(timeout.as_millis() / 3).unwrap_or(u64::MAX);
+    Duration::from_millis(millis.max(1))
+}
+
+/// What is said of a name that no upstream has; `section` is where it stands.
+pub(super) fn unknown_upstream(section: &str, name: &str, upstreams: &[written::Upstream]) -> String {
     let known =
         || upstreams.iter().map(|upstream| upstream.name.get_ref().as_str()).filter(|name| Shown(name).is_harmless());
     let cure = match suggest::nearest(name, known()) {
@@ -170,7 +180,7 @@ fn unknown_upstream(name: &str, upstreams: &[written::Upstream]) -> String {
             format!("there are {}", known.join(", "))
         }
     };
-    format!("`upstream` in [[routes]]: no [upstreams.NAME] is called {}; {cure}", Shown(name))
+    format!("`upstream` in {section}: no [upstreams.NAME] is called {}; {cure}", Shown(name))
 }
 
 fn refuse_twins(upstream: &written::Upstream, findings: &Findings) {

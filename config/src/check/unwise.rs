@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::FRONT_DOOR_IDLE;
+use super::{FRONT_DOOR_IDLE, title};
 use crate::{
     fault::Findings,
-    settings::{ListenerKind, Output},
-    written::{self, Written},
+    settings::{ListenerKind, Output, Protection},
+    written::{self, Protected, Written},
 };
 
 /// An early answer that lingers longer keeps connections of clients that only send.
@@ -19,12 +19,15 @@ const LINGER_WISE: Duration = Duration::from_secs(5);
 const LAME_DUCK_WISE: Duration = Duration::from_secs(5);
 /// What a pod of this platform is given, below the 600 s after which the cluster autoscaler gives up.
 const LEAVING_WISE: Duration = Duration::from_secs(590);
+/// With more retries than this an app that fails gets half as much work again, just when it should have less.
+const BUDGET_WISE: f64 = 0.5;
 
 pub(super) fn warn(written: &Written, findings: &Findings) {
     let listeners = written.listeners.as_deref().unwrap_or_default();
     let public = listeners.iter().any(is_public);
     access_log(written, findings);
     timeouts(written, findings);
+    targets(written, findings);
     if public {
         leaving(written, findings);
         if written.server.connections_per_address.is_some() {
@@ -91,6 +94,45 @@ fn timeouts(written: &Written, findings: &Findings) {
             "`timeout` in [[routes]] is not above `connect` in [timeouts]: one endpoint that does not answer uses it up, \
              and no other is tried; write a smaller `connect`",
         );
+    }
+    let attempts = routes.iter().filter_map(|route| route.attempt_timeout.as_ref());
+    for attempt in attempts.filter(|attempt| *attempt.get_ref() <= timeouts.connect) {
+        findings.warn(
+            &attempt.span(),
+            "`attempt_timeout` in [[routes]] is not above `connect` in [timeouts]: an endpoint that is slow to connect has \
+             no time left to answer; write more, or a smaller `connect`",
+        );
+    }
+}
+
+fn targets(written: &Written, findings: &Findings) {
+    for upstream in written.upstreams.iter().flatten() {
+        protected(&upstream.protected, &title("upstreams", &upstream.name), written, findings);
+    }
+    protected(&written.peers.protected, "[peers]", written, findings);
+    if written.retries.budget > BUDGET_WISE {
+        findings.warn(
+            &written.retries_span,
+            "`budget` in [retries] is above 0.5: an app that fails gets much more to do just then, and stays down; 0.1 is \
+             enough for single failures",
+        );
+    }
+}
+
+fn protected(protected: &Protected, section: &str, written: &Written, findings: &Findings) {
+    let Protection { in_flight_max, breaker, .. } = &protected.protection;
+    if written.workers_are_written && *in_flight_max < written.server.workers {
+        let message = format!(
+            "`in_flight_max` in {section} is below `workers` in [server]: not even one request of each worker is let \
+             through; write what the target can do at a time"
+        );
+        findings.warn(&protected.in_flight_span, message);
+    }
+    if breaker.failures < 2 {
+        let message = format!(
+            "`failures` of the breaker in {section} is 1: a single failure stops all requests for a while; write 3 or more"
+        );
+        findings.warn(&protected.breaker_span, message);
     }
 }
 

@@ -45,16 +45,25 @@ fn section(description: &Description, path: &str, text: &mut String) {
 
 fn value(description: &Description, key: &Key, text: &mut String) {
     let (need, shown) = match (&key.need, &key.default) {
-        (Need::Always(example), _) => (" (required)", self::example(key.name(), example)),
-        (Need::Sometimes(example), _) if !description.either.iter().any(|[secret, _]| *secret == key.path) => {
-            (" (required on an edge listener)", self::example(key.name(), example))
+        (Need::Always(example), _) => (" (required)".to_owned(), self::example(key.name(), example)),
+        (Need::Sometimes(example), _) => {
+            let need = match description.either(key) {
+                Some(keys) => format!(" (required, or {})", others(keys)),
+                None => " (required on an edge listener)".to_owned(),
+            };
+            (need, self::example(key.name(), example))
         }
-        (Need::Sometimes(example), _) => (" (required, or the file of it)", self::example(key.name(), example)),
-        (Need::Never, Some(default)) => ("", Some(default.clone())),
-        (Need::Never, None) => (" (no default)", None),
+        (Need::Never, Some(default)) => (String::new(), Some(default.clone())),
+        (Need::Never, None) => (" (no default)".to_owned(), None),
     };
     let shown = shown.map(|shown| format!(" {}", toml_text(&shown))).unwrap_or_default();
     text.push_str(&format!("## {}{need}\n# {} ={shown}\n", sentence(&key.path), key.name()));
+}
+
+/// The names of all but the first of the keys of which one is written.
+fn others(keys: &[String]) -> String {
+    let names = keys.iter().skip(1).map(|key| key.rsplit('.').next().unwrap_or_default());
+    names.collect::<Vec<_>>().join(" or ")
 }
 
 /// The value of a line that would do.

@@ -67,6 +67,9 @@ fn takes(schema: &Value) -> String {
         (Some("string"), Some(range)) => format!("a duration, {range}"),
         (None, Some(range)) => format!("a size, {range}"),
         (Some("boolean"), _) => "`true`, `false`".to_owned(),
+        (Some("number"), _) if schema.get("exclusiveMinimum").is_some() => {
+            format!("above {} to {}", number("exclusiveMinimum"), number("maximum"))
+        }
         (Some("integer" | "number"), _) => format!("{} to {}", number("minimum"), number("maximum")),
         (Some("array"), _) => {
             let of = schema.get("items").map(takes).unwrap_or_default();

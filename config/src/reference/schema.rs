@@ -40,7 +40,7 @@ fn object(description: &Description, path: &str) -> Value {
             object.insert("required".to_owned(), json!(required));
         }
         let parent = |path: &str| path.rsplit_once('.').map_or(String::new(), |(parent, _)| parent.to_owned());
-        let either = description.either.iter().find(|[key, _]| parent(key) == path);
+        let either = description.either.iter().find(|keys| keys.first().is_some_and(|key| parent(key) == path));
         if let Some(keys) = either {
             let one = |key: &String| json!({ "required": [key.rsplit('.').next()] });
             object.insert("oneOf".to_owned(), keys.iter().map(one).collect());
@@ -74,7 +74,7 @@ fn describe(property: &mut Map<String, Value>, key: &Key, description: &Descript
     if let Some(default) = &key.default {
         property.insert("default".to_owned(), default.clone());
     }
-    if description.either.iter().any(|[secret, _]| *secret == key.path) {
+    if description.either(key).is_some() {
         property.insert("writeOnly".to_owned(), json!(true));
     }
     let (Need::Always(example) | Need::Sometimes(example)) = &key.need else { return };

@@ -46,13 +46,19 @@ impl Section<'_> {
         example: &str,
         reader: impl Borrow<Reader<T>>,
     ) -> Option<Spanned<T>> {
-        let [key, key_file] = keys;
-        if let Some(recorder) = self.recorder {
-            recorder.need(place(&self.path, key), Need::Sometimes(example.to_owned()));
-            recorder.either(keys.map(|key| place(&self.path, key)));
-        } else if !self.has(key) && !self.has(key_file) {
-            self.missing(key, example);
-        }
+        self.one_of(&keys, example);
         self.secret(keys, reader)
+    }
+
+    /// Notes that none of several keys is there, of which exactly one is to be written. The first of them may hold a
+    /// secret; `example` is a line with it that would do.
+    pub(crate) fn one_of(&self, keys: &[&'static str], example: &str) {
+        let Some(first) = keys.first() else { return };
+        if let Some(recorder) = self.recorder {
+            recorder.need(place(&self.path, first), Need::Sometimes(example.to_owned()));
+            recorder.either(keys.iter().map(|key| place(&self.path, key)).collect());
+        } else if !keys.iter().any(|key| self.has(key)) {
+            self.missing(first, example);
+        }
     }
 }

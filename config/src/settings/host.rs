@@ -1,4 +1,4 @@
-//! Hosts: which ones a route takes, and where an app listens.
+//! Hosts: which ones a route takes, and where an app listens; and paths.
 //!
 //! Invariant: names are in lower case and carry no port, so that matching is a comparison of bytes.
 
@@ -107,6 +107,26 @@ pub(crate) fn is_name(name: &str) -> bool {
         bytes && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
     };
     name.len() <= HOST_BYTES_MAX && name.split('.').all(label)
+}
+
+/// A path of HTTP, compared byte for byte: printable ASCII without query, fragment and escapes.
+pub(crate) fn http_path(written: &str) -> Result<String, &'static str> {
+    if !written.starts_with('/') {
+        return Err("a path starts with a slash");
+    }
+    if written.len() > 1024 {
+        return Err("a path has at most 1024 bytes");
+    }
+    if !written.bytes().all(|b| b.is_ascii_graphic() && !b"?#%\\".contains(&b)) {
+        return Err("a path is printable ASCII without blanks and without ? # % \\");
+    }
+    if written.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err("a path has no . and .. segments: it would never match");
+    }
+    if written.contains("//") || written.contains(';') {
+        return Err("a path has no // and no ; as apps read them in different ways: it would never match");
+    }
+    Ok(written.to_owned())
 }
 
 /// Where an app listens: `http://HOST:PORT`.

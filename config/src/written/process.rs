@@ -4,7 +4,7 @@ use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use synaxis_routing::id::{Region, StampId};
 
-use super::path;
+use super::{HOUR, MILLISECOND, MINUTE, THREE_DAYS, path};
 use crate::{
     print,
     section::Section,
@@ -29,11 +29,6 @@ const LOG_QUEUE_MAX: usize = 1 << 20;
 pub(super) const BODY_BYTES_MAX: u64 = 1 << 40;
 /// Default cap of a request target in bytes.
 const URI_BYTES: usize = 8 << 10;
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const THREE_DAYS: Duration = Duration::from_secs(72 * 60 * 60);
 
 pub(super) fn stamp(section: Section<'_>) -> Option<Stamp> {
     let id = section

@@ -1,28 +1,21 @@
-//! `[[routes]]` and `[upstreams.NAME]`: which request goes to which app.
+//! `[[routes]]`: which request goes to which app, and how long that may take.
 
 use std::time::Duration;
 
 use http::Method;
 use toml::Spanned;
 
-use super::{NAME, headers, http_path, name, process::BODY_BYTES_MAX};
+use super::{HOUR, MILLISECOND, NAME, THREE_DAYS, headers, http_path, name, process::BODY_BYTES_MAX};
 use crate::{
-    describe::Need,
     section::Section,
-    settings::{HeaderEdits, HeaderMatch, HostPattern, HttpEndpoint},
-    value::{count, duration, flag, size, text},
+    settings::{HeaderEdits, HeaderMatch, HostPattern, RouteClass},
+    value::{choice, duration, flag, size, text},
 };
 
 /// Most routes.
 const ROUTES_MAX: usize = 1024;
-/// Most upstreams.
-const UPSTREAMS_MAX: usize = 256;
 /// Most methods of one route.
 const METHODS_MAX: usize = 16;
-/// Most endpoints of one upstream.
-const ENDPOINTS_MAX: usize = 256;
-/// Most idle connections that a worker keeps for one upstream.
-const IDLE_MAX: usize = 65_536;
 /// Below the 30 s of Front Door, so that our answer wins.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -35,6 +28,10 @@ pub(crate) struct Route {
     pub(crate) headers: Vec<HeaderMatch>,
     pub(crate) upstream: Option<Spanned<String>>,
     pub(crate) timeout: Spanned<Duration>,
+    pub(crate) attempt_timeout: Option<Spanned<Duration>>,
+    pub(crate) total: Option<Spanned<Duration>>,
+    pub(crate) idempotency_key: bool,
+    pub(crate) class: RouteClass,
     pub(crate) body_bytes: Option<u64>,
     pub(crate) websocket: bool,
     pub(crate) request_headers: HeaderEdits,
@@ -46,13 +43,6 @@ pub(crate) enum HostRead {
     Every,
     Pattern(HostPattern),
     Faulty,
-}
-
-/// One of `[upstreams.NAME]` as written.
-pub(crate) struct Upstream {
-    pub(crate) name: Spanned<String>,
-    pub(crate) endpoints: Vec<Spanned<HttpEndpoint>>,
-    pub(crate) idle_max: usize,
 }
 
 /// `None`: there is no list of routes. Empty: something else stands in its place, which was noted.
@@ -67,7 +57,29 @@ pub(super) fn routes(file: &mut Section<'_>) -> Option<Vec<Route>> {
 }
 
 fn route(section: Section<'_>) -> Route {
-    section.read(|s| Route {
+    section.read(|s| {
+        let route = read(s);
+        let timeout = route.timeout.get_ref();
+        if let Some(attempt) = route.attempt_timeout.as_ref().filter(|attempt| attempt.get_ref() > timeout) {
+            s.clash(
+                ["attempt_timeout", "timeout"],
+                &attempt.span(),
+                "one attempt cannot take longer than all of them; write at most `timeout`, or leave it out for a third of it",
+            );
+        }
+        if let Some(total) = route.total.as_ref().filter(|total| total.get_ref() < timeout) {
+            s.clash(
+                ["total", "timeout"],
+                &total.span(),
+                "the whole answer cannot take less than its head; write at least `timeout`",
+            );
+        }
+        route
+    })
+}
+
+fn read(s: &mut Section<'_>) -> Route {
+    Route {
         name: s.required("name", "name = \"api\"", text(name).like(NAME)),
         host: match (s.has("host"), s.optional("host", text(HostPattern::parse))) {
             (_, Some(pattern)) => HostRead::Pattern(pattern.into_inner()),
@@ -78,12 +90,16 @@ fn route(section: Section<'_>) -> Route {
         methods: methods(s),
         headers: headers::matches(s),
         upstream: s.required("upstream", "upstream = \"app\"", text(|written| Ok::<_, String>(written.to_owned()))),
-        timeout: s.spanned_or("timeout", TIMEOUT, duration(Duration::from_millis(1)..=Duration::from_secs(60 * 60))),
+        timeout: s.spanned_or("timeout", TIMEOUT, duration(MILLISECOND..=HOUR)),
+        attempt_timeout: s.optional("attempt_timeout", duration(MILLISECOND..=HOUR)),
+        total: s.optional("total", duration(MILLISECOND..=THREE_DAYS)),
+        idempotency_key: s.or("idempotency_key", false, flag()),
+        class: s.or("class", RouteClass::Core, choice(&RouteClass::ALL.map(|class| (class.as_str(), class)))),
         body_bytes: s.optional("body_bytes", size(0..=BODY_BYTES_MAX)).map(Spanned::into_inner),
         websocket: s.or("websocket", true, flag()),
         request_headers: headers::edits(s.section("request_headers")),
         response_headers: headers::edits(s.section("response_headers")),
-    })
+    }
 }
 
 fn methods(route: &mut Section<'_>) -> Vec<Method> {
@@ -107,30 +123,4 @@ fn method(written: &str) -> Result<Method, &'static str> {
         "CONNECT" | "TRACE" => Err("CONNECT and TRACE are never served"),
         _ => Method::from_bytes(written.as_bytes()).map_err(|_| FORM),
     }
-}
-
-/// `None`: there are no upstreams, which was noted.
-pub(super) fn upstreams(file: &mut Section<'_>) -> Option<Vec<Upstream>> {
-    if !file.has("upstreams") {
-        let cure = "write endpoints = [\"http://127.0.0.1:9001\"] below a line [upstreams.app]";
-        let why = format!("[upstreams.NAME] is missing; {cure}");
-        file.missing_because("upstreams", Need::Always(String::new()), &why);
-    }
-    Some(file.named("upstreams", UPSTREAMS_MAX)?.into_iter().map(|(name, section)| upstream(name, section)).collect())
-}
-
-fn upstream(written: Spanned<String>, section: Section<'_>) -> Upstream {
-    section.read(|s| {
-        if let Err(wrong) = name(written.get_ref()) {
-            s.fault(&written.span(), format!("[upstreams.NAME]: {wrong}"));
-        }
-        if !s.has("endpoints") {
-            s.missing("endpoints", "endpoints = [\"http://127.0.0.1:9001\"]");
-        }
-        Upstream {
-            name: written,
-            endpoints: s.list("endpoints", 1..=ENDPOINTS_MAX, text(HttpEndpoint::parse)).unwrap_or_default(),
-            idle_max: s.or("idle_max", 256, count(0..=IDLE_MAX)),
-        }
-    })
 }

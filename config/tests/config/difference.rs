@@ -4,7 +4,7 @@ use std::path::Path;
 
 use synaxis_config::{
     difference::{Reload, reload},
-    settings::Settings,
+    settings::{Settings, Watched},
 };
 
 const FULL: &str = include_str!("../../examples/full.toml");
@@ -47,6 +47,10 @@ fn what_can_change_changes_at_once_and_is_named() {
         ("methods = [\"GET\", \"HEAD\", \"POST\"]", "methods = [\"GET\"]", &["routes.api.methods"]),
         ("value = \"2\" }", "value = \"3\" }", &["routes.api.headers"]),
         ("timeout = \"25s\"", "timeout = \"9s\"", &["routes.api.timeout"]),
+        ("attempt_timeout = \"8s\"", "attempt_timeout = \"7s\"", &["routes.api.attempt_timeout"]),
+        ("total = \"10m\"", "total = \"9m\"", &["routes.api.total"]),
+        ("idempotency_key = false", "idempotency_key = true", &["routes.api.idempotency_key"]),
+        ("class = \"core\"", "class = \"ai\"", &["routes.api.class"]),
         ("body_bytes = \"10MiB\"", "body_bytes = \"9MiB\"", &["routes.api.body_bytes"]),
         ("websocket = true", "websocket = false", &["routes.api.websocket"]),
         ("remove = [\"x-debug\"]", "remove = []", &["routes.api.request_headers"]),
@@ -60,6 +64,27 @@ fn what_can_change_changes_at_once_and_is_named() {
             "[upstreams.more]\nendpoints = [\"http://127.0.0.1:1\"]\n[upstreams.site]",
             &["upstreams.more"],
         ),
+        ("in_flight_max = 1024", "in_flight_max = 64", &["upstreams.app.in_flight_max"]),
+        ("tenant_share_max = 0.8", "tenant_share_max = 0.5", &["upstreams.app.tenant_share_max"]),
+        ("recovery = \"30s\"", "recovery = \"3s\"", &["upstreams.app.recovery"]),
+        ("\npath = \"/health\"", "\npath = \"/up\"", &["upstreams.app.health_check"]),
+        ("open = \"30s\"", "open = \"3s\"", &["upstreams.app.breaker"]),
+        ("ejection = \"30s\"", "ejection = \"3s\"", &["upstreams.app.outliers"]),
+        ("[peers]\nin_flight_max = 1024", "[peers]\nin_flight_max = 64", &["peers.in_flight_max"]),
+        ("health_check = { interval = \"30s\"", "health_check = { interval = \"20s\"", &["peers.health_check"]),
+        ("breaker = { preset = \"default\"", "breaker = { preset = \"llm\"", &["peers.breaker"]),
+        ("attempts_max = 4", "attempts_max = 1", &["retries.attempts_max"]),
+        ("replay_bytes = \"64KiB\"", "replay_bytes = 0", &["retries.replay_bytes"]),
+        ("tcp://127.0.0.1:5432", "tcp://127.0.0.1:5433", &["dependencies.metadata-db.probe"]),
+        ("latency_max = \"10ms\"", "latency_max = \"5ms\"", &["dependencies.metadata-db.latency_max"]),
+        ("interval = \"5s\"", "interval = \"4s\"", &["dependencies.metadata-db.interval"]),
+        ("on_failure = \"read-only\"", "on_failure = \"ai-degraded\"", &["dependencies.metadata-db.on_failure"]),
+        ("upstream = \"site\"                   #", "upstream = \"app\" #", &["dependencies.llm.upstream"]),
+        ("upstream = \"site\"                   #", "probe = \"tcp://[::1]:1\" #", &["dependencies.llm.probe"]),
+        ("[dependencies.llm]", "[dependencies.ai]", &["dependencies.llm", "dependencies.ai"]),
+        ("leave = \"10s\"", "leave = \"1s\"", &["degradation.leave"]),
+        ("header = false", "header = true", &["degradation.header"]),
+        ("/maintenance.html", "/closed.html", &["degradation.page"]),
         ("sample = 1.0", "sample = 0.5", &["access_log.sample"]),
         ("# token = \"${ADMIN_TOKEN}\"", "token = \"0123456789abcdef\"", &["admin.token"]),
         ("admin.example.com", "ops.example.com", &["admin.hosts"]),
@@ -141,7 +166,7 @@ fn an_edge_listener_never_gets_what_was_meant_for_a_peer() {
 }
 
 #[test]
-fn another_order_of_routes_is_a_change_and_another_order_of_upstreams_is_none() {
+fn another_order_of_routes_is_a_change_and_another_order_of_upstreams_or_dependencies_is_none() {
     let running = load(FULL);
     let mut wanted = running.clone();
     wanted.routes.reverse();
@@ -149,6 +174,12 @@ fn another_order_of_routes_is_a_change_and_another_order_of_upstreams_is_none() 
     let mut wanted = running.clone();
     wanted.upstreams.reverse();
     wanted.routes.iter_mut().for_each(|route| route.upstream = 1 - route.upstream);
+    for dependency in &mut wanted.dependencies {
+        if let Watched::Breaker(position) = &mut dependency.watched {
+            *position = 1 - *position;
+        }
+    }
+    wanted.dependencies.reverse();
     assert_eq!(reload(&running, wanted).applied, [""; 0]);
 }
 

@@ -10,8 +10,9 @@ use std::{
 use synaxis_config::{
     FILE_BYTES_MAX, Settings, load, load_file,
     settings::{
-        AccessLog, Endpoints, Failover, HostPattern, HttpEndpoint, Limits, Listener, ListenerKind, OnMissing, Output,
-        Shutdown, Timeouts,
+        AccessLog, Breaker, BreakerPreset, Degradation, DegradationLevel, Endpoints, Failover, HostPattern,
+        HttpEndpoint, Limits, Listener, ListenerKind, OnMissing, Outliers, Output, Peers, Probing, Protection, Retries,
+        RouteClass, Shutdown, Timeouts, Watched,
     },
 };
 use synaxis_routing::endpoint::Scheme;
@@ -98,6 +99,102 @@ fn the_smallest_file_has_every_default() {
 }
 
 #[test]
+fn the_smallest_file_has_every_default_of_routes_around_failure() {
+    let settings = load_example("minimal.toml");
+    let (route, app) = (&settings.routes[0], &settings.upstreams[0]);
+    assert_eq!((route.attempt_timeout, route.total), (Duration::from_millis(8333), None));
+    assert_eq!((route.idempotency_key, route.class), (false, RouteClass::Core));
+    let breaker = Breaker {
+        preset: BreakerPreset::Default,
+        failures: 5,
+        window: seconds(30),
+        open: seconds(30),
+        open_max: seconds(300),
+        trials: 3,
+        ratio: 0.1,
+        statuses: [502, 503, 504].map(|status| status.try_into().unwrap()).to_vec(),
+    };
+    let protection = Protection { in_flight_max: 1024, tenant_share_max: 0.8, breaker, recovery: seconds(30) };
+    let outliers = Outliers { failures: 5, window: seconds(10), ejection: seconds(30), ejection_max: seconds(300) };
+    assert_eq!((&app.protection, &app.outliers, &app.health_check), (&protection, &outliers, &None));
+    let health_check = Probing { interval: seconds(30), timeout: seconds(10), healthy: 2, unhealthy: 3 };
+    assert_eq!(settings.peers, Peers { protection, health_check });
+    let retries = Retries {
+        attempts_max: 4,
+        backoff: Duration::from_millis(100),
+        backoff_max: seconds(2),
+        budget: 0.1,
+        budget_min: 3,
+        replay_bytes: 65_536,
+    };
+    assert_eq!(settings.retries, retries);
+    assert_eq!(settings.dependencies, []);
+    let degradation = Degradation { leave: seconds(10), retry_after: seconds(30), header: false, page: None };
+    assert_eq!(settings.degradation, degradation);
+}
+
+#[test]
+fn each_written_key_of_a_breaker_overrides_its_preset() {
+    let minimal = fs::read_to_string(example("minimal.toml")).unwrap();
+    for (written, failures, window, open, open_max, trials) in [
+        ("", 5, 30, 30, 300, 3),
+        ("preset = 'default'", 5, 30, 30, 300, 3),
+        ("preset = 'metadata-db'", 5, 30, 30, 300, 3),
+        ("preset = 'redis'", 10, 10, 10, 100, 5),
+        ("preset = 'llm'", 3, 60, 60, 600, 1),
+        ("preset = 'llm'\nfailures = 7", 7, 60, 60, 600, 1),
+        ("window = '1s'\npreset = 'redis'", 10, 1, 10, 100, 5),
+        ("open = '5m'", 5, 30, 300, 600, 3),
+        ("open = '20m'", 5, 30, 1200, 1200, 3),
+        ("open_max = '30s'\ntrials = 9", 5, 30, 30, 30, 9),
+    ] {
+        for (section, is_peer) in [("upstreams.app.breaker", false), ("peers.breaker", true)] {
+            let text = format!("{minimal}\n[{section}]\n{written}");
+            let (settings, _) = load(&text, Path::new("f.toml")).unwrap_or_else(|faults| panic!("{faults}"));
+            let [app, peers] = [&settings.upstreams[0].protection, &settings.peers.protection];
+            let [breaker, other] = if is_peer { [peers, app] } else { [app, peers] }.map(|one| one.breaker.clone());
+            let numbers = (breaker.failures, breaker.window, breaker.open, breaker.open_max, breaker.trials);
+            let expected = (failures, seconds(window), seconds(open), seconds(open_max), trials);
+            assert_eq!(numbers, expected, "{section} {written}");
+            assert_eq!(other, BreakerPreset::Default.breaker(), "{section} {written}");
+        }
+    }
+}
+
+#[test]
+fn what_is_bounded_by_a_smaller_neighbour_has_a_smaller_default() {
+    let minimal = fs::read_to_string(example("minimal.toml")).unwrap();
+    let settings = |keys: &str| load(&format!("{minimal}\n{keys}"), Path::new("f.toml")).unwrap().0;
+    let route = |timeout: &str| {
+        let route = "[[routes]]\nname = 'a'\npath_prefix = '/'\nupstream = 'app'\ntimeout = ";
+        settings(&format!("{route}'{timeout}'")).routes[0].attempt_timeout
+    };
+    assert_eq!([route("1ms"), route("3s"), route("100ms")], [1, 1000, 33].map(Duration::from_millis));
+    assert_eq!(settings("[peers.health_check]\ninterval = '4s'").peers.health_check.timeout, seconds(4));
+    assert_eq!(settings("[retries]\nbackoff = '10s'").retries.backoff_max, seconds(10));
+    let outliers = &settings("[upstreams.app.outliers]\nejection = '1h'").upstreams[0].outliers;
+    assert_eq!(outliers.ejection_max, seconds(3600));
+    let probe = settings("[dependencies.a]\nprobe = 'tcp://[::1]:1'\ninterval = '5ms'\non_failure = 'read-only'");
+    let Watched::Probe(probe) = &probe.dependencies[0].watched else { panic!("no probe") };
+    assert_eq!(probe.probing.timeout, Duration::from_millis(5));
+}
+
+#[test]
+fn a_dependency_is_probed_or_has_the_breaker_of_an_upstream() {
+    let settings = load_example("full.toml");
+    let [database, llm] = settings.dependencies.as_slice() else { panic!("{:?}", settings.dependencies) };
+    let Watched::Probe(probe) = &database.watched else { panic!("{database:?}") };
+    assert_eq!((database.name.as_str(), probe.url.to_string().as_str()), ("metadata-db", "tcp://127.0.0.1:5432"));
+    assert_eq!(probe.latency_max, Some(Duration::from_millis(10)));
+    assert_eq!(database.on_failure, DegradationLevel::ReadOnly);
+    assert_eq!((&llm.watched, llm.on_failure), (&Watched::Breaker(1), DegradationLevel::AiDegraded));
+    assert!(DegradationLevel::ALL.is_sorted(), "the highest of all that fail wins");
+    let app = settings.upstreams[0].health_check.as_ref().unwrap();
+    assert_eq!((app.path.as_str(), app.probing.unhealthy), ("/health", 3));
+    assert_eq!(settings.degradation.page, Some(PathBuf::from("/etc/synaxis/maintenance.html")));
+}
+
+#[test]
 fn the_full_file_says_everything() {
     let settings = load_example("full.toml");
     assert_eq!(settings.server.workers, 4);
@@ -140,6 +237,12 @@ fn the_full_file_shows_the_defaults_where_it_says_nothing_else() {
     assert_eq!(full.tenant, minimal.tenant);
     assert_eq!(full.routes[1].timeout, minimal.routes[0].timeout);
     assert_eq!(full.upstreams[0].idle_max, minimal.upstreams[0].idle_max);
+    assert_eq!(full.upstreams[0].protection, minimal.upstreams[0].protection);
+    assert_eq!(full.upstreams[0].outliers, minimal.upstreams[0].outliers);
+    assert_eq!(full.upstreams[0].health_check.as_ref().unwrap().probing, minimal.peers.health_check);
+    assert_eq!(full.peers, minimal.peers);
+    assert_eq!(full.retries, minimal.retries);
+    assert_eq!(Degradation { page: None, ..full.degradation }, minimal.degradation);
     assert_eq!(full.access_log, minimal.access_log);
     assert_eq!(full.limits, minimal.limits);
     assert_eq!(full.timeouts, minimal.timeouts);

@@ -46,6 +46,7 @@ fn fits(value: &Value, schema: &Value, top: &Value) -> bool {
         "oneOf" => said.as_array().unwrap().iter().filter(|one| fits(value, one, top)).count() == 1,
         "pattern" => value.as_str().is_none_or(|text| Regex::new(said.as_str().unwrap()).unwrap().is_match(text)),
         "minimum" => value.as_f64().is_none_or(|number| number >= said.as_f64().unwrap()),
+        "exclusiveMinimum" => value.as_f64().is_none_or(|number| number > said.as_f64().unwrap()),
         "maximum" => value.as_f64().is_none_or(|number| number <= said.as_f64().unwrap()),
         "minItems" => value.as_array().is_none_or(|list| list.len() as u64 >= said.as_u64().unwrap()),
         "maxItems" => value.as_array().is_none_or(|list| list.len() as u64 <= said.as_u64().unwrap()),
@@ -93,6 +94,11 @@ fn the_schema_takes_what_loads_and_refuses_unknown_keys_and_wrong_types() {
         ("head_bytes = \"32KiB\"", "head_bytes = 1"),
         ("sample = 1.0", "sample = 1.1"),
         ("ports = [8443]", "ports = []"),
+        ("tenant_share_max = 0.8", "tenant_share_max = 0"),
+        ("statuses = [502, 503, 504]", "statuses = [404]"),
+        ("probe = \"tcp", "probe_file = \"/x\"\nprobe = \"tcp"),
+        ("probe = \"tcp", "upstream = \"app\"\nprobe = \"tcp"),
+        ("on_failure = \"read-only\"", "on_failure = \"full\""),
         ("store = \"redis", "store_file = \"/x\"\nstore = \"redis"),
         ("[upstreams.site]", "[upstreams.\"S ite\"]"),
         ("set = { \"x-api\" = \"2\" }", "set = { \"x-api\" = 2 }"),
@@ -187,7 +193,7 @@ fn the_full_example_mentions_every_key_that_exists() {
     let text: String = FULL.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
     for key in reference::keys() {
         let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
-        let title = |path: &str| text.contains(&format!("[{path}]"));
+        let title = |path: &str| text.contains(&format!("[{}]", path.replace("NAME", "app")));
         let inline = format!("{name} = ");
         let known = match section {
             // the names of upstreams

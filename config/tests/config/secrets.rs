@@ -11,7 +11,11 @@ use std::{
 };
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use synaxis_config::{Environment, Loaded, load, load_file, load_with, load_with_sources};
+use synaxis_config::{
+    Environment, Loaded, load, load_file, load_with, load_with_sources,
+    print::effective,
+    settings::{ProbeUrl, Watched},
+};
 
 const MINIMAL: &str = include_str!("../../examples/minimal.toml");
 const FULL: &str = include_str!("../../examples/full.toml");
@@ -158,6 +162,36 @@ fn the_file_of_a_secret_is_judged_as_the_secret_and_shown_by_its_path_only() {
     }
     let both = FULL.replace("store = ", &format!("store_file = \"{}\"\nstore = ", path.display()));
     assert!(said(&both, &Environment::default()).contains("`store` and `store_file` in [routing]: write one of both"));
+}
+
+#[test]
+fn a_probe_may_hold_a_password_that_is_shown_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache-url");
+    fs::write(&path, "redis://:s3cret@h:1/0\n").unwrap();
+    let environment: Environment = [("URL", "redis://:s3cret@h:1/0"), ("PASSWORD", "s3cret")].into_iter().collect();
+    let file = format!("probe_file = \"{}\"", path.display());
+    for (written, shown) in [
+        (file.as_str(), file.as_str()),
+        ("probe = \"${URL}\"", "probe = \"${URL}\""),
+        ("probe = \"redis://:${PASSWORD}@h:1/0\"", "probe = \"***\" # not shown"),
+        ("probe = \"redis://:s3cret@h:1/0\"", "probe = \"redis://***@h:1/0\" # ***"),
+    ] {
+        let text = FULL.replace("probe = \"tcp://127.0.0.1:5432\"", written);
+        let loaded = load_with(&text, Path::new("f.toml"), &environment).unwrap_or_else(|faults| panic!("{faults}"));
+        let Watched::Probe(probe) = &loaded.settings.dependencies[0].watched else { panic!("{written}: no probe") };
+        let ProbeUrl::Redis(url) = &probe.url else { panic!("{written}: no Redis") };
+        assert_eq!(url.expose(), "redis://:s3cret@h:1/0");
+        assert_eq!(loaded.files.contains(&path), written == file, "{written}");
+        let said = format!("{} {loaded:?} {probe:?}", effective(&loaded.settings));
+        assert!(said.contains(shown) && !said.contains("s3cret"), "{said}");
+    }
+    for wrong in ["ftp://:s3cret@h:1", "redis://:s3cret#x@h:1", "http://:s3cret@h:1/x", "s3cret"] {
+        fs::write(&path, wrong).unwrap();
+        let said = said(&FULL.replace("probe = \"tcp://127.0.0.1:5432\"", &file), &environment);
+        let expected = format!("`probe_file` in [dependencies.metadata-db]: what {} holds: ", path.display());
+        assert!(said.contains(&expected) && said.lines().count() == 1 && !said.contains("s3cret"), "{said}");
+    }
 }
 
 #[test]
