@@ -31,6 +31,7 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         &listeners_written,
         &written.admin.address,
         written.upstreams.as_deref().unwrap_or_default(),
+        &written.dependencies,
         findings,
     );
     let dependencies = degradation::settle(written.dependencies, written.upstreams.as_deref(), findings);

@@ -6,8 +6,8 @@ use toml::Spanned;
 
 use crate::{
     fault::Findings,
-    settings::ListenerKind,
-    written::{Listener, Upstream},
+    settings::{HttpEndpoint, ListenerKind},
+    written::{Dependency, Listener, Upstream},
 };
 
 pub(super) fn check(listeners: &[Listener], admin: &Spanned<SocketAddr>, findings: &Findings) {
@@ -53,26 +53,35 @@ fn warn_of_trust(listener: &Listener, findings: &Findings) {
     }
 }
 
-/// An app at a listener of this process would be asked from the inside: by an operator's address, or in a circle.
+/// An app at a listener of this process would be asked from the inside: by an operator's address, or in a circle. A
+/// dependency there would never be well again: what follows from its failure is what its probe sees.
 pub(super) fn refuse_own(
     listeners: &[Listener],
     admin: &Spanned<SocketAddr>,
     upstreams: &[Upstream],
+    dependencies: &[Dependency],
     findings: &Findings,
 ) {
     let own = || listeners.iter().filter_map(|listener| listener.address.as_ref()).chain([admin]).map(Spanned::get_ref);
-    for endpoint in upstreams.iter().flat_map(|upstream| &upstream.endpoints) {
-        let Some(ip) = endpoint.get_ref().ip() else { continue };
-        let address = SocketAddr::new(ip, endpoint.get_ref().port);
-        let is_own = |own: &SocketAddr| {
-            own.port() == address.port() && (own.ip() == ip || (own.ip().is_unspecified() && ip.is_loopback()))
-        };
-        if own().any(is_own) {
-            findings.fault(
-                &endpoint.span(),
-                "`endpoints` in [upstreams.NAME]: this proxy itself listens there; write where the app listens",
-            );
-        }
+    let is_own = |endpoint: &HttpEndpoint| {
+        let Some(ip) = endpoint.ip() else { return false };
+        own().any(|own| {
+            own.port() == endpoint.port && (own.ip() == ip || (own.ip().is_unspecified() && ip.is_loopback()))
+        })
+    };
+    let endpoints = upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+    for endpoint in endpoints.filter(|endpoint| is_own(endpoint.get_ref())) {
+        findings.fault(
+            &endpoint.span(),
+            "`endpoints` in [upstreams.NAME]: this proxy itself listens there; write where the app listens",
+        );
+    }
+    let probes = dependencies.iter().filter_map(|dependency| dependency.probe.as_ref());
+    for probe in probes.filter(|probe| probe.get_ref().endpoint().is_some_and(is_own)) {
+        findings.fault(
+            &probe.span(),
+            "`probe` in [dependencies.NAME]: this proxy itself listens there; write where the dependency listens",
+        );
     }
 }
 

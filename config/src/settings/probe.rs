@@ -72,6 +72,14 @@ impl ProbeUrl {
             _ => Err(InvalidProbe::Scheme),
         }
     }
+
+    /// Whom it asks, unless that is a Redis.
+    pub(crate) fn endpoint(&self) -> Option<&HttpEndpoint> {
+        match self {
+            Self::Tcp(endpoint) | Self::Http { endpoint, .. } => Some(endpoint),
+            Self::Redis(_) => None,
+        }
+    }
 }
 
 /// A path that a probe asks for.
