@@ -4,11 +4,9 @@
 //! request's record lives inside the answer's body, so that it closes when the body ends or is dropped.
 
 use std::{
-    cell::{Cell, RefCell},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -16,175 +14,22 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 pub mod pace;
+mod upload;
+
+pub use upload::{RequestBody, Upload, UploadError};
 
 use crate::{
     telemetry::record::Record,
-    upstream::{link::Link, pool::Pools},
+    upstream::{concurrency::Permit, link::Link, pool::Pools},
 };
-use pace::Pace;
-
-/// A client's request body, which an attempt can give back as long as nobody has polled it.
-#[derive(Clone, Default)]
-pub struct Upload(Option<Rc<Slot>>);
-
-struct Slot {
-    body: RefCell<Incoming>,
-    /// Bytes that may still pass.
-    left: Cell<u64>,
-    polled: Cell<bool>,
-    ended: Cell<bool>,
-    pace: Rc<Pace>,
-    _watcher: Watcher,
-}
-
-/// Why a client's request body is broken off: the client's fault in any case. Whoever sends it on must not end the
-/// message as if it were whole.
-#[derive(Debug, thiserror::Error)]
-pub enum UploadError {
-    /// It broke off, or is not what it says.
-    #[error("the request's body broke off or is not valid: {0}")]
-    Broken(#[from] hyper::Error),
-    /// It is longer than its route allows.
-    #[error("the request's body is longer than its route allows")]
-    TooLarge,
-    /// It stopped coming, or came too slowly.
-    #[error("the request's body stopped coming or came too slowly")]
-    Slow,
-}
-
-impl Upload {
-    /// Takes a request's body, notes in `pace` how it comes along, and keeps `watch`'s watcher until nobody has it any
-    /// more. An empty one costs nothing.
-    #[must_use]
-    pub fn new(body: Incoming, pace: impl FnOnce() -> Rc<Pace>, watch: impl FnOnce() -> Watcher) -> Self {
-        if body.is_end_stream() {
-            return Self(None);
-        }
-        let pace = pace();
-        let (polled, ended) = (Cell::new(false), Cell::new(false));
-        let left = Cell::new(u64::MAX);
-        Self(Some(Rc::new(Slot { body: RefCell::new(body), left, polled, ended, pace, _watcher: watch() })))
-    }
-
-    /// Lets no more than `bytes` pass. False if it is longer by its own word.
-    #[must_use]
-    pub fn limit(&self, bytes: u64) -> bool {
-        let Some(slot) = &self.0 else { return true };
-        slot.left.set(bytes);
-        slot.body.borrow().size_hint().lower() <= bytes
-    }
-
-    /// The body to hand to one attempt.
-    #[must_use]
-    pub fn body(&self) -> RequestBody {
-        RequestBody(self.0.clone())
-    }
-
-    /// Whether some of it may be gone: then no other attempt can have it.
-    #[must_use]
-    pub fn is_polled(&self) -> bool {
-        self.0.as_ref().is_some_and(|slot| slot.polled.get())
-    }
-
-    /// Whether all of it was taken by the attempt.
-    #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.0.as_ref().is_none_or(|slot| slot.ended.get())
-    }
-
-    /// Whether some of it may still be on its way from the client.
-    #[must_use]
-    pub fn is_coming(&self) -> bool {
-        self.0.as_ref().is_some_and(|slot| !slot.ended.get() && !slot.body.borrow().is_end_stream())
-    }
-
-    /// When the last piece of it was taken, as the worker's clock has it; `None` as long as none was.
-    #[must_use]
-    pub fn last_piece(&self) -> Option<Instant> {
-        self.0.as_ref()?.pace.last_piece()
-    }
-
-    /// Its exact length in bytes, if that is known; 0 when there is none.
-    #[must_use]
-    pub fn exact(&self) -> Option<u64> {
-        self.0.as_ref().map_or(Some(0), |slot| slot.body.borrow().size_hint().exact())
-    }
-}
-
-/// An [`Upload`] on the wire.
-pub struct RequestBody(Option<Rc<Slot>>);
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        if let Some(slot) = &self.0 {
-            slot.pace.rest();
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.pace.end(self.ended.get() || self.body.borrow().is_end_stream());
-    }
-}
-
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = UploadError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Some(slot) = &self.0 else { return Poll::Ready(None) };
-        if slot.pace.is_given_up() {
-            return Poll::Ready(Some(Err(UploadError::Slow)));
-        }
-        let mut body = slot.body.borrow_mut();
-        let poll = Pin::new(&mut *body).poll_frame(cx).map_err(UploadError::Broken);
-        match &poll {
-            Poll::Pending => slot.pace.want(cx.waker()),
-            Poll::Ready(None) => {
-                slot.pace.rest();
-                slot.ended.set(true);
-            }
-            Poll::Ready(Some(frame)) => {
-                slot.pace.come(frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len));
-                slot.polled.set(true);
-                slot.ended.set(body.is_end_stream());
-            }
-        }
-        match poll {
-            // request trailers are dropped: merging them upstream is how fields get smuggled (RFC 9110 §6.5.1)
-            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
-                slot.ended.set(true);
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                Poll::Ready(Some(match slot.left.get().checked_sub(bytes) {
-                    Some(left) => {
-                        slot.left.set(left);
-                        Ok(frame)
-                    }
-                    None => Err(UploadError::TooLarge),
-                }))
-            }
-            poll => poll,
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|slot| slot.body.borrow().is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |slot| slot.body.borrow().size_hint())
-    }
-}
 
 /// An upstream's answer on its way down, driving the connection that it comes from.
 pub struct UpstreamBody {
     incoming: Incoming,
     driven: Option<Driven>,
     racing: Option<Box<Link>>,
+    /// The request's place in its upstream.
+    _permit: Option<Permit>,
 }
 
 struct Driven {
@@ -197,7 +42,7 @@ impl UpstreamBody {
     /// A body that drives its connection and returns it to the pool when it has ended.
     #[must_use]
     pub fn driving(incoming: Incoming, link: Box<Link>, pools: Pools, idle_max: usize) -> Self {
-        let mut body = Self { incoming, driven: Some(Driven { link, pools, idle_max }), racing: None };
+        let mut body = Self { incoming, driven: Some(Driven { link, pools, idle_max }), racing: None, _permit: None };
         body.release_if_ended();
         body
     }
@@ -206,13 +51,18 @@ impl UpstreamBody {
     /// and the rest of the upload stays where it is, for somebody else.
     #[must_use]
     pub fn racing(incoming: Incoming, link: Box<Link>) -> Self {
-        Self { incoming, driven: None, racing: Some(link) }
+        Self { incoming, driven: None, racing: Some(link), _permit: None }
     }
 
     /// What came with a 101: nothing, and a connection that speaks something else from here on ([`Self::into_link`]).
     #[must_use]
     pub fn switched(incoming: Incoming, link: Box<Link>) -> Self {
         Self::racing(incoming, link)
+    }
+
+    /// Keeps the request's place in its upstream until this body has ended or was dropped.
+    pub fn hold(&mut self, permit: Permit) {
+        self._permit = Some(permit);
     }
 
     /// The connection of an answer that changed its protocol.

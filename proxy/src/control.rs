@@ -7,6 +7,7 @@
 pub mod alone;
 pub mod apply;
 pub mod config_file;
+pub mod degradation;
 mod leave;
 pub mod peer_table;
 pub mod routing_table;

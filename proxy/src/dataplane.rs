@@ -19,28 +19,61 @@ use bytes::Bytes;
 use synaxis_config::settings::Settings;
 use synaxis_routing::{
     endpoint::EndpointPolicy,
+    id::TenantId,
     placement::{Placement, RegionIndex, StampIndex},
     table::Millis,
 };
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use capacity::Capacity;
 
 use crate::{
     shutdown::Shutdown,
     telemetry::metrics::Metrics,
-    upstream::target::{Target, Targets},
+    upstream::{
+        concurrency::TenantKey,
+        guard::{self, Guard},
+        health::{self, Health},
+        target::{Target, Targets},
+    },
 };
 
 /// What should be.
 pub struct Snapshot {
     /// The settings as run.
     pub settings: Arc<Settings>,
-    /// App endpoints, by upstream, in the settings' order.
-    pub apps: Vec<Vec<Arc<Target>>>,
+    /// The apps of this stamp, in the settings' order.
+    pub apps: Vec<Arc<App>>,
+    /// What bounds each other stamp.
+    pub peer_limits: guard::Limits,
     /// The routing table, once one is loaded.
     pub fleet: Option<Arc<Fleet>>,
     /// Whether a pool of this index is still meant by anything here.
     pub live_pools: Vec<bool>,
+}
+
+/// An app of this stamp.
+pub struct App {
+    /// Its endpoints, in the settings' order.
+    pub targets: Vec<Arc<Target>>,
+    /// Which of them serve.
+    pub health: Arc<Health>,
+    /// What decides that.
+    pub health_limits: health::Limits,
+    /// What stands before it.
+    pub guard: Arc<Guard>,
+    /// What bounds it.
+    pub limits: guard::Limits,
+}
+
+/// Another stamp.
+#[derive(Clone)]
+pub struct Peer {
+    /// Its peer listener.
+    pub target: Arc<Target>,
+    /// What stands before it.
+    pub guard: Arc<Guard>,
 }
 
 /// The routing table from this stamp's point of view.
@@ -53,8 +86,8 @@ pub struct Fleet {
     pub me: Option<StampIndex>,
     /// This proxy's region; the table's first when it does not know ours.
     pub entry: RegionIndex,
-    /// Peer targets, by stamp; `None` where a stamp's endpoint cannot be used.
-    pub peers: Vec<Option<Arc<Target>>>,
+    /// The other stamps, by stamp; `None` where a stamp's endpoint cannot be used.
+    pub peers: Vec<Option<Peer>>,
     /// `TERM.EPOCH` as a field value.
     pub version: http::HeaderValue,
 }
@@ -73,6 +106,8 @@ pub struct DataPlane {
     pub policy: EndpointPolicy,
     /// The store's clock.
     pub clock: Clock,
+    /// What makes tenants' fingerprints unknown to tenants.
+    pub secret: u64,
     /// What this process can hold.
     pub capacity: Capacity,
     /// What each worker is doing.
@@ -100,6 +135,12 @@ pub struct Load {
 }
 
 impl DataPlane {
+    /// A tenant's fingerprint in this process.
+    #[must_use]
+    pub fn key(&self, tenant: &TenantId) -> TenantKey {
+        TenantKey::new(xxh3_128_with_seed(tenant.as_bytes(), self.secret))
+    }
+
     /// Requests in flight on all workers.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -151,6 +192,12 @@ impl Clock {
     pub fn host(&self, instant: Instant) -> Millis {
         let elapsed = i64::try_from(instant.duration_since(self.origin).as_millis()).unwrap_or(i64::MAX);
         u64::try_from(self.origin_ms.saturating_add(elapsed)).unwrap_or_default()
+    }
+
+    /// Milliseconds since this process began, at `instant`; never goes back.
+    #[must_use]
+    pub fn uptime(&self, instant: Instant) -> Millis {
+        u64::try_from(instant.duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Sets the offset of the store's clock to this host's, in milliseconds.

@@ -4,6 +4,7 @@
 //! threads and table.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -136,13 +137,16 @@ fn start(
     let settings = Arc::new(settings);
     let capacity = Capacity::of_this_process();
     warn_of_descriptors(&capacity, &settings);
+    let means = control::apply::Means { targets: &targets, metrics: &metrics, now: 0 };
+    let first = control::apply::first(Arc::clone(&settings), &means);
     let plane = Arc::new(DataPlane {
-        snapshot: Arc::new(ArcSwap::from_pointee(control::apply::first(Arc::clone(&settings), &targets))),
+        snapshot: Arc::new(ArcSwap::from_pointee(first)),
         metrics,
         shutdown: Shutdown::default(),
         targets,
         policy: endpoints.policy(own, peers.clone()),
         clock: Clock::default(),
+        secret: RandomState::new().hash_one(0),
         capacity,
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
         refresh: tokio::sync::Notify::new(),

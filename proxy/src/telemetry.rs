@@ -4,3 +4,4 @@ pub mod access_log;
 pub mod labels;
 pub mod metrics;
 pub mod record;
+pub mod upstream;

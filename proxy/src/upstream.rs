@@ -4,12 +4,18 @@
 //! executed is known by us (bytes written since hand-over), never guessed.
 
 pub mod attempt;
+pub mod breaker;
+pub mod concurrency;
 pub mod connect;
 pub mod framing;
+pub mod guard;
 pub mod head;
+pub mod health;
 pub mod link;
 pub mod pool;
 pub mod relay;
+pub mod retry;
+pub mod sync;
 pub mod target;
 pub mod timer;
 pub mod tunnel;

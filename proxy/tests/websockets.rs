@@ -379,9 +379,13 @@ fn a_websocket_keeps_no_snapshot() {
     assert_eq!(client.exchange(ask("t", "/").as_bytes()).unwrap().status, 101);
     let _app_side = next(&streams);
     let old = proxy.plane().snapshot.load_full();
-    let settings = Arc::clone(&old.settings);
-    let new =
-        Snapshot { settings, apps: old.apps.clone(), fleet: old.fleet.clone(), live_pools: old.live_pools.clone() };
+    let new = Snapshot {
+        settings: Arc::clone(&old.settings),
+        apps: old.apps.clone(),
+        peer_limits: old.peer_limits.clone(),
+        fleet: old.fleet.clone(),
+        live_pools: old.live_pools.clone(),
+    };
     proxy.plane().snapshot.store(Arc::new(new));
     let kept = Arc::downgrade(&old);
     drop(old);

@@ -21,7 +21,7 @@ use crate::{
 /// Most upstreams.
 const UPSTREAMS_MAX: usize = 256;
 /// Most endpoints of one upstream.
-const ENDPOINTS_MAX: usize = 256;
+const ENDPOINTS_MAX: usize = 64;
 /// Most idle connections that a worker keeps for one upstream.
 const IDLE_MAX: usize = 65_536;
 /// Most requests in flight on one target.

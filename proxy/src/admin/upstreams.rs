@@ -57,7 +57,7 @@ impl Dialled {
 
     /// The peer listener of a stamp.
     pub(super) fn peer(plane: &DataPlane, fleet: &Fleet, stamp: StampIndex) -> Self {
-        let target = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref);
+        let target = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref).map(|peer| peer.target.as_ref());
         let unusable = || Self {
             host: None,
             port: None,
@@ -71,10 +71,10 @@ impl Dialled {
 pub(super) fn upstreams(view: &View) -> Response<Reply> {
     let plane = &view.plane;
     let snapshot = plane.snapshot.load();
-    let apps = snapshot.settings.upstreams.iter().zip(&snapshot.apps).map(|(upstream, targets)| App {
+    let apps = snapshot.settings.upstreams.iter().zip(&snapshot.apps).map(|(upstream, app)| App {
         upstream: upstream.name.clone(),
         idle_max: upstream.idle_max,
-        endpoints: targets.iter().map(|target| Dialled::of(target, plane)).collect(),
+        endpoints: app.targets.iter().map(|target| Dialled::of(target, plane)).collect(),
     });
     let peers = snapshot.fleet.iter().flat_map(|fleet| {
         let others = fleet.placement.stamps_by_id().filter(|stamp| Some(*stamp) != fleet.me);

@@ -1,47 +1,122 @@
 //! The one door: settings and table become a snapshot, published with one store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use synaxis_config::settings::{Settings, Upstream};
 use synaxis_routing::{
     bundle::Bundle,
+    id::StampId,
     placement::{Placement, RegionIndex, StampIndex},
-    table::State,
+    table::{Millis, State},
 };
 
 use crate::{
-    dataplane::{DataPlane, Fleet, Snapshot},
-    upstream::target::{Target, Targets},
+    dataplane::{App, DataPlane, Fleet, Peer, Snapshot},
+    telemetry::{
+        metrics::Metrics,
+        upstream::{Kind, UpstreamMetrics},
+    },
+    upstream::{
+        guard::{self, Guard, millis},
+        health::{self, Health},
+        target::{Target, Targets},
+    },
 };
+
+/// What a snapshot is built with.
+pub struct Means<'a> {
+    /// Every target that is named or still in use.
+    pub targets: &'a Targets,
+    /// The server's metrics.
+    pub metrics: &'a Metrics,
+    /// Milliseconds of the process's clock.
+    pub now: Millis,
+}
+
+impl<'a> Means<'a> {
+    fn of(plane: &'a DataPlane) -> Self {
+        Self { targets: &plane.targets, metrics: &plane.metrics, now: plane.clock.uptime(Instant::now()) }
+    }
+}
 
 /// The first snapshot: settings only, no table yet.
 #[must_use]
-pub fn first(settings: Arc<Settings>, targets: &Targets) -> Snapshot {
-    let apps = apps(&settings, targets);
+pub fn first(settings: Arc<Settings>, means: &Means<'_>) -> Snapshot {
+    let apps = apps(&settings, means, None);
     finish(settings, apps, None)
 }
 
 /// Publishes settings that [`synaxis_config::difference::reload`] made of those that run. Targets of what did not change
-/// stay, and with them their connections; so does the table.
+/// stay, and with them their connections; so do breakers, places, health, and the table.
 pub fn settings(plane: &DataPlane, settings: Arc<Settings>) {
-    let apps = apps(&settings, &plane.targets);
-    let next = finish(settings, apps, plane.snapshot.load().fleet.clone());
+    let current = plane.snapshot.load();
+    let apps = apps(&settings, &Means::of(plane), Some(&current));
+    let next = finish(settings, apps, current.fleet.clone());
     publish(plane, next);
 }
 
-fn apps(settings: &Settings, targets: &Targets) -> Vec<Vec<Arc<Target>>> {
-    let of =
-        |upstream: &Upstream| upstream.endpoints.iter().map(|endpoint| targets.app(&upstream.name, endpoint)).collect();
+fn apps(settings: &Settings, means: &Means<'_>, current: Option<&Snapshot>) -> Vec<Arc<App>> {
+    let before = |name: &str| {
+        let current = current?;
+        let at = current.settings.upstreams.iter().position(|upstream| upstream.name == name)?;
+        current.apps.get(at)
+    };
+    let of = |upstream: &Upstream| Arc::new(app(upstream, settings, means, before(&upstream.name).map(Arc::as_ref)));
     settings.upstreams.iter().map(of).collect()
+}
+
+fn app(upstream: &Upstream, settings: &Settings, means: &Means<'_>, before: Option<&App>) -> App {
+    let targets: Vec<Arc<Target>> =
+        upstream.endpoints.iter().map(|endpoint| means.targets.app(&upstream.name, endpoint)).collect();
+    let health_limits = health_limits(upstream);
+    let health = match before {
+        Some(before) if same(&before.targets, &targets) => Arc::clone(&before.health),
+        _ => {
+            let place = |target: &Arc<Target>| before?.targets.iter().position(|known| Arc::ptr_eq(known, target));
+            let places: Vec<Option<usize>> = targets.iter().map(place).collect();
+            let succeeding = before.and_then(|before| before.health.succeed_by(&places, means.now, &health_limits));
+            // the settings allow no more endpoints than there can be
+            Arc::new(succeeding.or_else(|| Health::new(targets.len())).unwrap_or_default())
+        }
+    };
+    let guard = before.map_or_else(
+        || Arc::new(Guard::new(UpstreamMetrics::new(means.metrics, Kind::App, &upstream.name), means.now)),
+        |before| Arc::clone(&before.guard),
+    );
+    let limits = guard::Limits::new(&upstream.protection, &settings.retries);
+    App { targets, health, health_limits, guard, limits }
+}
+
+/// Whether these are the same endpoints in the same order; each is one target for as long as it is named.
+fn same(one: &[Arc<Target>], other: &[Arc<Target>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
+fn health_limits(upstream: &Upstream) -> health::Limits {
+    let outliers = &upstream.outliers;
+    let checks = upstream.health_check.as_ref().map_or_else(health::checks::Limits::default, |check| {
+        health::checks::Limits { healthy: check.probing.healthy, unhealthy: check.probing.unhealthy }
+    });
+    health::Limits {
+        checks,
+        outliers: health::outlier::Limits {
+            failures: u8::try_from(outliers.failures).unwrap_or(u8::MAX),
+            window_ms: millis(outliers.window),
+            base_ms: millis(outliers.ejection),
+            max_ms: millis(outliers.ejection_max),
+        },
+        ..health::Limits::default()
+    }
 }
 
 /// Publishes a table that [`synaxis_routing::sanity::admit`] let through.
 pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     let current = plane.snapshot.load();
     let settings = Arc::clone(&current.settings);
-    let fleet = Arc::new(seen_from_here(&settings, bundle.to_bytes(), placement, &plane.targets));
+    let fleet = seen_from_here(&settings, bundle.to_bytes(), placement, &Means::of(plane), current.fleet.as_deref());
+    let fleet = Arc::new(fleet);
     let metrics = &plane.metrics;
     let version = fleet.placement.version();
     metrics.routing_epoch.set(version.epoch as f64);
@@ -60,25 +135,40 @@ fn publish(plane: &DataPlane, next: Snapshot) {
     plane.targets.sweep();
 }
 
-fn finish(settings: Arc<Settings>, apps: Vec<Vec<Arc<Target>>>, fleet: Option<Arc<Fleet>>) -> Snapshot {
-    let peers = fleet.iter().flat_map(|fleet| fleet.peers.iter().flatten());
+fn finish(settings: Arc<Settings>, apps: Vec<Arc<App>>, fleet: Option<Arc<Fleet>>) -> Snapshot {
+    let peers = fleet.iter().flat_map(|fleet| fleet.peers.iter().flatten()).map(|peer| &peer.target);
     let mut live_pools = Vec::new();
-    for target in apps.iter().flatten().chain(peers) {
+    for target in apps.iter().flat_map(|app| &app.targets).chain(peers) {
         if live_pools.len() <= target.pool {
             live_pools.resize(target.pool + 1, false);
         }
         live_pools[target.pool] = true;
     }
-    Snapshot { settings, apps, fleet, live_pools }
+    let peer_limits = guard::Limits::new(&settings.peers.protection, &settings.retries);
+    Snapshot { settings, apps, peer_limits, fleet, live_pools }
 }
 
-fn seen_from_here(settings: &Settings, envelope: Bytes, placement: Placement, targets: &Targets) -> Fleet {
-    let table = placement.table();
-    let indices = (0..table.stamps.len()).filter_map(|index| u16::try_from(index).ok()).map(StampIndex);
+fn seen_from_here(
+    settings: &Settings,
+    envelope: Bytes,
+    placement: Placement,
+    means: &Means<'_>,
+    before: Option<&Fleet>,
+) -> Fleet {
+    let indices = (0..placement.table().stamps.len()).filter_map(|index| u16::try_from(index).ok()).map(StampIndex);
+    let known = |id: &StampId| {
+        let before = before?;
+        let at = before.placement.find(id.as_str())?;
+        before.peers.get(usize::from(at.0))?.as_ref().map(|peer| Arc::clone(&peer.guard))
+    };
     let peers = indices
         .map(|index| {
-            let stamp = placement.stamp(index);
-            placement.endpoint(index).map(|endpoint| targets.peer(&stamp.id, endpoint))
+            let id = &placement.stamp(index).id;
+            let target = means.targets.peer(id, placement.endpoint(index)?);
+            let guard = known(id).unwrap_or_else(|| {
+                Arc::new(Guard::new(UpstreamMetrics::new(means.metrics, Kind::Peer, id.as_str()), means.now))
+            });
+            Some(Peer { target, guard })
         })
         .collect();
     let version = HeaderValue::from_str(&placement.version().to_string()).unwrap_or(HeaderValue::from_static("0.0"));

@@ -227,7 +227,7 @@ impl RoutingTable {
             .iter()
             .filter_map(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
         let known = self.applied.iter().flat_map(|applied| {
-            let peers = applied.fleet.peers.iter().flatten();
+            let peers = applied.fleet.peers.iter().flatten().map(|peer| &peer.target);
             peers.filter(|target| !target.tls).map(|target| (target.host.clone(), target.port))
         });
         let mut peers: Vec<(String, u16)> = named.chain(known).collect();

@@ -162,7 +162,7 @@ impl Errand<'_> {
 
     /// Every endpoint of this stamp's own app, beginning with the one whose turn it is.
     async fn try_app(&self, head: &mut Head, upload: &Upload, record: &mut Record) -> Result<Outcome, LocalReply> {
-        let endpoints = &self.snapshot.apps[self.route.upstream];
+        let endpoints = &self.snapshot.apps[self.route.upstream].targets;
         if head.announced {
             framing::strip_internal(&mut head.headers);
             head.announced = false;
@@ -195,9 +195,10 @@ impl Errand<'_> {
         upload: &Upload,
         record: &mut Record,
     ) -> Result<Outcome, LocalReply> {
-        let Some(target) = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref) else {
+        let Some(peer) = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref) else {
             return Ok(Outcome::Untouched(LocalReply::NoStamp));
         };
+        let target = &peer.target;
         let owner = &fleet.placement.stamp(stamp).id;
         let left = self.deadline.at().saturating_duration_since(Instant::now());
         let entry = &self.snapshot.settings.stamp.id;

@@ -192,6 +192,28 @@ impl Metrics {
         )
     }
 
+    /// A counter of one upstream, an app or a peer; for handles that are resolved once.
+    pub fn upstream_counter(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        kind: &'static str,
+        upstream: &str,
+        extra: Option<(&'static str, &'static str)>,
+    ) -> Counter {
+        self.recorder.describe_counter(name.into(), None, help.into());
+        let mut labels = vec![Label::new("kind", kind), Label::new("upstream", upstream.to_owned())];
+        labels.extend(extra.map(|(key, value)| Label::new(key, value)));
+        self.recorder.register_counter(&Key::from_parts(name, labels), &META)
+    }
+
+    /// A gauge of one upstream, an app or a peer.
+    pub fn upstream_gauge(&self, name: &'static str, help: &'static str, kind: &'static str, upstream: &str) -> Gauge {
+        self.recorder.describe_gauge(name.into(), None, help.into());
+        let labels = vec![Label::new("kind", kind), Label::new("upstream", upstream.to_owned())];
+        self.recorder.register_gauge(&Key::from_parts(name, labels), &META)
+    }
+
     /// Counts a refused table. Rare, so the lookup by label is fine here.
     pub fn table_refused(&self, reason: &'static str) {
         Register(&self.recorder)

@@ -111,7 +111,7 @@ pub async fn send(
         means.metrics.pool_reused.increment(1);
         match exchange(means, link, head, upload, deadline).await {
             // a connection that died in the pool says nothing about the endpoint
-            Err(Failed { sent: Sent::No, cause: Cause::Reset(_) }) if !upload.is_polled() => {}
+            Err(Failed { sent: Sent::No, cause: Cause::Reset(_) }) if !upload.is_gone() => {}
             outcome => return outcome,
         }
     }

@@ -98,11 +98,23 @@ impl Deadline {
     pub fn restart(&self, from: Instant) -> bool {
         let at = from + self.limit;
         let later = at > self.at.get();
-        if later && let Some(entry) = self.timer.0.borrow_mut().get_mut(self.key) {
+        if later {
             self.at.set(at);
-            (entry.at, entry.expired) = (at, false);
+            self.set(at);
         }
         later
+    }
+
+    /// Expires at `at` already, or with the deadline itself: for one step of what it bounds. Once expired it may be aimed
+    /// again.
+    pub fn aim(&self, at: Option<Instant>) {
+        self.set(at.map_or(self.at.get(), |at| at.min(self.at.get())));
+    }
+
+    fn set(&self, at: Instant) {
+        if let Some(entry) = self.timer.0.borrow_mut().get_mut(self.key) {
+            (entry.at, entry.expired) = (at, false);
+        }
     }
 
     /// Whether it had passed at the last tick.

@@ -186,7 +186,7 @@ impl Tunnel {
     fn turn(&self) -> Deadline {
         let now = self.around.clock.now();
         let at = self.around.shutdown.times().map_or(now, |drain| drain.turn(self.around.chance));
-        self.around.timer.deadline(at)
+        self.around.timer.deadline(at, Duration::ZERO)
     }
 
     fn deadline(&self, after: Duration) -> Deadline {

@@ -15,6 +15,7 @@ use synaxis_proxy::{
     control::apply,
     dataplane::Snapshot,
     pipeline::{normalize, peer, tenant},
+    telemetry::metrics::Metrics,
     upstream::{head::Head, target::Targets},
 };
 
@@ -32,7 +33,9 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let text = include_str!("../../../config/examples/minimal.toml");
     let (settings, _) = synaxis_config::load(text, Path::new("minimal.toml")).unwrap();
     let settings = Arc::new(settings);
-    World { snapshot: apply::first(Arc::clone(&settings), &Targets::default()), settings }
+    let (targets, metrics) = (Targets::default(), Metrics::new().unwrap());
+    let means = apply::Means { targets: &targets, metrics: &metrics, now: 0 };
+    World { snapshot: apply::first(Arc::clone(&settings), &means), settings }
 });
 
 /// Reads the bytes as an edge and as a peer listener would.
