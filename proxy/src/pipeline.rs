@@ -13,6 +13,8 @@ pub mod peer;
 pub mod respond;
 pub mod route;
 pub mod tenant;
+pub mod tries;
+pub mod visit;
 pub mod websocket;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
@@ -172,6 +174,7 @@ fn decide<'a>(
     if !upload.limit(route.body_bytes) {
         return Err(LocalReply::BodyTooLarge(route.body_bytes));
     }
+    upload.keep(settings.retries.replay_bytes);
 
     let deadline = worker.timer.deadline(started, peer::time_left(route.timeout, hop.as_ref()));
     let client = peer::client(downstream, hop.as_ref());
@@ -179,7 +182,8 @@ fn decide<'a>(
     let websocket = asks && route.websocket && websocket::ask_on(&mut parts);
     let head = Head { method: parts.method, uri: parts.uri, headers: parts.headers, announced: false, websocket };
     let hop = hop.map(Box::new);
-    let errand = Errand { worker, snapshot, downstream, tenant, route, hop, now, deadline };
+    let key = worker.plane.key(&tenant);
+    let errand = Errand { worker, snapshot, downstream, tenant, key, route, hop, now, deadline };
     Ok(Decision::Send(errand, head, upload))
 }
 

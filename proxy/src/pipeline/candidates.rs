@@ -1,32 +1,35 @@
 //! Who serves: the candidates of the tenant in order of choice, and the one hop to another stamp.
 //!
-//! A request moves on to the next candidate only when it is known that nobody has executed it: no connection came
-//! about, not a byte was sent, or a peer says that its app has not seen it.
+//! A request moves on to the next candidate when it is known that nobody has executed it (no connection came about, not a
+//! byte was sent, or a peer says that its app has not seen it), or when executing it twice is harmless. What one candidate
+//! does with it is a visit ([`visit`](super::visit)); what its attempts come to is counted in [`Tries`].
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use http::Response;
 use synaxis_config::settings::{Failover, Route};
 use synaxis_routing::{
     id::TenantId,
-    placement::{Acceptance, HAND_MAX, StampIndex},
+    placement::{Acceptance, StampIndex},
     table::Millis,
 };
 
 use super::{
-    Downstream, edits,
+    Downstream,
     local_reply::LocalReply,
-    peer::{self, Hop},
+    peer::Hop,
+    tries::{Failure, Next, Tries},
+    visit::Outcome,
 };
 use crate::{
     body::{Upload, UpstreamBody},
     dataplane::{Fleet, Snapshot, worker::Worker},
     telemetry::record::Record,
     upstream::{
-        attempt::{self, Cause, Failed, Means, Sent},
-        framing,
+        concurrency::TenantKey,
+        guard::{Guard, Limits},
         head::Head,
-        target::Target,
+        retry::verdict::Target,
         timer::Deadline,
     },
 };
@@ -41,6 +44,8 @@ pub struct Errand<'a> {
     pub downstream: &'a Downstream,
     /// Whose it is.
     pub tenant: TenantId,
+    /// The same as a fingerprint.
+    pub key: TenantKey,
     /// Where it goes.
     pub route: &'a Route,
     /// Set when another stamp sent it.
@@ -51,11 +56,16 @@ pub struct Errand<'a> {
     pub deadline: Deadline,
 }
 
-/// What became of one candidate's attempt.
-enum Outcome {
-    Answered(Response<UpstreamBody>),
-    /// Nobody executed it; the next candidate may have it.
-    Untouched(LocalReply),
+/// What a request carries with it from attempt to attempt.
+pub struct Load<'a> {
+    /// Its head, whole whenever an attempt may begin.
+    pub head: &'a mut Head,
+    /// Its body.
+    pub upload: &'a Upload,
+    /// What its attempts have come to.
+    pub tries: Tries,
+    /// Its facts.
+    pub record: &'a mut Record,
 }
 
 impl Errand<'_> {
@@ -70,47 +80,119 @@ impl Errand<'_> {
         record: &mut Record,
     ) -> Result<Response<UpstreamBody>, LocalReply> {
         let fleet = self.snapshot.fleet.as_deref().ok_or(LocalReply::NoStamp)?;
-        let placement = &fleet.placement;
-        let owner = match placement.owner(&self.tenant, fleet.entry, self.now) {
-            Some(owner) => match self.try_stamp(fleet, owner, head, upload, record).await? {
+        let mut load = Load { tries: Tries::new(head, self.route, false), head, upload, record };
+        let owner = fleet.placement.owner(&self.tenant, fleet.entry, self.now);
+        let first = match owner.filter(|owner| !self.is_shunned(fleet, *owner)) {
+            Some(owner) => match self.visit(fleet, owner, self.has_others(fleet), &mut load).await? {
                 Outcome::Answered(answer) => return Ok(answer),
-                Outcome::Untouched(reply) => Some((owner, reply)),
+                outcome => Some((owner, outcome)),
             },
             None => None,
         };
         // on the heap, like everything that few requests need: what a request holds on its way is moved and kept for all
-        Box::pin(self.fail_over(fleet, owner, head, upload, record)).await
+        Box::pin(self.fail_over(fleet, first, load)).await
     }
 
     /// The candidates after the owner, which somebody else may have refused or been unable to take.
     async fn fail_over(
         &self,
         fleet: &Fleet,
-        mut last: Option<(StampIndex, LocalReply)>,
-        head: &mut Head,
-        upload: &Upload,
-        record: &mut Record,
+        mut last: Option<(StampIndex, Outcome)>,
+        mut load: Load<'_>,
     ) -> Result<Response<UpstreamBody>, LocalReply> {
-        let hand = fleet.placement.hand(&self.tenant, fleet.entry, self.now)?;
-        let routing = self.snapshot.settings.routing.as_ref();
-        let fails_fast = routing.is_some_and(|routing| routing.failover == Failover::FailFast);
-        let tried = last.as_ref().map(|(owner, _)| *owner);
-        for candidate in hand.iter().filter(|candidate| Some(candidate.stamp) != tried).take(HAND_MAX) {
-            if last.is_some() {
-                if fails_fast {
-                    break;
+        let mut untried = self.untried(fleet, last.as_ref().map(|(stamp, _)| *stamp))?.into_iter().peekable();
+        loop {
+            let stamp = match last {
+                None => untried.next().ok_or(LocalReply::NoStamp)?,
+                Some((stamp, outcome)) => {
+                    let another = untried.peek().is_some() && (outcome.is_untouched() || load.tries.may_cross());
+                    match self.after(fleet, stamp, &outcome, another, &mut load) {
+                        Next::Stop => return outcome.told(),
+                        Next::BodyGone if outcome.is_untouched() => return Err(LocalReply::NotReplayable),
+                        Next::BodyGone => return outcome.told(),
+                        Next::Attempt(pause, to) => {
+                            drop(outcome);
+                            if !pause.is_zero() {
+                                tokio::time::sleep(pause).await;
+                            }
+                            match to {
+                                Target::Same => stamp,
+                                Target::Another => {
+                                    self.worker.sink.metrics.failovers.increment(1);
+                                    untried.next().unwrap_or(stamp)
+                                }
+                            }
+                        }
+                    }
                 }
-                if upload.is_polled() {
-                    return Err(LocalReply::NotReplayable);
-                }
-                self.worker.sink.metrics.failovers.increment(1);
-            }
-            match self.try_stamp(fleet, candidate.stamp, head, upload, record).await? {
+            };
+            match self.visit(fleet, stamp, untried.peek().is_some(), &mut load).await? {
                 Outcome::Answered(answer) => return Ok(answer),
-                Outcome::Untouched(reply) => last = Some((candidate.stamp, reply)),
+                outcome => last = Some((stamp, outcome)),
             }
         }
-        Err(last.map_or(LocalReply::NoStamp, |(_, reply)| reply))
+    }
+
+    /// The candidates that are left, those first that this proxy has no reason to avoid. With `fail-fast` only the owner has
+    /// the data, so nobody follows it.
+    fn untried(&self, fleet: &Fleet, tried: Option<StampIndex>) -> Result<Vec<StampIndex>, LocalReply> {
+        let hand = fleet.placement.hand(&self.tenant, fleet.entry, self.now)?;
+        if self.fails_fast() {
+            let owner = hand.iter().next().map(|candidate| candidate.stamp);
+            return Ok(owner.filter(|owner| Some(*owner) != tried).into_iter().collect());
+        }
+        let candidates = hand.iter().map(|candidate| candidate.stamp).filter(|stamp| Some(*stamp) != tried);
+        let (shunned, mut stamps): (Vec<_>, Vec<_>) = candidates.partition(|stamp| self.is_shunned(fleet, *stamp));
+        stamps.extend(shunned);
+        Ok(stamps)
+    }
+
+    fn fails_fast(&self) -> bool {
+        self.snapshot.settings.routing.as_ref().is_some_and(|routing| routing.failover == Failover::FailFast)
+    }
+
+    /// Whether somebody else might serve it.
+    fn has_others(&self, fleet: &Fleet) -> bool {
+        fleet.peers.len() > 1 && !self.fails_fast()
+    }
+
+    /// Whether there is reason to try somebody else first.
+    fn is_shunned(&self, fleet: &Fleet, stamp: StampIndex) -> bool {
+        let Some((guard, limits)) = self.guard_of(fleet, stamp) else { return true };
+        guard.is_suspect() && {
+            let now = self.worker.plane.clock.uptime(self.worker.clock.now());
+            guard.is_shunned(limits, rank(fleet.placement.slot(&self.tenant)), now)
+        }
+    }
+
+    /// What stands before a candidate; `None` when it cannot be reached at all.
+    fn guard_of(&self, fleet: &Fleet, stamp: StampIndex) -> Option<(&Guard, &Limits)> {
+        if fleet.me == Some(stamp) {
+            let app = &self.snapshot.apps[self.route.upstream];
+            return Some((&app.guard, &app.limits));
+        }
+        let peers = &self.snapshot.fleet.as_deref()?.peers;
+        let peer = peers.get(usize::from(stamp.0))?.as_ref()?;
+        Some((&peer.guard, &self.snapshot.peer_limits))
+    }
+
+    /// What follows what a candidate did.
+    fn after(&self, fleet: &Fleet, stamp: StampIndex, outcome: &Outcome, another: bool, load: &mut Load<'_>) -> Next {
+        let target = if another { Target::Another } else { Target::Same };
+        let Some(end) = outcome.end() else { return Next::Stop };
+        let Some((guard, limits)) = self.guard_of(fleet, stamp) else {
+            // nobody to ask, and nobody was asked
+            return if another { Next::Attempt(std::time::Duration::ZERO, target) } else { Next::Stop };
+        };
+        self.next(load, &Failure { end, target, guard, limits, at: Instant::now() })
+    }
+
+    /// What follows a failed attempt.
+    pub(super) fn next(&self, load: &mut Load<'_>, failure: &Failure<'_>) -> Next {
+        let now = self.worker.plane.clock.uptime(failure.at);
+        let luck = (now, self.worker.chance());
+        let request = (&*load.head, load.upload);
+        load.tries.next(failure, request, &self.snapshot.settings.retries, &self.deadline, luck)
     }
 
     /// From another stamp: served here or refused, never sent on.
@@ -136,137 +218,13 @@ impl Errand<'_> {
                 return Err(LocalReply::Misdirected(fleet.version.clone()));
             }
         }
-        match self.try_app(head, upload, record).await? {
-            Outcome::Answered(answer) => Ok(answer),
-            Outcome::Untouched(reply) => Err(reply),
-        }
-    }
-
-    async fn try_stamp(
-        &self,
-        fleet: &Fleet,
-        stamp: StampIndex,
-        head: &mut Head,
-        upload: &Upload,
-        record: &mut Record,
-    ) -> Result<Outcome, LocalReply> {
-        if let Some(line) = &mut record.line {
-            line.stamp = Some(fleet.placement.stamp(stamp).id.to_string());
-        }
-        if fleet.me == Some(stamp) {
-            self.try_app(head, upload, record).await
-        } else {
-            Box::pin(self.try_peer(fleet, stamp, head, upload, record)).await
-        }
-    }
-
-    /// Every endpoint of this stamp's own app, beginning with the one whose turn it is.
-    async fn try_app(&self, head: &mut Head, upload: &Upload, record: &mut Record) -> Result<Outcome, LocalReply> {
-        let endpoints = &self.snapshot.apps[self.route.upstream].targets;
-        if head.announced {
-            framing::strip_internal(&mut head.headers);
-            head.announced = false;
-        }
-        let idle_max = self.snapshot.settings.upstreams[self.route.upstream].idle_max;
-        let before = edits::request(&self.route.request_headers, head);
-        let turn = self.worker.turn();
-        let mut last = LocalReply::NoStamp;
-        for attempt in 0..endpoints.len() {
-            let target = &endpoints[turn.wrapping_add(attempt) % endpoints.len()];
-            match self.send(target, head, upload, idle_max, record).await? {
-                Outcome::Untouched(reply) if !upload.is_polled() => last = reply,
-                // nobody else can have it
-                Outcome::Untouched(reply) => return Ok(Outcome::Untouched(reply)),
-                Outcome::Answered(mut answer) => {
-                    edits::answer(&self.route.response_headers, &mut answer);
-                    return Ok(Outcome::Answered(answer));
-                }
-            }
-        }
-        edits::take_back(&self.route.request_headers, before, head);
-        Ok(Outcome::Untouched(last))
-    }
-
-    async fn try_peer(
-        &self,
-        fleet: &Fleet,
-        stamp: StampIndex,
-        head: &mut Head,
-        upload: &Upload,
-        record: &mut Record,
-    ) -> Result<Outcome, LocalReply> {
-        let Some(peer) = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref) else {
-            return Ok(Outcome::Untouched(LocalReply::NoStamp));
-        };
-        let target = &peer.target;
-        let owner = &fleet.placement.stamp(stamp).id;
-        let left = self.deadline.at().saturating_duration_since(Instant::now());
-        let entry = &self.snapshot.settings.stamp.id;
-        head.announced = true;
-        peer::announce(&mut head.headers, fleet, entry, owner, &self.tenant, &self.downstream.client_value, left);
-        self.worker.sink.metrics.forwarded.increment(1);
-        // a peer may read it whole and say that its app has not seen it
-        let kept = head.clone();
-        match self.send(target, head, upload, IDLE_PER_PEER, record).await? {
-            Outcome::Answered(answer) if peer::is_unprocessed(&answer) => {
-                *head = kept;
-                let misdirected = answer.status() == http::StatusCode::MISDIRECTED_REQUEST;
-                let reply = if misdirected {
-                    self.worker.plane.refresh.notify_one();
-                    LocalReply::Misdirected(fleet.version.clone())
-                } else {
-                    LocalReply::UpstreamConnect(Cause::Reset(format!("{owner} could not reach its app")))
-                };
-                Ok(Outcome::Untouched(reply))
-            }
-            outcome => Ok(outcome),
-        }
-    }
-
-    async fn send(
-        &self,
-        target: &Arc<Target>,
-        head: &mut Head,
-        upload: &Upload,
-        idle_max: usize,
-        record: &mut Record,
-    ) -> Result<Outcome, LocalReply> {
-        let worker = self.worker;
-        let means = Means {
-            pools: &worker.pools,
-            metrics: &worker.sink.metrics,
-            policy: &worker.plane.policy,
-            connect: self.snapshot.settings.timeouts.connect,
-            idle_max,
-        };
-        // the first attempt begins with the request: what lies between is microseconds, and a clock read
-        let began = if record.attempts == 0 { record.started() } else { Instant::now() };
-        record.attempts = record.attempts.saturating_add(1);
-        let outcome = attempt::send(&means, target, head, upload, &self.deadline).await;
-        let ended = Instant::now();
-        worker.sink.metrics.client_duration.record(ended.duration_since(began).as_secs_f64());
-        let Failed { sent, cause } = match outcome {
-            Ok(answer) => {
-                let elapsed = record.elapsed_ms(ended);
-                if let Some(line) = &mut record.line {
-                    line.ttfb_ms = Some(elapsed);
-                }
-                return Ok(Outcome::Answered(answer));
-            }
-            Err(failed) => failed,
-        };
-        tracing::debug!(?target, ?sent, %cause, "attempt failed");
-        match (sent, cause) {
-            (_, Cause::Timeout) => Err(LocalReply::UpstreamTimeout),
-            (_, Cause::Client) => Err(LocalReply::BodyInvalid),
-            (_, Cause::ClientSlow) => Err(LocalReply::BodyTimeout),
-            (_, Cause::TooLarge) => Err(LocalReply::BodyTooLarge(self.route.body_bytes)),
-            (Sent::No, cause) => Ok(Outcome::Untouched(LocalReply::UpstreamConnect(cause))),
-            (Sent::Maybe, cause @ Cause::Invalid(_)) => Err(LocalReply::UpstreamInvalid(cause)),
-            (Sent::Maybe, cause) => Err(LocalReply::UpstreamReset(cause)),
-        }
+        let mut load = Load { tries: Tries::new(head, self.route, true), head, upload, record };
+        self.visit_app(false, &mut load).await?.told()
     }
 }
 
-/// Idle connections kept per peer and worker.
-const IDLE_PER_PEER: usize = 256;
+/// The place of a slot in the order in which slots come back after an outage, the same for every upstream.
+fn rank(slot: u32) -> u16 {
+    // odd, so that it is a permutation (Knuth, TAOCP 3, 6.4)
+    (slot as u16).wrapping_mul(40_503)
+}

@@ -5,9 +5,11 @@
 use http::{HeaderValue, StatusCode};
 use metrics::Counter;
 
+use synaxis_routing::id::StampId;
+
 use crate::{
     telemetry::metrics::Metrics,
-    upstream::{attempt::Cause, framing::ForbiddenNomination},
+    upstream::{attempt::Cause, framing::ForbiddenNomination, guard::Denied},
 };
 
 /// A reason to answer without an upstream's word.
@@ -100,6 +102,12 @@ pub enum LocalReply {
     /// The next candidate cannot have a body that is already gone.
     #[error("the request's body was already being sent and cannot be sent again")]
     NotReplayable,
+    /// An upstream's breaker is open, or it has too many requests in flight.
+    #[error("{0}")]
+    Denied(#[from] Denied),
+    /// Another stamp has too many requests in flight, and nobody else could have this one.
+    #[error("{0} has as many requests in flight as it takes")]
+    PeerBusy(StampId),
     /// This process holds all that it can.
     #[error("this proxy has as many connections or as much in memory as it can hold")]
     Overload,
@@ -121,7 +129,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 28] = [
+pub const REASONS: [&str; 30] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",
@@ -149,6 +157,8 @@ pub const REASONS: [&str; 28] = [
     "upstream_invalid",
     "upstream_timeout",
     "not_replayable",
+    "breaker_open",
+    "concurrency",
     "overload",
 ];
 
@@ -194,6 +204,15 @@ impl LocalReply {
             Self::UpstreamInvalid(_) => plain(StatusCode::BAD_GATEWAY, "upstream_invalid"),
             Self::UpstreamTimeout => plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
             Self::NotReplayable => unavailable("not_replayable"),
+            Self::Denied(denied) => {
+                let reason = match denied {
+                    Denied::Breaker(_) => "breaker_open",
+                    Denied::Places(_) => "concurrency",
+                };
+                let (retry_after, unprocessed) = (Some(denied.retry_after()), !denied.is_final());
+                Shape { retry_after, unprocessed, ..unavailable(reason) }
+            }
+            Self::PeerBusy(_) => unavailable("concurrency"),
             Self::Overload => Shape { close: true, ..unavailable("overload") },
         }
     }

@@ -93,10 +93,11 @@ pub struct Means<'a> {
 /// Sends one request and waits for the head of its answer.
 ///
 /// A pooled connection that turns out to be closed before a byte was sent is replaced at once; that is not an attempt
-/// of its own.
+/// of its own. After an error, and after an answer that may be followed by another attempt (421, 5xx), the head is whole
+/// again ([`Head::is_whole`]), unless it was so large that the kernel took it in pieces and the connection then broke.
 ///
 /// # Errors
-/// [`Failed`], with what is known of the request's fate. Unless it is [`Sent::Maybe`], the head is whole again.
+/// [`Failed`], with what is known of the request's fate.
 pub async fn send(
     means: &Means<'_>,
     target: &Arc<Target>,
@@ -147,6 +148,7 @@ async fn exchange(
     deadline: &Deadline,
 ) -> Result<Response<UpstreamBody>, Failed> {
     let request = head.take(upload.body());
+    link.traffic.keep_next();
     let (read_before, written_before) = (link.traffic.read(), link.traffic.written());
     // the link's wakes are enough to poll the answer by, so it must not be held back by tokio's own budget
     let mut answer = pin!(unconstrained(link.sender.try_send_request(request)));
@@ -164,19 +166,24 @@ async fn exchange(
     })
     .await;
     let error = match ending {
-        Ending::Answer(Ok(answer)) => return accept(means, link, answer, upload, head.websocket),
+        Ending::Answer(Ok(answer)) => return accept(means, link, answer, upload, head),
         Ending::Answer(Err(error)) => error,
         Ending::Endless => {
+            head.read_back(&link.traffic.take_kept());
             let cause = Cause::Invalid("interim answers without end".into());
             return Err(Failed { sent: Sent::Maybe, cause });
         }
-        Ending::Late => return Err(Failed { sent: Sent::Maybe, cause: Cause::Timeout }),
+        Ending::Late => {
+            head.read_back(&link.traffic.take_kept());
+            return Err(Failed { sent: Sent::Maybe, cause: Cause::Timeout });
+        }
         Ending::Over => {
             // a connection that ended in peace takes nothing more from its queue: what is still there comes back when
             // it goes
             let traffic = Arc::clone(&link.traffic);
             drop(link);
             let Err(error) = answer.await else {
+                head.read_back(&traffic.take_kept());
                 return Err(Failed { sent: Sent::Maybe, cause: Cause::Reset("the connection ended".into()) });
             };
             return Err(failed(error, head, &traffic, written_before));
@@ -209,7 +216,7 @@ enum Ending {
     Late,
 }
 
-/// What is known of a request that hyper reports as failed. Not sent: its head is whole again.
+/// What is known of a request that hyper reports as failed.
 fn failed(
     mut error: TrySendError<Request<RequestBody>>,
     head: &mut Head,
@@ -221,7 +228,7 @@ fn failed(
             head.give_back(request);
             true
         }
-        None => traffic.written() == written_before && head.read_back(&traffic.take_refused()),
+        None => head.read_back(&traffic.take_kept()) && traffic.written() == written_before,
     };
     Failed { sent: if unsent { Sent::No } else { Sent::Maybe }, cause: cause(error.error()) }
 }
@@ -246,8 +253,12 @@ fn accept(
     link: Box<Link>,
     answer: Response<hyper::body::Incoming>,
     upload: &Upload,
-    websocket: bool,
+    head: &mut Head,
 ) -> Result<Response<UpstreamBody>, Failed> {
+    let websocket = head.websocket;
+    if answer.status().is_server_error() || answer.status() == StatusCode::MISDIRECTED_REQUEST {
+        head.read_back(&link.traffic.take_kept());
+    }
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         // hyper has let go of the connection unless the answer came before its request was sent
         if websocket && tunnel::begins(&answer) && link.is_over() {

@@ -252,6 +252,12 @@ impl Breaker {
         }
     }
 
+    /// Whether it is closed and was never otherwise. One relaxed load each of two words.
+    #[must_use]
+    pub fn is_untroubled(&self) -> bool {
+        matches!(Gate::of(self.gate.load(Relaxed)), Gate::Closed { .. }) && !self.recovery.was_begun()
+    }
+
     /// State of a tenant's own breaker for this upstream. Takes the lock.
     #[must_use]
     pub fn tenant_state(&self, tenant: u64, now: u64) -> State {

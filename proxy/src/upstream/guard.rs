@@ -106,6 +106,27 @@ pub enum Denied {
     Places(Refused),
 }
 
+impl Denied {
+    /// Whether this is about the tenant and not about the upstream.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Breaker(refusal) => refusal.scope == Scope::Tenant,
+            Self::Places(Refused::Full { .. }) => false,
+            Self::Places(Refused::TenantShare { .. } | Refused::Reserve { .. }) => true,
+        }
+    }
+
+    /// Seconds after which asking again may help.
+    #[must_use]
+    pub fn retry_after(&self) -> u32 {
+        match self {
+            Self::Breaker(refusal) => u32::try_from(refusal.retry_after_ms.div_ceil(1_000)).unwrap_or(u32::MAX).max(1),
+            Self::Places(_) => 1,
+        }
+    }
+}
+
 impl Guard {
     /// One for an upstream that nothing is known of; `now` in milliseconds of the process's clock.
     #[must_use]
@@ -123,13 +144,11 @@ impl Guard {
     ///
     /// # Errors
     /// [`Denied::Places`].
-    pub fn enter(&self, limits: &Limits, tenant: TenantKey, now: u64) -> Result<Permit, Denied> {
-        let permit = self.admission.admit(&limits.places, tenant).map_err(|refused| {
+    pub fn enter(&self, limits: &Limits, tenant: TenantKey) -> Result<Permit, Denied> {
+        self.admission.admit(&limits.places, tenant).map_err(|refused| {
             self.metrics.refused(refused.rule());
             Denied::Places(refused)
-        })?;
-        self.budget.request(now);
-        Ok(permit)
+        })
     }
 
     /// Asks the breaker for leave to make one attempt.
@@ -173,6 +192,12 @@ impl Guard {
         }
     }
 
+    /// Whether anything is known against it: almost never, and then there is more to ask.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.is_unwell() || !self.breaker.is_untroubled()
+    }
+
     /// Whether this proxy has reason to send a slot's requests elsewhere if it can: probes fail, or its breaker has closed
     /// too recently for this slot, or is open.
     #[must_use]
@@ -204,14 +229,12 @@ pub fn state_name(state: State) -> &'static str {
     }
 }
 
-/// What a failed attempt says of its upstream; `None` when it was the client's doing.
+/// What a failed attempt shows of its upstream. Where the fault is the client's nobody asks.
 #[must_use]
-pub fn outcome(failed: &Failed) -> Option<Outcome> {
+pub fn shown(failed: &Failed) -> Outcome {
     match (&failed.cause, failed.sent) {
-        (Cause::Client | Cause::ClientSlow | Cause::TooLarge, _) => None,
-        // the time was over before anything was sent
-        (Cause::Timeout, Sent::No) => None,
-        (Cause::Connect(_), _) | (Cause::Reset(_), Sent::No) => Some(Outcome::TransportFailure),
-        (Cause::Timeout | Cause::Reset(_) | Cause::Invalid(_), _) => Some(Outcome::AnswerFailure),
+        // no request can cause these
+        (Cause::Connect(_), _) | (Cause::Reset(_), Sent::No) => Outcome::TransportFailure,
+        _ => Outcome::AnswerFailure,
     }
 }

@@ -39,7 +39,13 @@ impl Head {
         (self.method, self.uri, self.headers) = (parts.method, parts.uri, parts.headers);
     }
 
-    /// Reads back the head that was serialized but of which the kernel took no byte. False if that is no whole head.
+    /// Whether it is all there: not taken, or given or read back since.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    /// Reads back the head that was serialized. False if that is no whole head.
     pub fn read_back(&mut self, bytes: &[u8]) -> bool {
         match parse(bytes) {
             Some((method, uri, headers)) => {

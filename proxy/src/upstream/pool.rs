@@ -46,6 +46,7 @@ impl Pools {
         if !link.is_reusable() {
             return;
         }
+        link.traffic.forget();
         link.idle_since = self.0.clock.now();
         let mut pools = self.0.idle.borrow_mut();
         let pool = link.target.pool;

@@ -28,6 +28,12 @@ const GATHERED_MAX: usize = 4 << 10;
 /// Most bytes that are read and dropped for an early answer to survive.
 const LINGER_BYTES: u64 = 256 << 10;
 
+/// Most bytes of a write that are kept: more than a head may have.
+const KEPT_MAX: usize = 128 << 10;
+
+/// What an idle connection may keep its room for.
+const KEPT_IDLE_MAX: usize = 4 << 10;
+
 /// Bytes that are dropped at a time.
 const DROPPED_AT_ONCE: usize = 8 << 10;
 
@@ -43,8 +49,10 @@ pub struct Traffic {
     lingering: AtomicBool,
     /// Bytes read when the last request had been read to its end; [`u64::MAX`] when it was not.
     settled: AtomicU64,
-    /// Touched only when a write fails.
-    refused: Mutex<Vec<u8>>,
+    /// The next write is to be kept.
+    keeps: AtomicBool,
+    /// What was kept, or what a write had that failed.
+    kept: Mutex<Vec<u8>>,
 }
 
 impl Traffic {
@@ -77,15 +85,35 @@ impl Traffic {
         self.settled.store(if whole { self.read() } else { u64::MAX }, Relaxed);
     }
 
-    /// The bytes of the last write that failed.
-    #[must_use]
-    pub fn take_refused(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Keeps what the next write begins with: the head of a request that may have to be sent again. What was kept before
+    /// is gone, so that nobody ever gets the head of another request.
+    pub fn keep_next(&self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.keeps.store(true, Relaxed);
     }
 
-    fn refuse(&self, slices: &[io::IoSlice<'_>]) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
-            slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+    /// What the last write that was to be kept, or that failed, began with.
+    #[must_use]
+    pub fn take_kept(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn keep(&self, slices: &[io::IoSlice<'_>]) {
+        self.keeps.store(false, Relaxed);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clear();
+        for slice in slices {
+            let room = KEPT_MAX - kept.len();
+            kept.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+    }
+
+    /// Nothing that was kept is wanted any more; only a small buffer stays for the next.
+    pub fn forget(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.capacity() > KEPT_IDLE_MAX {
+            *kept = Vec::new();
+        }
     }
 
     /// Counts bytes that were read.
@@ -175,8 +203,15 @@ impl Wire {
         let written = &self.traffic.written;
         self.traffic.blocked.store(poll.is_pending(), Relaxed);
         match poll {
-            Poll::Ready(Ok(bytes)) => written.store(written.load(Relaxed).wrapping_add(*bytes as u64), Relaxed),
-            Poll::Ready(Err(_)) => self.traffic.refuse(slices),
+            Poll::Ready(Ok(bytes)) => {
+                written.store(written.load(Relaxed).wrapping_add(*bytes as u64), Relaxed);
+                if self.traffic.keeps.load(Relaxed) {
+                    self.traffic.keep(slices);
+                }
+            }
+            // unless what was kept is an earlier part of the same request
+            Poll::Ready(Err(_)) if self.traffic.keeps.load(Relaxed) => self.traffic.keep(slices),
+            Poll::Ready(Err(_)) => {}
             Poll::Pending => {}
         }
     }

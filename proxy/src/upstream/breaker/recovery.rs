@@ -24,6 +24,11 @@ impl Recovery {
         self.closed_at.store(now.saturating_add(1), Relaxed);
     }
 
+    /// Whether it has closed after an outage at any time since it last opened.
+    pub(super) fn was_begun(&self) -> bool {
+        self.closed_at.load(Relaxed) != 0
+    }
+
     pub(super) fn end(&self) {
         self.closed_at.store(0, Relaxed);
     }

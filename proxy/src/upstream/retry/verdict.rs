@@ -8,10 +8,7 @@ mod tests;
 
 use std::time::Duration;
 
-use super::backoff;
-
-/// Most attempts at one request.
-pub const ATTEMPTS_MAX: u32 = 4;
+use super::Limits;
 
 /// How an attempt ended that brought no answer worth passing on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,12 +139,12 @@ enum Left {
 ///
 /// Source: the table of retries and the time limits in the design of resilience.
 #[must_use]
-pub fn verdict(ask: &Ask, chance: f64) -> Decision {
+pub fn verdict(ask: &Ask, limits: &Limits, chance: f64) -> Decision {
     use {Body::*, Decision::*, End::*, Hop::*, Method::*, Target::*};
 
     let at_once = |charged| Retry { after: Duration::ZERO, charged, to: Another };
-    let after_pause = || Retry { after: backoff(ask.attempts, chance), charged: true, to: ask.target };
-    match (ask.body, left(ask), ask.end, ask.hop, ask.method, ask.target) {
+    let after_pause = || Retry { after: limits.pause(ask.attempts, chance), charged: true, to: ask.target };
+    match (ask.body, left(ask, limits), ask.end, ask.hop, ask.method, ask.target) {
         // whatever happened
         (Gone, ..) => Stop(Reason::BodyGone),
         (Unpolled | Replayable, Left::None, ..) => Stop(Reason::Attempts),
@@ -176,9 +173,9 @@ pub fn verdict(ask: &Ask, chance: f64) -> Decision {
     }
 }
 
-fn left(ask: &Ask) -> Left {
+fn left(ask: &Ask, limits: &Limits) -> Left {
     let timeouts_before = ask.head_timeouts.saturating_sub(u32::from(ask.end == End::HeadTimeout));
-    if ask.attempts >= ATTEMPTS_MAX {
+    if ask.attempts >= limits.attempts_max {
         Left::None
     } else if timeouts_before > 0 {
         Left::TimedOut

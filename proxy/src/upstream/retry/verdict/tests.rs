@@ -35,7 +35,7 @@ fn every(mut promise: impl FnMut(Ask, Decision)) {
                             for head_timeouts in u32::from(end == End::HeadTimeout)..=attempts {
                                 for moved in [false, true] {
                                     let ask = Ask { end, method, body, hop, target, attempts, head_timeouts, moved };
-                                    promise(ask, verdict(&ask, 0.5));
+                                    promise(ask, verdict(&ask, &Limits::default(), 0.5));
                                 }
                             }
                         }
@@ -58,14 +58,20 @@ fn is_retry(decision: Decision) -> bool {
 /// once to somebody else, `wait` is charged and after a pause; other words are reasons to stop.
 fn check(end: End, hop: Hop, target: Target, expected: [&str; 3]) {
     let head_timeouts = u32::from(end == End::HeadTimeout);
-    let found = METHODS.map(|method| match verdict(&Ask { end, hop, target, method, head_timeouts, ..ASK }, 0.5) {
-        Decision::Retry { after: Duration::ZERO, charged: false, to: Target::Another } => "free",
-        Decision::Retry { after: Duration::ZERO, charged: true, to: Target::Another } => "paid",
-        Decision::Retry { after, charged: true, to } if after == backoff(1, 0.5) && to == target => "wait",
-        Decision::Stop(Reason::Method) => "method",
-        Decision::Stop(Reason::Hop) => "hop",
-        Decision::Stop(Reason::Target) => "target",
-        other => panic!("{other:?}"),
+    let found = METHODS.map(|method| {
+        match verdict(&Ask { end, hop, target, method, head_timeouts, ..ASK }, &Limits::default(), 0.5) {
+            Decision::Retry { after: Duration::ZERO, charged: false, to: Target::Another } => "free",
+            Decision::Retry { after: Duration::ZERO, charged: true, to: Target::Another } => "paid",
+            Decision::Retry { after, charged: true, to }
+                if after == Limits::default().pause(1, 0.5) && to == target =>
+            {
+                "wait"
+            }
+            Decision::Stop(Reason::Method) => "method",
+            Decision::Stop(Reason::Hop) => "hop",
+            Decision::Stop(Reason::Target) => "target",
+            other => panic!("{other:?}"),
+        }
     });
     assert_eq!(found, expected, "{end:?} {hop:?} {target:?}");
 }
@@ -138,10 +144,10 @@ fn there_are_four_attempts_at_most() {
     every(|ask, decision| assert!(ask.attempts < 4 || !is_retry(decision), "{ask:?}"));
     for (attempts, pause) in [(1, 100), (2, 200), (3, 400)] {
         let after = Duration::from_millis(pause);
-        let decision = verdict(&Ask { attempts, ..ASK }, 0.5);
+        let decision = verdict(&Ask { attempts, ..ASK }, &Limits::default(), 0.5);
         assert_eq!(decision, Decision::Retry { after, charged: true, to: Target::Another });
     }
-    assert_eq!(verdict(&Ask { attempts: 4, ..ASK }, 0.5), Decision::Stop(Reason::Attempts));
+    assert_eq!(verdict(&Ask { attempts: 4, ..ASK }, &Limits::default(), 0.5), Decision::Stop(Reason::Attempts));
 }
 
 #[test]
@@ -151,9 +157,12 @@ fn one_attempt_at_most_follows_a_head_timeout() {
         assert!(earlier == 0 || !is_retry(decision), "{ask:?}");
     });
     let timed_out = Ask { end: End::HeadTimeout, attempts: 3, head_timeouts: 1, ..ASK };
-    assert!(is_retry(verdict(&timed_out, 0.5)), "a timeout after two other failures leaves one attempt");
+    assert!(
+        is_retry(verdict(&timed_out, &Limits::default(), 0.5)),
+        "a timeout after two other failures leaves one attempt"
+    );
     let again = Ask { attempts: 2, head_timeouts: 1, ..ASK };
-    assert_eq!(verdict(&again, 0.5), Decision::Stop(Reason::HeadTimeout));
+    assert_eq!(verdict(&again, &Limits::default(), 0.5), Decision::Stop(Reason::HeadTimeout));
 }
 
 #[test]
@@ -166,7 +175,10 @@ fn only_what_nobody_executed_and_one_move_from_a_peer_are_outside_the_budget() {
         assert_eq!(ask.target, Target::Another, "{ask:?}");
     });
     let again = Ask { end: End::PeerReset, moved: true, attempts: 2, ..ASK };
-    assert!(matches!(verdict(&again, 0.5), Decision::Retry { charged: true, .. }), "the second move is charged");
+    assert!(
+        matches!(verdict(&again, &Limits::default(), 0.5), Decision::Retry { charged: true, .. }),
+        "the second move is charged"
+    );
 }
 
 #[test]
@@ -182,7 +194,7 @@ fn nobody_is_sent_to_another_who_does_not_exist() {
 fn asks_that_cannot_be_get_no_more_than_others() {
     let end = End::HeadTimeout;
     for (attempts, head_timeouts) in [(0, 0), (0, u32::MAX), (u32::MAX, 0), (u32::MAX, u32::MAX)] {
-        let decision = verdict(&Ask { end, attempts, head_timeouts, ..ASK }, f64::INFINITY);
+        let decision = verdict(&Ask { end, attempts, head_timeouts, ..ASK }, &Limits::default(), f64::INFINITY);
         assert_eq!(is_retry(decision), (attempts, head_timeouts) == (0, 0));
     }
 }

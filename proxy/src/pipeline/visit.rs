@@ -1,0 +1,328 @@
+//! One candidate's turn: its guard is asked, its endpoints are tried, and what came of it is noted.
+//!
+//! Invariant: whoever was let in is counted out again, whatever happens on the way: permits and passes are values.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{Response, StatusCode};
+use synaxis_routing::placement::StampIndex;
+
+use super::{
+    candidates::{Errand, Load},
+    edits,
+    local_reply::LocalReply,
+    peer,
+    tries::{Failure, Next},
+};
+use crate::{
+    body::UpstreamBody,
+    dataplane::Fleet,
+    upstream::{
+        attempt::{self, Cause, Failed, Means, Sent},
+        breaker::{Outcome as Shown, Pass},
+        concurrency::Permit,
+        framing,
+        guard::{self, Guard, Limits},
+        retry::verdict::{End, Target as To},
+        target::Target,
+    },
+};
+
+/// Idle connections kept per peer and worker.
+const IDLE_PER_PEER: usize = 256;
+
+/// What became of one candidate's turn.
+pub enum Outcome {
+    /// This is the answer.
+    Answered(Response<UpstreamBody>),
+    /// Nobody executed it; the next candidate may have it.
+    Untouched(End, LocalReply),
+    /// Somebody may have executed it. What the client is told if it is not tried again.
+    Spoilt(End, Result<Response<UpstreamBody>, LocalReply>),
+}
+
+impl Outcome {
+    /// Whether nobody executed it.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        matches!(self, Self::Untouched(..))
+    }
+
+    /// How it failed, if it did.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        match self {
+            Self::Answered(_) => None,
+            Self::Untouched(end, _) | Self::Spoilt(end, _) => Some(*end),
+        }
+    }
+
+    /// What the client is told when nothing follows.
+    ///
+    /// # Errors
+    /// Why nobody served it.
+    pub fn told(self) -> Result<Response<UpstreamBody>, LocalReply> {
+        match self {
+            Self::Answered(answer) => Ok(answer),
+            Self::Untouched(_, reply) => Err(reply),
+            Self::Spoilt(_, told) => told,
+        }
+    }
+}
+
+/// What one attempt came to.
+enum Attempted {
+    Answer(Response<UpstreamBody>),
+    Failed(End, Shown, LocalReply),
+}
+
+impl Errand<'_> {
+    /// Lets a stamp serve it: this one's app, or another one's peer listener. `another` says that somebody else could.
+    pub(super) async fn visit(
+        &self,
+        fleet: &Fleet,
+        stamp: StampIndex,
+        another: bool,
+        load: &mut Load<'_>,
+    ) -> Result<Outcome, LocalReply> {
+        if let Some(line) = &mut load.record.line {
+            line.stamp = Some(fleet.placement.stamp(stamp).id.to_string());
+        }
+        let outcome = if fleet.me == Some(stamp) {
+            self.visit_app(another, load).await?
+        } else {
+            Box::pin(self.visit_peer(fleet, stamp, another, load)).await?
+        };
+        if matches!(outcome, Outcome::Spoilt(..)) {
+            load.tries.spoil();
+        }
+        Ok(outcome)
+    }
+
+    /// This stamp's own app: its endpoints, beginning with the one whose turn it is. `others` says that another stamp could
+    /// have what no endpoint takes.
+    pub(super) async fn visit_app(&self, others: bool, load: &mut Load<'_>) -> Result<Outcome, LocalReply> {
+        let app = &self.snapshot.apps[self.route.upstream];
+        let began = self.begins(load);
+        let now = self.worker.plane.clock.uptime(began);
+        let (permit, pass) = match self.enter(&app.guard, &app.limits, now, load) {
+            Ok(entered) => entered,
+            Err(refused) => return self.refused(refused),
+        };
+        if load.head.announced {
+            framing::strip_internal(&mut load.head.headers);
+            load.head.announced = false;
+        }
+        let idle_max = self.snapshot.settings.upstreams[self.route.upstream].idle_max;
+        let before = edits::request(&self.route.request_headers, load.head);
+        let mut order = app.health.order(self.worker.turn(), now, &app.health_limits);
+        let Some(mut place) = order.next() else { return Err(LocalReply::NoStamp) };
+        loop {
+            let another = order.len() > 0;
+            let attempted = self.attempt(&app.targets[place], another, idle_max, load).await?;
+            let at = Instant::now();
+            let now = self.worker.plane.clock.uptime(at);
+            let (end, shown, told) = match attempted {
+                Attempted::Answer(answer)
+                    if !app.limits.is_failure(answer.status(), answer.headers(), &peer::REASON) =>
+                {
+                    app.health.succeeded(place);
+                    app.guard.record(&app.limits, pass, Some(Shown::Success), now, 0.0);
+                    let mut answer = held(answer, permit, load);
+                    edits::answer(&self.route.response_headers, &mut answer);
+                    return Ok(Outcome::Answered(answer));
+                }
+                Attempted::Answer(answer) => (End::GatewayStatus, Shown::AnswerFailure, Ok(answer)),
+                Attempted::Failed(end, shown, reply) => (end, shown, Err(reply)),
+            };
+            if let Some(ejection) = app.health.failed(place, now, &app.health_limits) {
+                app.guard.metrics.ejections.increment(1);
+                tracing::warn!(endpoint = ?app.targets[place], for_ms = ejection.for_ms, "endpoint ejected");
+            }
+            let target = if another { To::Another } else { To::Same };
+            let failure = Failure { end, target, guard: &app.guard, limits: &app.limits, at };
+            // nobody waits for this app again as long as another stamp can have the request at once
+            let moves_on = others && !another && is_untouched(end);
+            let next = if moves_on { Next::Stop } else { self.next(load, &failure) };
+            if let Next::Attempt(pause, to) = next {
+                drop(told);
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                if to == To::Another {
+                    place = order.next().unwrap_or(place);
+                }
+                continue;
+            }
+            app.guard.record(&app.limits, pass, Some(shown), now, self.worker.chance());
+            return Ok(match told {
+                Err(reply) if is_untouched(end) => {
+                    edits::take_back(&self.route.request_headers, before, load.head);
+                    Outcome::Untouched(end, reply)
+                }
+                Err(reply) => Outcome::Spoilt(end, Err(reply)),
+                Ok(answer) => {
+                    let mut answer = held(answer, permit, load);
+                    edits::answer(&self.route.response_headers, &mut answer);
+                    // the app has spoken, and its word is final: what it may have done, no other stamp undoes
+                    Outcome::Answered(answer)
+                }
+            });
+        }
+    }
+
+    async fn visit_peer(
+        &self,
+        fleet: &Fleet,
+        stamp: StampIndex,
+        another: bool,
+        load: &mut Load<'_>,
+    ) -> Result<Outcome, LocalReply> {
+        let Some(peer) = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref) else {
+            return Ok(Outcome::Untouched(End::ConnectError, LocalReply::NoStamp));
+        };
+        let limits = &self.snapshot.peer_limits;
+        let began = self.begins(load);
+        let now = self.worker.plane.clock.uptime(began);
+        let (permit, pass) = match self.enter(&peer.guard, limits, now, load) {
+            Ok(entered) => entered,
+            Err(refused) => return self.refused(refused),
+        };
+        let owner = &fleet.placement.stamp(stamp).id;
+        let left = self.deadline.at().saturating_duration_since(began);
+        let entry = &self.snapshot.settings.stamp.id;
+        load.head.announced = true;
+        let headers = &mut load.head.headers;
+        peer::announce(headers, fleet, entry, owner, &self.tenant, &self.downstream.client_value, left);
+        self.worker.sink.metrics.forwarded.increment(1);
+        let attempted = self.attempt(&peer.target, another, IDLE_PER_PEER, load).await?;
+        let now = self.worker.plane.clock.uptime(Instant::now());
+        let (shown, outcome) = match attempted {
+            Attempted::Answer(answer) if peer::is_unprocessed(&answer) => {
+                let misdirected = answer.status() == StatusCode::MISDIRECTED_REQUEST;
+                let (end, reply) = if misdirected {
+                    self.worker.plane.refresh.notify_one();
+                    (End::Unprocessed, LocalReply::Misdirected(fleet.version.clone()))
+                } else if answer.headers().get(peer::REASON).is_some_and(|reason| reason == "concurrency") {
+                    (End::PeerBusy, LocalReply::PeerBusy(owner.clone()))
+                } else {
+                    let cause = Cause::Reset(format!("{owner} could not reach its app"));
+                    (End::Unprocessed, LocalReply::UpstreamConnect(cause))
+                };
+                (Shown::Success, Outcome::Untouched(end, reply))
+            }
+            Attempted::Answer(answer) if !limits.is_failure(answer.status(), answer.headers(), &peer::REASON) => {
+                (Shown::Success, Outcome::Answered(held(answer, permit, load)))
+            }
+            Attempted::Answer(answer) => {
+                let mut answer = answer;
+                answer.body_mut().hold(permit);
+                (Shown::AnswerFailure, Outcome::Spoilt(End::GatewayStatus, Ok(answer)))
+            }
+            Attempted::Failed(end, shown, reply) if is_untouched(end) => (shown, Outcome::Untouched(end, reply)),
+            Attempted::Failed(end, shown, reply) => (shown, Outcome::Spoilt(end, Err(reply))),
+        };
+        peer.guard.record(limits, pass, Some(shown), now, self.worker.chance());
+        Ok(outcome)
+    }
+
+    /// When the visit begins. The first one begins with the request: what lies between is microseconds, and a clock read.
+    fn begins(&self, load: &Load<'_>) -> Instant {
+        if load.tries.attempts() == 0 { load.record.started() } else { Instant::now() }
+    }
+
+    fn enter(
+        &self,
+        guard: &Guard,
+        limits: &Limits,
+        now: u64,
+        load: &Load<'_>,
+    ) -> Result<(Permit, Pass), guard::Denied> {
+        // the breaker first: what it refuses takes no place
+        let pass = guard.pass(limits, self.key, now)?;
+        let permit = guard.enter(limits, self.key)?;
+        if load.tries.attempts() == 0 {
+            guard.budget.request(now);
+        }
+        Ok((permit, pass))
+    }
+
+    /// Verdicts about the upstream let others have the request; verdicts about the tenant are final, or a limited or
+    /// poisonous tenant would walk through the fleet.
+    fn refused(&self, denied: guard::Denied) -> Result<Outcome, LocalReply> {
+        let end = match &denied {
+            guard::Denied::Places(_) => End::PeerBusy,
+            guard::Denied::Breaker(_) => End::Unprocessed,
+        };
+        if denied.is_final() {
+            Err(LocalReply::Denied(denied))
+        } else {
+            Ok(Outcome::Untouched(end, LocalReply::Denied(denied)))
+        }
+    }
+
+    async fn attempt(
+        &self,
+        target: &Arc<Target>,
+        another: bool,
+        idle_max: usize,
+        load: &mut Load<'_>,
+    ) -> Result<Attempted, LocalReply> {
+        let worker = self.worker;
+        let means = Means {
+            pools: &worker.pools,
+            metrics: &worker.sink.metrics,
+            policy: &worker.plane.policy,
+            connect: self.snapshot.settings.timeouts.connect,
+            idle_max,
+        };
+        let began = self.begins(load);
+        load.tries.begin();
+        load.record.attempts = load.record.attempts.saturating_add(1);
+        self.deadline.aim(load.tries.attempt_ends(began, self.route, another, load.upload));
+        let outcome = attempt::send(&means, target, load.head, load.upload, &self.deadline).await;
+        let ended = Instant::now();
+        worker.sink.metrics.client_duration.record(ended.duration_since(began).as_secs_f64());
+        let failed = match outcome {
+            Ok(answer) => {
+                let elapsed = load.record.elapsed_ms(ended);
+                if let Some(line) = &mut load.record.line {
+                    line.ttfb_ms = Some(elapsed);
+                }
+                return Ok(Attempted::Answer(answer));
+            }
+            Err(failed) => failed,
+        };
+        tracing::debug!(?target, sent = ?failed.sent, cause = %failed.cause, "attempt failed");
+        let shown = guard::shown(&failed);
+        let Failed { sent, cause } = failed;
+        let (end, reply) = match (sent, cause) {
+            (_, Cause::Client) => return Err(LocalReply::BodyInvalid),
+            (_, Cause::ClientSlow) => return Err(LocalReply::BodyTimeout),
+            (_, Cause::TooLarge) => return Err(LocalReply::BodyTooLarge(self.route.body_bytes)),
+            (Sent::No, Cause::Timeout) => return Err(LocalReply::UpstreamTimeout),
+            (Sent::Maybe, Cause::Timeout) => (End::HeadTimeout, LocalReply::UpstreamTimeout),
+            (Sent::No, cause @ Cause::Connect(_)) => (End::ConnectError, LocalReply::UpstreamConnect(cause)),
+            (Sent::No, cause) => (End::NotSent, LocalReply::UpstreamConnect(cause)),
+            (Sent::Maybe, cause @ Cause::Invalid(_)) => (End::GatewayStatus, LocalReply::UpstreamInvalid(cause)),
+            (Sent::Maybe, cause) if target.is_peer() => (End::PeerReset, LocalReply::UpstreamReset(cause)),
+            (Sent::Maybe, cause) => (End::AppReset, LocalReply::UpstreamReset(cause)),
+        };
+        Ok(Attempted::Failed(end, shown, reply))
+    }
+}
+
+/// An answer that the client gets: it keeps its place, and no other attempt needs its request.
+fn held(mut answer: Response<UpstreamBody>, permit: Permit, load: &Load<'_>) -> Response<UpstreamBody> {
+    load.upload.keep_no_more();
+    answer.body_mut().hold(permit);
+    answer
+}
+
+/// Whether nobody has executed a request that ended like this.
+fn is_untouched(end: End) -> bool {
+    match end {
+        End::ConnectError | End::NotSent | End::Unprocessed | End::PeerBusy => true,
+        End::HeadTimeout | End::AppReset | End::PeerReset | End::GatewayStatus => false,
+    }
+}
