@@ -70,6 +70,8 @@ fn an_idle_connection_that_wakes_while_the_process_leaves_is_answered_and_told_t
     is_last(&clients[0].get("t", "/woken"), &mut clients[0]);
     // listeners close once their queue is empty
     eventually("nobody is accepted any more", || Client::try_connect(edge).is_err());
+    // long enough for whoever closes idle connections to look at them
+    thread::sleep(Duration::from_millis(100));
     // Front Door asks through connections that it has
     let healthy = clients[1].exchange(b"GET /health HTTP/1.1\r\nHost: probe\r\n\r\n").unwrap();
     assert_eq!(healthy.header("x-synaxis-state"), Some("active"), "the stamp is as it was");
