@@ -88,7 +88,8 @@ fn every_stamp_has_its_app_its_store_and_the_time_to_leave() {
         let store = settings.routing.as_ref().unwrap().store.expose().to_owned();
         assert_eq!(text(&compose, "/services/stampctl/environment/SYNAXIS_ROUTING_STORE"), store);
         let grace: u64 = text(service, "/stop_grace_period").trim_end_matches('s').parse().unwrap();
-        assert!(grace > (settings.shutdown.lame_duck + settings.shutdown.drain).as_secs());
+        let shutdown = settings.shutdown;
+        assert!(grace > (shutdown.lame_duck + shutdown.drain + shutdown.flush).as_secs());
     }
 }
 
