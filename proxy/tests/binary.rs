@@ -70,7 +70,8 @@ fn it_serves_and_a_signal_ends_it_in_order() {
     client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n\r\n");
     crate::world::eventually("the app works on it", || origin.count() == 3);
     process.signal("TERM");
-    process.line(|line| line.contains("stopping"));
+    // from here on every answer says it
+    process.line(|line| line.contains("draining"));
     origin.release();
     let answer = client.answer(false).unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "what was begun is finished");

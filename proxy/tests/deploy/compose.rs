@@ -8,7 +8,7 @@ use synaxis_config::{Settings, settings::ListenerKind};
 use super::{TRUST, at, load, ports, read, text, yaml};
 
 /// A world to play with leaves at once.
-const HASTY: &str = "`lame_duck` in [shutdown] is below 5s";
+const HASTY: [&str; 2] = ["`lame_duck` in [shutdown] is below 5s", "`client_keepalive` in [shutdown] is below 95s"];
 
 const FILE: &str = "deploy/compose.yaml";
 
@@ -30,7 +30,7 @@ fn stamps(compose: &Value) -> Vec<(&Value, Settings)> {
             let file = command.last().unwrap().strip_prefix("/etc/synaxis/").unwrap();
             assert_eq!(command[..2], ["run", "--config"], "{name}");
             assert_eq!(text(service, "/environment/SYNAXIS_CONFIG"), *command.last().unwrap(), "the health check's");
-            (service, load(file, &read(&format!("deploy/compose/{file}")), &[TRUST, HASTY]))
+            (service, load(file, &read(&format!("deploy/compose/{file}")), &[TRUST, HASTY[0], HASTY[1]]))
         })
         .collect();
     assert_eq!(stamps.len(), 3);
