@@ -1,4 +1,4 @@
-//! Edits of one stamp: register, activate, drain, cancel, weight, standby, delete, fail, retry.
+//! Edits of one stamp: register, activate, drain, isolate, cancel, weight, standby, delete, fail, retry.
 //!
 //! Invariant: the state changes only through [`Fleet::step`], which asks the state machine, resets what belonged to the
 //! old state (ramp, deadlines) and stamps the time. Shares that change over time go through [`crate::ramp`] alone.
@@ -154,6 +154,44 @@ impl Fleet {
         if how.grace.is_some_and(|grace| grace > GRACE_MAX) {
             return Err(Refused::Invalid("a grace period is at most 7 days".into()));
         }
+        let again = how.force && self.find(id)?.state == State::Draining;
+        let after = self.leaving(id, how, now)?;
+        let pinned = self.strictly_pinned(id);
+        if !pinned.is_empty() && !again {
+            return Err(Refused::StrictlyPinned { stamp: id.clone(), tenants: pinned });
+        }
+        let warnings = guards.check(self, &after, id, how.overrides)?;
+        let what = if how.force { "at once; what is open may be cut".to_owned() } else { over(how.ramp_seconds) };
+        self.finish(after, format!("drain {id} {what}"), warnings, now)
+    }
+
+    /// Takes a stamp out at once, in an emergency: no ramp, below the minimum of Active stamps, and with strict pins left
+    /// behind; both are told. It stays the last resort of its tenants, and what it has open is not cut by this.
+    ///
+    /// # Errors
+    /// [`Refused::UnknownStamp`], [`Refused::Guarded`] for the last Active stamp without `last`, [`Refused::Nothing`] when
+    /// it takes nothing as it is.
+    pub fn isolate(&self, id: &StampId, last: bool, guards: &Guards, now: Millis) -> Result<Changed, Refused> {
+        let before = self.find(id)?;
+        match before.state {
+            State::Active => {}
+            State::Draining if !ramp::share(before, now).is_none() => {}
+            State::Draining => return Err(Refused::Nothing(format!("{id} has given everything away"))),
+            state => return Err(Refused::Nothing(format!("{id} is {state}, it takes no requests"))),
+        }
+        let after = self.leaving(id, Drain { force: true, ..Drain::default() }, now)?;
+        let mut warnings = guards.check(self, &after, id, Overrides { below_minimum: true, last })?;
+        let pinned = self.strictly_pinned(id);
+        if !pinned.is_empty() {
+            let tenants = super::some_of(&pinned);
+            warnings
+                .push(format!("{tenants} may be served by {id} only and stay there; move them: `stampctl tenant pin`"));
+        }
+        self.finish(after, format!("isolate {id}: it gives everything away at once"), warnings, now)
+    }
+
+    /// Draining, with its ramp and its deadlines; also a stamp that drains already, by force.
+    fn leaving(&self, id: &StampId, how: Drain, now: Millis) -> Result<Self, Refused> {
         let before = self.find(id)?;
         let seconds = if how.force { 0 } else { how.ramp_seconds };
         let ramp = ramp::onward(before, 0, now, seconds);
@@ -163,13 +201,7 @@ impl Fleet {
         stamp.ramp = Some(ramp);
         let late = Millis::from(seconds.saturating_sub(RAMP_SECONDS_DEFAULT)) * 1_000;
         set_deadlines(stamp, now, late, how);
-        let pinned = self.strictly_pinned(id);
-        if !pinned.is_empty() && !again {
-            return Err(Refused::StrictlyPinned { stamp: id.clone(), tenants: pinned });
-        }
-        let warnings = guards.check(self, &after, id, how.overrides)?;
-        let what = if how.force { "at once; what is open may be cut".to_owned() } else { over(seconds) };
-        self.finish(after, format!("drain {id} {what}"), warnings, now)
+        Ok(after)
     }
 
     /// Ends a drain: the stamp takes back what it gave away, in reverse order, over `ramp_seconds`.

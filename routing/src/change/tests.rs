@@ -1,6 +1,7 @@
 //! Edits of stamps and tenants; whole tables are in `whole`.
 
 mod degrade;
+mod isolate;
 mod whole;
 
 use super::*;
