@@ -13,6 +13,12 @@ use synaxis_routing::{
 
 use crate::{duration, names, output::Format};
 
+mod life;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use life::{Below, Degrade, Delete, Drain, Isolate, Ramped, Standby, Wait, Weight};
+
 /// Operates a fleet of stamps: its routing table, its tenants' pins.
 ///
 /// Every changing verb shows the difference, publishes only if nobody else published in between, and waits until every
@@ -84,9 +90,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "REASON")]
     pub(crate) force_shrink: Option<String>,
     /// Largest share of a region's slots that may move with the publication itself instead of over a ramp
-    #[arg(long, global = true, value_name = "PERCENT", env = "SYNAXIS_MAX_MOVED", default_value_t = 15,
+    /// [default: 15; of isolate: 100]
+    #[arg(long, global = true, value_name = "PERCENT", env = "SYNAXIS_MAX_MOVED",
           value_parser = clap::value_parser!(u8).range(0..=100))]
-    pub(crate) max_moved: u8,
+    pub(crate) max_moved: Option<u8>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,6 +131,8 @@ pub(crate) enum Change {
     Activate(Ramped),
     /// Let a stamp give its tenants away, gradually, and finish what it has
     Drain(Drain),
+    /// Emergency: take a stamp out at once, without a ramp, below the minimum, with strict pins left behind
+    Isolate(Isolate),
     /// End a drain: the stamp takes back what it gave away
     CancelDrain(Ramped),
     /// Mark a drained stamp as warm standby (state ready)
@@ -132,6 +141,9 @@ pub(crate) enum Change {
     Delete(Delete),
     /// Set a stamp's share of slots relative to the others
     Weight(Weight),
+    /// Let the fleet or a stamp do less than it could, for a while: 1 ai-degraded, 2 cache-degraded, 3 read-only,
+    /// 4 maintenance
+    Degrade(Degrade),
     /// Pins: which stamp serves a tenant, whatever the hash says
     #[command(subcommand)]
     Tenant(Tenant),
@@ -223,72 +235,6 @@ pub(crate) struct Register {
 }
 
 #[derive(Debug, Group)]
-pub(crate) struct Ramped {
-    #[command(flatten)]
-    pub(crate) stamp: One,
-    /// Over how long tenants move; 0s: at once
-    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = duration::parse_seconds)]
-    pub(crate) ramp: u32,
-    /// Show progress until the ramp ends, also off a terminal
-    #[arg(long)]
-    pub(crate) watch: bool,
-}
-
-/// What goes below the minimum of Active stamps.
-#[derive(Clone, Copy, Debug, Group)]
-pub(crate) struct Below {
-    /// Let fewer Active stamps remain than [guards] demand, in the fleet or in the region
-    #[arg(long)]
-    pub(crate) below_minimum: bool,
-    /// Let no Active stamp remain at all
-    #[arg(long)]
-    pub(crate) last: bool,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Drain {
-    #[command(flatten)]
-    pub(crate) ramped: Ramped,
-    /// At once: no ramp, and what is open may be cut; also ends a drain that is under way
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// How long connections and jobs may take, instead of 10 + 30 minutes
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) grace_period: Option<Duration>,
-    #[command(flatten)]
-    pub(crate) below: Below,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Standby {
-    #[command(flatten)]
-    pub(crate) stamp: One,
-    /// Go on although its proxies still report connections or requests; kept as a warning
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Delete {
-    #[command(flatten)]
-    pub(crate) stamp: One,
-    /// Also a stamp that is draining: what it still serves is cut
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Weight {
-    #[command(flatten)]
-    pub(crate) stamp: One,
-    /// 0-1000; 0 takes no slots
-    #[arg(value_parser = clap::value_parser!(u16).range(0..=1000))]
-    pub(crate) weight: u16,
-    #[command(flatten)]
-    pub(crate) below: Below,
-}
-
-#[derive(Debug, Group)]
 pub(crate) struct List {
     /// Only stamps in this state
     #[arg(long)]
@@ -296,15 +242,6 @@ pub(crate) struct List {
     /// Only stamps of this region, long or short
     #[arg(long, value_parser = names::region)]
     pub(crate) region: Option<Region>,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Wait {
-    /// The state
-    #[arg(long = "for", value_name = "STATE")]
-    pub(crate) state: State,
-    #[command(flatten)]
-    pub(crate) stamp: One,
 }
 
 #[derive(Debug, Subcommand)]
@@ -419,6 +356,3 @@ fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a label is NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
-
-#[cfg(test)]
-mod tests;

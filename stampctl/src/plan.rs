@@ -30,6 +30,9 @@ pub(crate) enum Intent {
     Apply(PlanId),
 }
 
+/// Largest share of a region's slots that may move at once unless said otherwise, per cent.
+pub(crate) const MAX_MOVED: u8 = 15;
+
 /// Ways that the text shows of a region; documents have all of them.
 const WAYS_SHOWN: usize = 20;
 

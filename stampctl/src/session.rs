@@ -194,7 +194,7 @@ impl Session {
         // what is put back is what proxies hold already, whatever the store says of it
         let judge = |ready: &Ready| match mode {
             Mode::Recover => Ok(()),
-            _ => ready.plan.within(self.said.max_moved),
+            _ => ready.plan.within(self.said.max_moved.unwrap_or(plan::MAX_MOVED)),
         };
         match &self.intent {
             Intent::Plan => return self.planned(ready, judge),

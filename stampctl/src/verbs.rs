@@ -1,5 +1,6 @@
 //! The verbs, one file a verb or noun. Each says what it edits or shows; the way is [`crate::session`]'s.
 
+mod degrade;
 mod drain;
 mod epoch;
 mod explain;
@@ -29,7 +30,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Verb(Verb::Apply(said)) => (Intent::Apply(said.plan), Verb::Change(said.change)),
         Command::Verb(verb) => (Intent::Publish, verb),
     };
-    let session = &Session::open(args.global, intent)?;
+    let mut said = args.global;
+    if matches!(verb, Verb::Change(Change::Isolate(_))) {
+        // at once is what it is for
+        said.max_moved.get_or_insert(100);
+    }
+    let session = &Session::open(said, intent)?;
     match verb {
         Verb::Change(said) => change(session, said).await,
         Verb::List(said) => list::list(session, &said).await,
@@ -52,9 +58,11 @@ async fn change(session: &Session, said: Change) -> Result<(), Failure> {
         Change::Activate(said) => drain::activate(session, &said).await,
         Change::CancelDrain(said) => drain::cancel(session, &said).await,
         Change::Drain(said) => drain::drain(session, &said).await,
+        Change::Isolate(said) => drain::isolate(session, &said).await,
         Change::Standby(said) => stamps::standby(session, &said).await,
         Change::Delete(said) => stamps::delete(session, &said).await,
         Change::Weight(said) => stamps::weight(session, &said).await,
+        Change::Degrade(said) => degrade::degrade(session, &said).await,
         Change::Tenant(said) => tenant::run(session, said).await,
         Change::Recover(said) => recover::recover(session, said).await,
         Change::Import(said) => keep::import(session, &said).await,

@@ -28,6 +28,12 @@ fn the_documented_forms_are_understood() {
         "plan drain weu-003 --ramp 300s -o json",
         "plan --max-moved 40 tenant unpin acme",
         "apply 1.7-0123456789abcdef drain weu-003 --ramp 300s --max-moved 100",
+        "degrade read-only --fleet",
+        "degrade 4 --stamp weu-003 --for 2h --reason disks",
+        "degrade Maintenance --stamp 003 --region westeurope",
+        "degrade --clear --fleet",
+        "plan degrade 1 --fleet",
+        "isolate weu-003 --last",
         "recover --from 127.0.0.1:9901 --from http://127.0.0.1:9902/routing/table",
     ] {
         Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap();
@@ -49,6 +55,18 @@ fn the_documented_forms_are_understood() {
         "apply 0123456789abcdef drain weu-003",
         "drain weu-003 --max-moved 101",
         "drain weu-003 --max-moved -1",
+        "degrade read-only",
+        "degrade --fleet",
+        "degrade read-only --fleet --stamp weu-003",
+        "degrade 5 --fleet",
+        "degrade -1 --fleet",
+        "degrade down --fleet",
+        "degrade read-only --fleet --for ever",
+        "degrade read-only --fleet --clear",
+        "degrade --clear --fleet --for 10m",
+        "degrade --clear",
+        "degrade 1 --fleet --region weu",
+        "isolate",
     ] {
         let refused = Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap_err();
         assert_eq!(refused.exit_code(), 2, "{line}");

@@ -1,4 +1,4 @@
-//! What ramps: `activate`, `drain`, `cancel-drain`, and the line that follows a ramp.
+//! What ramps: `activate`, `drain`, `cancel-drain`, and the line that follows a ramp; `isolate`, which does not.
 //!
 //! Invariant: watching drives nothing. The table drives the ramp; the line may be interrupted at any time.
 
@@ -48,6 +48,14 @@ pub(super) async fn drain(session: &Session, said: &args::Drain) -> Result<(), F
     } else {
         progress(session, published.as_ref(), &id).await
     }
+}
+
+/// Everything at once, whatever a drain would refuse.
+pub(super) async fn isolate(session: &Session, said: &args::Isolate) -> Result<(), Failure> {
+    let id = names::stamp(&said.stamp.id, said.stamp.region.as_ref())?;
+    let guards = session.guards;
+    let published = session.change(|fleet, now| fleet.isolate(&id, said.last, &guards, now)).await?;
+    progress(session, published.as_ref(), &id).await
 }
 
 /// One line, for logs: what the stamp still has right now.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use synaxis_routing::{
+    degradation::Override,
     id::{Region, StampId},
     lifecycle::{self, Overdue},
     ramp,
@@ -11,7 +12,7 @@ use synaxis_routing::{
 use crate::{
     args, duration,
     failure::Failure,
-    output::columns,
+    output::{self, columns},
     session::{Session, away},
     verbs::status::{Sums, sums},
 };
@@ -20,6 +21,8 @@ use crate::{
 struct List {
     /// `TERM.EPOCH` of the table.
     version: String,
+    /// The level set by hand for the whole fleet that holds now; `null` ordinarily.
+    degraded: Option<Override>,
     stamps: Vec<Row>,
 }
 
@@ -37,6 +40,8 @@ struct Row {
     share: u16,
     endpoint: String,
     overdue: Option<Overdue>,
+    /// The level set by hand that holds for it now, for itself or for the fleet.
+    degraded: Option<Override>,
     warnings: Vec<String>,
     live: Sums,
 }
@@ -50,6 +55,7 @@ pub(super) async fn list(session: &Session, said: &args::List) -> Result<(), Fai
     }
     let acks = session.store.acks().await.map_err(away)?;
     let version = table.version().to_string();
+    let degradation = table.degradation.unwrap_or_default();
     let stamps = table
         .stamps
         .into_iter()
@@ -58,6 +64,7 @@ pub(super) async fn list(session: &Session, said: &args::List) -> Result<(), Fai
         .map(|stamp| Row {
             share: ramp::share(&stamp, now).per_mille(),
             overdue: lifecycle::overdue_stamp(&stamp, now),
+            degraded: degradation.of(&stamp.id, now).cloned(),
             live: sums(&acks, &stamp.id, now),
             age_ms: now.saturating_sub(stamp.since),
             id: stamp.id,
@@ -70,7 +77,7 @@ pub(super) async fn list(session: &Session, said: &args::List) -> Result<(), Fai
             warnings: stamp.warnings,
         })
         .collect();
-    session.format().print(&List { version, stamps }, words)
+    session.format().print(&List { version, degraded: degradation.of_fleet(now).cloned(), stamps }, words)
 }
 
 fn words(list: &List) -> String {
@@ -78,7 +85,9 @@ fn words(list: &List) -> String {
         ["ID", "STATE", "FOR", "WEIGHT", "SHARE", "PROXIES", "CONNECTIONS", "IN FLIGHT", "REQ/S", "ENDPOINT", "NOTE"];
     let row = |row: &Row| {
         let overdue = row.overdue.as_ref().map(|overdue| format!("OVERDUE: {overdue}"));
-        let note: Vec<String> = overdue.into_iter().chain(row.warnings.iter().cloned()).collect();
+        let degraded = row.degraded.as_ref().filter(|it| Some(*it) != list.degraded.as_ref());
+        let degraded = degraded.map(|it| format!("DEGRADED: {it}"));
+        let note: Vec<String> = overdue.into_iter().chain(degraded).chain(row.warnings.iter().cloned()).collect();
         vec![
             row.id.to_string(),
             row.state.to_string(),
@@ -95,5 +104,8 @@ fn words(list: &List) -> String {
     };
     let mut text = columns(&titles, &list.stamps.iter().map(row).collect::<Vec<_>>());
     text.push_str(&format!("{} stamps at {}\n", list.stamps.len(), list.version));
+    if let Some(it) = &list.degraded {
+        text.push_str(&output::clean(&format!("DEGRADED: the whole fleet, {it}\n")));
+    }
     text
 }

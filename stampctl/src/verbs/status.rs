@@ -6,6 +6,7 @@ use serde::Serialize;
 use synaxis_routing::{
     ack::Ack,
     change::utc,
+    degradation::Override,
     id::StampId,
     lifecycle::{self, Operation, Trigger},
     ramp,
@@ -72,6 +73,8 @@ struct Status {
     share: u16,
     deadlines: BTreeMap<String, Millis>,
     overdue: Option<lifecycle::Overdue>,
+    /// The level set by hand that holds now; `null` ordinarily.
+    degraded: Option<Override>,
     warnings: Vec<String>,
     labels: BTreeMap<String, String>,
     strict_pins: usize,
@@ -127,6 +130,7 @@ pub(super) async fn status(session: &Session, said: &One) -> Result<(), Failure>
         share: ramp::share(stamp, now).per_mille(),
         deadlines: stamp.deadlines.clone(),
         overdue: lifecycle::overdue_stamp(stamp, now),
+        degraded: fleet.table.degradation_of(&id, now).cloned(),
         warnings: stamp.warnings.clone(),
         labels: stamp.labels.clone(),
         strict_pins: pins(PinMode::Strict),
@@ -173,6 +177,7 @@ fn words(status: &Status, stamp: &Stamp) -> String {
     ];
     let overdue = status.overdue.as_ref().map(|overdue| ("OVERDUE", overdue.to_string()));
     rows.extend(overdue);
+    rows.extend(status.degraded.as_ref().map(|it| ("DEGRADED", it.to_string())));
     rows.extend(status.warnings.iter().map(|warning| ("WARNING", warning.clone())));
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     let mut text = columns(&[status.id.as_str(), ""], &rows);

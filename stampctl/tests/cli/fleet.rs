@@ -9,6 +9,7 @@ use std::{
 use synaxis_proxy::server::{self, Running};
 use synaxis_routing::{
     bundle::{Bundle, Head},
+    degradation::Level,
     store::{LogEntry, Mode},
 };
 
@@ -114,6 +115,22 @@ fn a_drain_is_confirmed_by_every_proxy_and_shows_in_their_decisions() {
         let now = proxy.plane().clock.at(Instant::now());
         let owner = placement.owner(&acme, synaxis_routing::placement::RegionIndex(0), now).unwrap();
         assert_eq!(told["choice"], placement.stamp(owner).id.as_str());
+    }
+}
+
+#[test]
+fn a_level_set_by_hand_reaches_every_proxy() {
+    let world = World::redis().with(&[]);
+    let proxies = Proxies::start(&world, &["weu-001", "weu-002"]);
+    everybody_has_reported(&world, 2);
+    world.run("degrade read-only --fleet --for 10m --yes --timeout 10s").code(0);
+    world.run("degrade maintenance --stamp weu-002 --for 10m --yes --timeout 10s").code(0);
+    for (index, expected) in [(0, Level::ReadOnly), (1, Level::Maintenance)] {
+        let plane = proxies.0[index].plane();
+        let snapshot = plane.snapshot.load();
+        let table = snapshot.fleet.as_ref().unwrap().placement.table();
+        let now = plane.clock.at(Instant::now());
+        assert_eq!(table.degradation_of(&table.stamps[index].id, now).map(|it| it.level), Some(expected));
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
 
 mod codes;
+mod degrade;
 mod fleet;
 mod hostile;
 mod life;
@@ -21,7 +22,7 @@ use std::{
 
 use redis::Redis;
 use serde_json::Value;
-use synaxis_routing::{ack::Ack, bundle::Head, id::StampId, store::Store, version::Version};
+use synaxis_routing::{ack::Ack, bundle::Head, id::StampId, store::Store, table::FORMAT, version::Version};
 use tempfile::TempDir;
 
 /// What the binary did.
@@ -128,7 +129,7 @@ impl World {
             proxy: proxy.to_owned(),
             stamp: StampId::parse(&format!("synaxis-{stamp}")).unwrap(),
             build: "test".to_owned(),
-            format: 1,
+            format: FORMAT,
             applied: applied.unwrap_or(current),
             digest: digest.map(str::to_owned).or(head.map(|head| head.digest)).unwrap_or_default(),
             connections: 12,
