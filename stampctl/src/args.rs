@@ -17,7 +17,7 @@ mod life;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use life::{Below, Degrade, Delete, Drain, Isolate, Ramped, Standby, Wait, Weight};
+pub(crate) use life::{Below, Degrade, Delete, Drain, Goal, Health, Isolate, Ramped, Standby, Wait, Weight};
 
 /// Operates a fleet of stamps: its routing table, its tenants' pins.
 ///
@@ -108,7 +108,9 @@ pub(crate) enum Verb {
     List(List),
     /// Show everything about one stamp
     Status(One),
-    /// Wait until a stamp is in a state
+    /// Ask a stamp itself whether its app is well. Exit code 0: it is, 1: it is not, or nobody answers
+    Health(Health),
+    /// Wait until a stamp is in a state, or healthy
     Wait(Wait),
     /// Say in words which stamp serves a tenant, and why
     Explain(Explain),

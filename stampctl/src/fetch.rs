@@ -1,7 +1,7 @@
-//! One HTTP/1.1 GET: how a table is taken from a proxy that still has it.
+//! One HTTP/1.1 GET: how a table is taken from a proxy that still has it, and how a stamp is asked how it is.
 //!
-//! Invariant: whatever answers, it costs at most [`BYTES_MAX`] and the timeout; the bytes are believed only after the
-//! envelope, both hashes and the digest were verified elsewhere. Plain http only: an admin listener on loopback or behind
+//! Invariant: whatever answers, it costs at most the bytes and the time that were given; no redirect is followed, and the
+//! bytes of a table are believed only after the envelope, both hashes and the digest were verified elsewhere. Plain http only: an admin listener on loopback or behind
 //! a port-forward. A peer listener over mutual TLS is for proxies.
 
 use std::{
@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{
+    Response, StatusCode,
     body::Body as _,
     rt::{Read, ReadBufCursor, Write},
 };
@@ -22,14 +23,29 @@ use tokio::{
 };
 use url::Url;
 
-/// Largest answer that is read: 64 MiB.
+/// Largest answer that holds a table: 64 MiB.
 pub(crate) const BYTES_MAX: usize = 64 << 20;
 
-/// Fetches a URL within `timeout`, everything included.
+/// Largest body of an answer that is no success.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// Fetches a URL within `timeout`, everything included; at most [`BYTES_MAX`].
 ///
 /// # Errors
-/// In words: no plain http URL, connect or protocol failure, another status than 200, too large, too slow.
+/// As [`ask`], and for another status than 200.
 pub(crate) async fn get(url: &Url, timeout: Duration) -> Result<Bytes, String> {
+    let answer = ask(url, BYTES_MAX, timeout).await?;
+    match answer.status() {
+        StatusCode::OK => Ok(answer.into_body()),
+        status => Err(format!("it answered {status}")),
+    }
+}
+
+/// Asks a URL within `timeout`, everything included, and reads at most `bytes_max` of the body.
+///
+/// # Errors
+/// In words: no plain http URL, connect or protocol failure, too large, too slow.
+pub(crate) async fn ask(url: &Url, bytes_max: usize, timeout: Duration) -> Result<Response<Bytes>, String> {
     if url.scheme() != "http" {
         return Err(
             "only http:// is spoken here; use the admin listener on loopback or through a port-forward".to_owned()
@@ -39,10 +55,10 @@ pub(crate) async fn get(url: &Url, timeout: Duration) -> Result<Bytes, String> {
         return Err("a URL with a user name is refused".to_owned());
     }
     let slow = |_| format!("no complete answer within {} ms", timeout.as_millis());
-    tokio::time::timeout(timeout, exchange(url)).await.map_err(slow)?
+    tokio::time::timeout(timeout, exchange(url, bytes_max)).await.map_err(slow)?
 }
 
-async fn exchange(url: &Url) -> Result<Bytes, String> {
+async fn exchange(url: &Url, bytes_max: usize) -> Result<Response<Bytes>, String> {
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
         return Err("the URL names no host".to_owned());
     };
@@ -59,17 +75,16 @@ async fn exchange(url: &Url) -> Result<Bytes, String> {
         .map_err(|error| error.to_string())?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        if response.status() != hyper::StatusCode::OK {
-            return Err(format!("it answered {}", response.status()));
+        let (head, body) = response.into_parts();
+        // what a status other than this one has to say is in its head
+        let bytes_max = if head.status == StatusCode::OK { bytes_max } else { bytes_max.min(ERROR_BYTES_MAX) };
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(format!("the answer ({}) is larger than {bytes_max} bytes", head.status));
         }
-        let body = response.into_body();
-        if body.size_hint().lower() > BYTES_MAX as u64 {
-            return Err(format!("the answer is larger than {BYTES_MAX} bytes"));
-        }
-        let collected = Limited::new(body, BYTES_MAX).collect().await;
+        let collected = Limited::new(body, bytes_max).collect().await;
         collected
-            .map(http_body_util::Collected::to_bytes)
-            .map_err(|error| format!("the answer broke off or is larger than {BYTES_MAX} bytes: {error}"))
+            .map(|body| Response::from_parts(head, body.to_bytes()))
+            .map_err(|error| format!("the answer broke off or is larger than {bytes_max} bytes: {error}"))
     };
     // the connection is driven here, not by a task: nothing survives this function
     tokio::pin!(answer, connection);

@@ -2,6 +2,8 @@
 //! proxy may dial, and refuses what none ever does: link-local and metadata addresses, multicast, userinfo, second
 //! spellings, plain http off loopback. Each proxy checks its own list when it reads the table and when it connects.
 
+use std::net::SocketAddr;
+
 use ipnet::IpNet;
 use synaxis_routing::{
     endpoint::{Endpoint, EndpointPolicy, Scheme},
@@ -24,6 +26,25 @@ pub(crate) fn widest(table: &Table) -> EndpointPolicy {
         own_peers: Vec::new(),
         loopback_peers: true,
     }
+}
+
+/// The first address of an endpoint that some proxy may dial.
+///
+/// # Errors
+/// In words: its form, its name or every one of its addresses is refused or unknown.
+pub(crate) async fn resolve(endpoint: &str, table: &Table) -> Result<(Scheme, SocketAddr), String> {
+    let policy = widest(table);
+    let endpoint = policy.check_url(endpoint).map_err(|error| error.to_string())?;
+    let found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+    let found = found.map_err(|error| format!("the name {} is not found: {error}", endpoint.host))?;
+    let mut last = format!("the name {} has no address", endpoint.host);
+    for address in found {
+        match policy.check_address(address) {
+            Ok(()) => return Ok((endpoint.scheme, address)),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(last)
 }
 
 #[cfg(test)]

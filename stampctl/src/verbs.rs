@@ -4,6 +4,7 @@ mod degrade;
 mod drain;
 mod epoch;
 mod explain;
+mod health;
 mod history;
 mod keep;
 mod list;
@@ -40,7 +41,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Change(said) => change(session, said).await,
         Verb::List(said) => list::list(session, &said).await,
         Verb::Status(said) => status::status(session, &said).await,
-        Verb::Wait(said) => status::wait(session, &said).await,
+        Verb::Health(said) => health::health(session, &said).await,
+        Verb::Wait(said) => health::wait(session, &said).await,
         Verb::Explain(said) => explain::explain(session, &said).await,
         Verb::History(said) => history::history(session, &said).await,
         Verb::Export(said) => keep::export(session, &said).await,

@@ -1,9 +1,9 @@
-//! The life of a stamp: coming, going, its share, its level.
+//! The life of a stamp: coming, going, its share, its level, and whether it is well.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use clap::Args as Group;
-use synaxis_routing::{degradation::Level, id::Region, table::State};
+use synaxis_routing::{degradation::Level, id::Region, lifecycle::InvalidState, table::State};
 
 use super::One;
 use crate::{duration, names};
@@ -110,11 +110,49 @@ pub(crate) struct Degrade {
     pub(crate) clear: bool,
 }
 
+/// Where a stamp is asked.
 #[derive(Debug, Group)]
-pub(crate) struct Wait {
-    /// The state
-    #[arg(long = "for", value_name = "STATE")]
-    pub(crate) state: State,
+pub(crate) struct At {
+    /// Ask here instead of at its endpoint in the table: its peer listener through a port-forward
+    #[arg(long, value_name = "URL", value_parser = super::url)]
+    pub(crate) at: Option<url::Url>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Health {
     #[command(flatten)]
     pub(crate) stamp: One,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Wait {
+    /// creating, active, draining, ready, failed, deleted, or healthy: the stamp itself says that its app is well
+    #[arg(long = "for", value_name = "STATE")]
+    pub(crate) goal: Goal,
+    #[command(flatten)]
+    pub(crate) stamp: One,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+/// What can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The table says so.
+    State(State),
+    /// The stamp says so.
+    Healthy,
+}
+
+impl FromStr for Goal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("healthy") {
+            return Ok(Self::Healthy);
+        }
+        text.parse().map(Self::State).map_err(|wrong: InvalidState| format!("{wrong}, or healthy"))
+    }
 }

@@ -34,6 +34,8 @@ fn the_documented_forms_are_understood() {
         "degrade --clear --fleet",
         "plan degrade 1 --fleet",
         "isolate weu-003 --last",
+        "health weu-003 --at http://127.0.0.1:7001",
+        "wait --for=healthy weu-003",
         "recover --from 127.0.0.1:9901 --from http://127.0.0.1:9902/routing/table",
     ] {
         Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap();
@@ -67,6 +69,8 @@ fn the_documented_forms_are_understood() {
         "degrade --clear",
         "degrade 1 --fleet --region weu",
         "isolate",
+        "wait --for=well weu-003",
+        "health weu-003 --at http://user@127.0.0.1:1",
     ] {
         let refused = Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap_err();
         assert_eq!(refused.exit_code(), 2, "{line}");

@@ -1,6 +1,6 @@
-//! One stamp: `status` shows everything about it, `wait` waits for a state.
+//! One stamp: `status` shows everything about it.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use synaxis_routing::{
@@ -14,7 +14,7 @@ use synaxis_routing::{
 };
 
 use crate::{
-    args::{self, One},
+    args::One,
     duration,
     failure::Failure,
     names,
@@ -220,35 +220,6 @@ fn ramp_words(stamp: &Stamp) -> String {
     }
 }
 
-fn unknown(id: &StampId) -> Failure {
+pub(super) fn unknown(id: &StampId) -> Failure {
     synaxis_routing::change::Refused::UnknownStamp(id.clone()).into()
-}
-
-/// Waits until the stamp is in the state.
-pub(super) async fn wait(session: &Session, said: &args::Wait) -> Result<(), Failure> {
-    let id = names::stamp(&said.stamp.id, said.stamp.region.as_ref())?;
-    let deadline = Instant::now() + session.said.timeout;
-    loop {
-        let (readable, _) = session.table().await?;
-        let state = readable.fleet.table.stamp(id.as_str()).ok_or_else(|| unknown(&id))?.state;
-        if state == said.state {
-            let reached = Reached { id, state, version: readable.fleet.version().to_string() };
-            return session.format().print(&reached, |r| format!("{} is {} at {}", r.id, r.state, r.version));
-        }
-        if state == State::Deleted {
-            return Err(Failure::Forbidden(format!("{id} is deleted; it will never be {}", said.state)));
-        }
-        if Instant::now() >= deadline {
-            let waited = session.said.timeout.as_secs();
-            return Err(Failure::TimedOut(format!("after {waited} s {id} is {state}, not {}", said.state)));
-        }
-        tokio::time::sleep(crate::wait::POLL).await;
-    }
-}
-
-#[derive(Serialize)]
-struct Reached {
-    id: StampId,
-    state: State,
-    version: String,
 }

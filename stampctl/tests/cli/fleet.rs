@@ -119,7 +119,7 @@ fn a_drain_is_confirmed_by_every_proxy_and_shows_in_their_decisions() {
 }
 
 #[test]
-fn a_level_set_by_hand_reaches_every_proxy() {
+fn a_level_set_by_hand_reaches_every_proxy_and_a_stamp_is_asked_how_it_is() {
     let world = World::redis().with(&[]);
     let proxies = Proxies::start(&world, &["weu-001", "weu-002"]);
     everybody_has_reported(&world, 2);
@@ -132,6 +132,10 @@ fn a_level_set_by_hand_reaches_every_proxy() {
         let now = plane.clock.at(Instant::now());
         assert_eq!(table.degradation_of(&table.stamps[index].id, now).map(|it| it.level), Some(expected));
     }
+    // its app listens nowhere: whatever it says of it, it is not well
+    let sick = world.run("health weu-001 -o json").code(1).json();
+    assert_eq!((&sick["reachable"], &sick["state"]), (&true.into(), &"active".into()));
+    assert_ne!(sick["app"], "ok");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod codes;
 mod degrade;
 mod fleet;
+mod health;
 mod hostile;
 mod life;
 mod plan;
