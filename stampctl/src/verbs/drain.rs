@@ -10,6 +10,7 @@ use synaxis_routing::{
     ramp,
     table::{Millis, Stamp, State},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{self, Ramped},
@@ -63,8 +64,8 @@ async fn progress(session: &Session, published: Option<&Fleet>, id: &StampId) ->
     if published.is_none() || session.format() != output::Format::Table {
         return Ok(());
     }
-    if let Some((line, _)) = look(session, id).await? {
-        output::line(&line);
+    if let Some(seen) = look(session, id).await? {
+        output::line(&seen.line);
     }
     Ok(())
 }
@@ -75,27 +76,43 @@ async fn follow(session: &Session, published: Option<&Fleet>, id: &StampId) -> R
         return Ok(());
     };
     let terminal = output::is_watched();
+    // from here on an interrupt ends the watching, between two looks as well
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let interval = if terminal { REDRAW } else { REPEAT };
     loop {
-        let Some((line, stamp)) = look(session, id).await? else {
-            break output::note(&format!("{id} is not in the table any more"));
+        let seen = match look(session, id).await {
+            Ok(seen) => seen,
+            Err(failure) => {
+                let text =
+                    format!("{}cannot watch {id}: {failure}; what was published goes on by itself", newline(terminal));
+                return Err(Failure::TimedOut(text));
+            }
+        };
+        let Some(Seen { line, stamp, now }) = seen else {
+            break output::note(&format!("{}{id} is not in the table any more", newline(terminal)));
         };
         redraw(terminal, &line);
         if stamp.state != published.state || stamp.ramp != published.ramp {
             break output::note(&format!("{}somebody changed {id} since; it is {}", newline(terminal), stamp.state));
         }
-        if is_over(&stamp, session.store.glance().await.map_err(away)?.now.unwrap_or_else(crate::session::host_now)) {
+        if is_over(&stamp, now) {
             break output::note(&format!("{}{}", newline(terminal), after(&stamp)));
         }
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
-            _ = tokio::signal::ctrl_c() => {
+            () = tokio::time::sleep(interval.min(remaining(&stamp, now))) => {}
+            _ = interrupts.recv() => {
                 let back = if stamp.state == State::Draining { format!("; `stampctl cancel-drain {id}` ends it") } else { String::new() };
                 break output::note(&format!("{}it goes on by itself{back}", newline(terminal)));
             }
         }
     }
     Ok(())
+}
+
+/// Until the ramp should be over; a moment at least.
+fn remaining(stamp: &Stamp, now: Millis) -> Duration {
+    let end = stamp.ramp.map_or(0, |ramp| ramp.started_at.saturating_add(Millis::from(ramp.seconds) * 1_000));
+    Duration::from_millis(end.saturating_sub(now)).max(crate::wait::POLL)
 }
 
 fn newline(terminal: bool) -> &'static str {
@@ -128,13 +145,21 @@ fn is_over(stamp: &Stamp, now: Millis) -> bool {
     if stamp.state == State::Draining { share.is_none() } else { share.is_full() }
 }
 
-async fn look(session: &Session, id: &StampId) -> Result<Option<(String, Stamp)>, Failure> {
+/// What a look at a stamp shows.
+struct Seen {
+    line: String,
+    stamp: Stamp,
+    /// The store's clock.
+    now: Millis,
+}
+
+async fn look(session: &Session, id: &StampId) -> Result<Option<Seen>, Failure> {
     let (readable, now) = session.table().await?;
     let acks = session.store.acks().await.map_err(away)?;
     let Some(stamp) = readable.fleet.table.stamp(id.as_str()).cloned() else { return Ok(None) };
     let here = sums(&acks, id, now);
     let everywhere: f64 = acks.iter().filter(|ack| ack.is_live(now)).map(|ack| ack.requests_per_second).sum();
-    Ok(Some((line(&stamp, &here, everywhere, now), stamp)))
+    Ok(Some(Seen { line: line(&stamp, &here, everywhere, now), stamp, now }))
 }
 
 /// `synaxis-weu-003 draining: ramp 43 %, holds 570‰ of its slots, 12 connections, 3 in flight, 1.5 % of all requests`.
@@ -147,7 +172,7 @@ fn line(stamp: &Stamp, here: &Sums, everywhere: f64, now: Millis) -> String {
     });
     let held_back = if stamp.ramp.is_some_and(|ramp| ramp.held_at.is_some()) { " (held)" } else { "" };
     let traffic = if here.proxies == 0 {
-        "none of its proxies reports".to_owned()
+        "- connections, - in flight (none of its proxies reports)".to_owned()
     } else {
         let share = if everywhere > 0.0 { 100.0 * here.requests_per_second / everywhere } else { 0.0 };
         format!("{} connections, {} in flight, {share:.1} % of all requests", here.connections, here.in_flight)
@@ -193,7 +218,10 @@ mod tests {
             "synaxis-weu-001 draining for 2m 9s: ramp 43 %, holds 570‰ of its slots, 12 connections, 3 in flight, 2.5 % of all requests"
         );
         let silent = line(&stamp, &Sums::default(), 0.0, NOW + 300_000);
-        assert!(silent.contains("ramp 100 %, holds 0‰") && silent.contains("none of its proxies reports"), "{silent}");
+        assert!(
+            silent.contains("ramp 100 %, holds 0‰") && silent.contains("- connections, - in flight (none"),
+            "{silent}"
+        );
     }
 
     #[test]

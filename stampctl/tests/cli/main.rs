@@ -15,6 +15,7 @@ mod proxies;
 mod race;
 mod redis;
 mod restore;
+mod watch;
 
 use std::{
     process::{Command, Stdio},
