@@ -1,9 +1,13 @@
 //! The whole life of a fleet, on every store.
 
 use serde_json::json;
-use synaxis_routing::bundle::Bundle;
+use synaxis_routing::{
+    bundle::{Bundle, Head},
+    store::{LogEntry, Mode},
+    table::State,
+};
 
-use crate::World;
+use crate::{World, now};
 
 fn lives(world: &World) {
     world.run("list").code(4).says(&["stampctl init"]);
@@ -196,4 +200,29 @@ fn settings_come_from_a_file_and_the_command_line_wins() {
     assert_eq!(run(&["list", "--key-prefix", "another"]), Some(4));
     std::fs::write(&config, "active_min = 1").unwrap();
     assert_eq!(run(&["list"]), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_lasted_too_long_is_flagged_in_list_and_status() {
+    let world = World::file().with(&["weu-001", "weu-002", "weu-003", "weu-004", "weu-005"]);
+    let store = world.store();
+    let head = store.glance().await.unwrap().head.unwrap();
+    let decoded = store.fetch(&Head::parse(&head).unwrap(), &head, None).await.unwrap().decode().unwrap();
+    let mut table = decoded.table;
+    table.epoch += 1;
+    let minutes = [(State::Creating, 31), (State::Draining, 46), (State::Ready, 72 * 60 + 1), (State::Failed, 61)];
+    for (stamp, (state, age)) in table.stamps.iter_mut().zip(minutes) {
+        (stamp.state, stamp.since, stamp.ramp) = (state, now() - age * 60_000, None);
+    }
+    table.forced = Some("test".to_owned());
+    let bundle = Bundle::encode(&table, &decoded.tenants, "old").unwrap();
+    let entry = LogEntry { at: 0, who: "?".into(), what: "?".into(), why: String::new(), version: table.version() };
+    store.publish(Some(&head), &bundle, &entry, Mode::NoProxies).await.unwrap();
+    let list = world.json("list");
+    let limits: Vec<_> =
+        list["stamps"].as_array().unwrap().iter().map(|stamp| stamp["overdue"]["limit"].as_str()).collect();
+    assert_eq!(limits, [Some("created"), Some("stuck"), Some("retired"), Some("cleaned_up"), None]);
+    assert_eq!(world.run("list").code(0).out.matches("OVERDUE").count(), 4);
+    let status = world.run("status weu-002").code(0).out;
+    assert!(status.contains("OVERDUE") && status.contains("stuck, somebody must look"), "{status}");
 }
