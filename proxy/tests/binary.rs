@@ -30,7 +30,7 @@ fn it_says_its_version_and_checks_a_configuration() {
         assert_eq!(output.status.code(), Some(78), "{command}: {output:?}");
         let words = String::from_utf8(output.stderr).unwrap();
         // both faults at once, each with its place and its cure
-        for part in ["proxy.toml:21:1", "conect", "connect", "proxy.toml:22:", "head"] {
+        for part in ["proxy.toml:22:1", "conect", "connect", "proxy.toml:23:", "head"] {
             assert!(words.contains(part), "{part} is missing in {words}");
         }
     }

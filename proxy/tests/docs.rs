@@ -2,7 +2,14 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use synaxis_proxy::{admin, pipeline::local_reply::REASONS, telemetry::metrics::Metrics};
+use synaxis_proxy::{
+    admin,
+    pipeline::local_reply::REASONS,
+    telemetry::{
+        metrics::Metrics,
+        upstream::{Kind, UpstreamMetrics},
+    },
+};
 
 fn read(inside: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(inside)).unwrap()
@@ -51,8 +58,9 @@ fn every_status_is_the_one_that_is_sent() {
     for reason in REASONS {
         let before = shapes.split_once(&format!("\"{reason}\"")).unwrap_or_else(|| panic!("{reason} has no shape")).0;
         let name = before.rsplit_once("StatusCode::").map(|(_, name)| name.trim_end_matches([',', ' ']));
-        let status = match before.rsplit_once("=>").unwrap().1.trim() {
-            words if words.ends_with("unavailable(") => 503,
+        let arm = before.rsplit_once("            Self::").unwrap().1;
+        let status = match arm.split_once("=>").unwrap().1.trim() {
+            words if words.ends_with("unavailable(") || words.contains("match denied") => 503,
             _ => match name.unwrap() {
                 "BAD_REQUEST" => 400,
                 "NOT_FOUND" => 404,
@@ -79,6 +87,7 @@ fn every_status_is_the_one_that_is_sent() {
 fn every_metric_is_listed() {
     let metrics = Metrics::new().unwrap();
     metrics.local_reply("no_stamp").increment(1);
+    UpstreamMetrics::new(&metrics, Kind::App, "app");
     metrics.table_refused("stale");
     metrics.admin_refused("unknown");
     metrics.server_duration.record(0.1);

@@ -47,6 +47,7 @@ trust_header = true
 address = "127.0.0.1:0"
 [upstreams.app]
 endpoints = ["http://{origin}"]
+breaker = {{ failures = 10000 }}
 [access_log]
 output = "off"
 [shutdown]

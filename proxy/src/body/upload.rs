@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -46,6 +47,9 @@ pub enum UploadError {
     /// It broke off, or is not what it says.
     #[error("the request's body broke off or is not valid: {0}")]
     Broken(#[from] hyper::Error),
+    /// Its trailers begin with a bare LF, which some parsers take for their end, and others not.
+    #[error("the request's trailers are not valid")]
+    Trailers,
     /// It is longer than its route allows.
     #[error("the request's body is longer than its route allows")]
     TooLarge,
@@ -239,8 +243,13 @@ impl http_body::Body for RequestBody {
             Poll::Ready(Some(Ok(frame))) => frame,
         };
         let Some(data) = frame.data_ref() else {
-            // request trailers are dropped: merging them upstream is how fields get smuggled (RFC 9110 §6.5.1)
             slot.pace.come(0);
+            // hyper tells of trailers when there are bytes of them; none of them was a field only if a bare LF ended them
+            if frame.trailers_ref().is_some_and(HeaderMap::is_empty) {
+                slot.lose();
+                return Poll::Ready(Some(Err(UploadError::Trailers)));
+            }
+            // request trailers are dropped: merging them upstream is how fields get smuggled (RFC 9110 §6.5.1)
             slot.exhaust();
             return Poll::Ready(None);
         };

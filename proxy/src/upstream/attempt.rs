@@ -238,7 +238,7 @@ fn cause(error: &hyper::Error) -> Cause {
         match error.source().and_then(<dyn Error>::downcast_ref) {
             Some(UploadError::Slow) => Cause::ClientSlow,
             Some(UploadError::TooLarge) => Cause::TooLarge,
-            Some(UploadError::Broken(_)) | None => Cause::Client,
+            Some(UploadError::Broken(_) | UploadError::Trailers) | None => Cause::Client,
         }
     } else if error.is_parse() {
         Cause::Invalid(error.to_string())

@@ -81,6 +81,9 @@ poll = "50ms"
 ack = "500ms"
 [upstreams.app]
 endpoints = ["http://{origin}"]
+breaker = {{ failures = 10000 }}
+[peers]
+breaker = {{ failures = 10000 }}
 [access_log]
 output = "off"
 [shutdown]
