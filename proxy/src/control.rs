@@ -8,8 +8,10 @@ pub mod alone;
 pub mod apply;
 pub mod config_file;
 pub mod degradation;
+pub mod health;
 mod leave;
 pub mod peer_table;
+pub mod probe;
 pub mod routing_table;
 pub mod status;
 
@@ -24,6 +26,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::dataplane::DataPlane;
 use config_file::{ConfigFile, Follower};
+use health::HealthChecks;
 use routing_table::RoutingTable;
 use status::Status;
 
@@ -95,6 +98,7 @@ impl Control {
                 if let Some(config) = config {
                     crate::tasks::spawn_local(config.run());
                 }
+                crate::tasks::spawn_local(HealthChecks::new(Arc::clone(&plane)).run());
                 leave::leave(&plane).await;
             });
         })

@@ -116,6 +116,8 @@ pub struct DataPlane {
     pub refresh: tokio::sync::Notify,
     /// Asks control to load the configuration again, changed or not.
     pub reload: tokio::sync::Notify,
+    /// Tells the parts of control that another snapshot has been stored.
+    pub published: tokio::sync::watch::Sender<()>,
 }
 
 /// Ticks of a worker that has ended because nothing was left to do.

@@ -151,6 +151,7 @@ fn start(
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
         refresh: tokio::sync::Notify::new(),
         reload: tokio::sync::Notify::new(),
+        published: tokio::sync::watch::Sender::new(()),
     });
     plane.metrics.configured();
     let status = Arc::new(Status::default());

@@ -16,6 +16,7 @@ mod deploy;
 mod docs;
 mod fleet;
 mod fuzz;
+mod health;
 mod hops;
 mod layers;
 mod linger;

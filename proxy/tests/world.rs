@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod origin;
+pub mod probed;
 pub mod process;
 pub mod raw;
 pub mod redis;

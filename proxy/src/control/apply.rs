@@ -133,6 +133,7 @@ fn publish(plane: &DataPlane, next: Snapshot) {
     plane.snapshot.store(Arc::new(next));
     // those of former snapshots whose last connection has ended since
     plane.targets.sweep();
+    plane.published.send_replace(());
 }
 
 fn finish(settings: Arc<Settings>, apps: Vec<Arc<App>>, fleet: Option<Arc<Fleet>>) -> Snapshot {

@@ -35,6 +35,8 @@ pub const PROCESSED: HeaderName = HeaderName::from_static("x-synaxis-processed")
 pub const REASON: HeaderName = HeaderName::from_static("x-synaxis-reason");
 /// The stamp's state, in answers to probes.
 pub const STATE: HeaderName = HeaderName::from_static("x-synaxis-state");
+/// How the stamp's app is, in answers to probes: `ok`, `bad` or `unknown`.
+pub const APP: HeaderName = HeaderName::from_static("x-synaxis-app");
 
 /// What a forward says of itself.
 pub struct Hop {

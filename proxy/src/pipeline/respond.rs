@@ -101,6 +101,7 @@ fn probe(health: Health, mut record: Record) -> Response<Body> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers.insert(peer::STATE, HeaderValue::from_static(health.state));
+    headers.insert(peer::APP, HeaderValue::from_static(health.app));
     response
 }
 

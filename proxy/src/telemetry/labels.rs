@@ -95,3 +95,19 @@ impl Cut {
     /// The values of the label `kind`, in the order of the variants.
     pub const LABELS: [&str; 3] = ["request", "tunnel", "idle_connection"];
 }
+
+/// Who is asked whether it is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// An endpoint of an app of this stamp.
+    App,
+    /// Another stamp.
+    Peer,
+    /// What the apps lean on.
+    Dependency,
+}
+
+impl Asked {
+    /// The label values, in order.
+    pub const LABELS: [&'static str; 3] = ["app", "peer", "dependency"];
+}

@@ -5,7 +5,7 @@
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::telemetry::labels::{Cut, Expired, HeadRefused, Refused};
+use crate::telemetry::labels::{Asked, Cut, Expired, HeadRefused, Refused};
 
 /// Upper bounds of the duration buckets, in seconds: OpenTelemetry's, with three below 5 ms for the proxy's own share.
 const DURATION_BUCKETS: [f64; 17] =
@@ -95,6 +95,10 @@ pub struct Metrics {
     config_last_applied: Gauge,
     /// Keys that differ from what runs until a restart.
     pub config_restart_pending: Gauge,
+    /// Probes, by [`Asked`]: failed, passed.
+    health_checks: [[Counter; 2]; Asked::LABELS.len()],
+    /// How many are probed, and how many of them pass, by [`Asked`].
+    health_checked: [[Gauge; 2]; Asked::LABELS.len()],
     /// Stamps by state: active, ready, creating, draining, failed.
     pub stamps: [Gauge; 5],
 }
@@ -175,6 +179,17 @@ impl Metrics {
             config_last_reload_success: make.gauge("config_last_reload_success", "Last reload was not refused"),
             config_last_applied: make.gauge("config_last_applied_timestamp_seconds", "When the settings were applied"),
             config_restart_pending: make.gauge("config_restart_pending", "Keys that wait for a restart"),
+            health_checks: Asked::LABELS.map(|kind| {
+                ["failed", "passed"].map(|result| {
+                    make.counter_with("health_checks_total", "Probes", &[("kind", kind), ("result", result)])
+                })
+            }),
+            health_checked: Asked::LABELS.map(|kind| {
+                [
+                    make.gauge_with("health_checked", "Targets that are probed", &[("kind", kind)]),
+                    make.gauge_with("health_passing", "Targets whose probes pass", &[("kind", kind)]),
+                ]
+            }),
             stamps: ["active_stamps", "ready_stamps", "creating_stamps", "draining_stamps", "failed_stamps"]
                 .map(|name| make.gauge(name, "Stamps in this state")),
             handle: recorder.handle(),
@@ -274,6 +289,18 @@ impl Metrics {
         }
     }
 
+    /// Counts a probe.
+    pub fn health_check(&self, kind: Asked, passed: bool) {
+        self.health_checks[kind as usize][usize::from(passed)].increment(1);
+    }
+
+    /// Shows how many are probed, and how many of them pass.
+    pub fn health(&self, kind: Asked, checked: usize, passing: usize) {
+        let [all, well] = &self.health_checked[kind as usize];
+        all.set(checked as f64);
+        well.set(passing as f64);
+    }
+
     /// Counts one request that has ended; 0 when its client was gone before the head of an answer.
     pub fn ended(&self, status: u16) {
         if status == 0 {
@@ -301,8 +328,12 @@ impl Register<'_> {
     }
 
     fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+        self.gauge_with(name, help, &[])
+    }
+
+    fn gauge_with(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &'static str)]) -> Gauge {
         self.0.describe_gauge(name.into(), None, help.into());
-        self.0.register_gauge(&Self::key(name, &[]), &META)
+        self.0.register_gauge(&Self::key(name, labels), &META)
     }
 
     fn duration(&self, name: &'static str, help: &'static str) -> Histogram {

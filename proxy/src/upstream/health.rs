@@ -74,6 +74,12 @@ pub struct Health {
     last_resort: AtomicU64,
     /// Those whose next good answer is news.
     failing: AtomicU64,
+    /// Every endpoint.
+    all: u64,
+    /// Those that have been probed.
+    probed: AtomicU64,
+    /// Those of them that pass.
+    passing: AtomicU64,
     /// When the next ejection ends.
     next_return: AtomicU64,
     endpoints: Mutex<Vec<Endpoint>>,
@@ -112,6 +118,9 @@ impl Health {
             serving: AtomicU64::new(filter::first(endpoints.len())),
             last_resort: AtomicU64::new(0),
             failing: AtomicU64::new(0),
+            all: filter::first(endpoints.len()),
+            probed: AtomicU64::new(0),
+            passing: AtomicU64::new(0),
             next_return: AtomicU64::new(u64::MAX),
             endpoints: Mutex::new(endpoints),
         }
@@ -154,6 +163,25 @@ impl Health {
         let changed = endpoints.get_mut(place)?.checks.record(passed, &limits.checks);
         self.publish(&endpoints, now, limits);
         changed
+    }
+
+    /// Forgets what probes said: nobody asks any more.
+    pub fn forget_checks(&self, now: u64, limits: &Limits) {
+        let mut endpoints = self.lock();
+        endpoints.iter_mut().for_each(|endpoint| endpoint.checks = Checks::default());
+        self.publish(&endpoints, now, limits);
+    }
+
+    /// What the probes say of all endpoints together: good when one passes, bad when every one has been probed and none
+    /// does. Two relaxed loads.
+    #[must_use]
+    pub fn verdict(&self) -> Option<bool> {
+        let (probed, passing) = (self.probed.load(Relaxed), self.passing.load(Relaxed));
+        match passing {
+            0 if probed != 0 && probed == self.all => Some(false),
+            0 => None,
+            _ => Some(true),
+        }
     }
 
     /// Every endpoint, in the order of the upstream's list.
@@ -202,6 +230,8 @@ impl Health {
         self.serving.store(joined.serving, Relaxed);
         self.last_resort.store(joined.last_resort, Relaxed);
         self.failing.store(failing(endpoints), Relaxed);
+        self.passing.store(places(endpoints, |endpoint| endpoint.checks.verdict() == Some(true)), Relaxed);
+        self.probed.store(places(endpoints, |endpoint| endpoint.checks.verdict().is_some()), Relaxed);
         self.next_return.store(next_return.unwrap_or(u64::MAX), Relaxed);
     }
 

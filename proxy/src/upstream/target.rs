@@ -21,6 +21,17 @@ pub enum Identity {
     Peer(StampId),
 }
 
+impl Identity {
+    /// Name of the upstream, or id of the stamp.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::App(name) => name,
+            Self::Peer(stamp) => stamp.as_str(),
+        }
+    }
+}
+
 /// One endpoint.
 #[derive(Debug)]
 pub struct Target {

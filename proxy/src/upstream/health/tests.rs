@@ -221,3 +221,23 @@ fn whoever_races_with_writers_finds_endpoints_that_serve() {
         over.store(true, Relaxed);
     });
 }
+
+#[test]
+fn one_endpoint_that_passes_is_enough_and_bad_are_only_all() {
+    let health = Health::new(3).unwrap();
+    let verdict = |place, passed| {
+        for _ in 0..3 {
+            health.checked(place, passed, 0, &LIMITS);
+        }
+        health.verdict()
+    };
+    assert_eq!(health.verdict(), None);
+    assert_eq!(verdict(0, false), None, "the others have not been asked");
+    assert_eq!(verdict(1, false), None);
+    assert_eq!(verdict(2, false), Some(false));
+    assert_eq!(verdict(1, true), Some(true));
+    assert_eq!(verdict(2, true), Some(true));
+    assert_eq!(serving(&health, 0), [1, 2]);
+    health.forget_checks(0, &LIMITS);
+    assert_eq!((health.verdict(), serving(&health, 0)), (None, vec![0, 1, 2]));
+}
