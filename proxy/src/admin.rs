@@ -5,6 +5,7 @@
 
 mod access;
 mod answers;
+mod breakers;
 mod change;
 mod drain;
 mod explain;
@@ -199,6 +200,7 @@ fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Respon
         "/routing/table" => answers::table(view),
         "/stamps" => answers::stamps(view),
         "/drain" => Err(Refusal::MethodNotAllowed("POST")),
+        "/breakers" => Ok(breakers::breakers(view)),
         "/upstreams" => Ok(upstreams::upstreams(view)),
         _ => Err(Refusal::Unknown),
     }

@@ -53,6 +53,17 @@ pub struct Snapshot {
     pub live_pools: Vec<bool>,
 }
 
+impl Snapshot {
+    /// What stands before each app and each other stamp, with what bounds it.
+    pub fn guards(&self) -> impl Iterator<Item = (&Guard, &guard::Limits)> {
+        let apps = self.apps.iter().map(|app| (app.guard.as_ref(), &app.limits));
+        let me = self.fleet.as_ref().and_then(|fleet| fleet.me).map(|me| usize::from(me.0));
+        let others = self.fleet.iter().flat_map(|fleet| &fleet.peers).enumerate();
+        let peers = others.filter(move |(index, _)| Some(*index) != me).filter_map(|(_, peer)| peer.as_ref());
+        apps.chain(peers.map(|peer| (peer.guard.as_ref(), &self.peer_limits)))
+    }
+}
+
 /// An app of this stamp.
 pub struct App {
     /// Its endpoints, in the settings' order.

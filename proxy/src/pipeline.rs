@@ -17,7 +17,7 @@ pub mod tries;
 pub mod visit;
 pub mod websocket;
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
+use std::{cell::Cell, convert::Infallible, net::IpAddr, rc::Rc, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use synaxis_config::settings::{Listener, ListenerKind};
@@ -57,6 +57,8 @@ pub struct Downstream {
     pub client_value: HeaderValue,
     /// What becomes of the connection when one of its requests asks for a WebSocket.
     pub switch: Switch,
+    /// When the whole of the current answer must be out, if its route says so; whoever watches the connection reads it.
+    pub ends: Rc<Cell<Option<Instant>>>,
 }
 
 /// An answer, before it is dressed for the way down.
@@ -175,6 +177,7 @@ fn decide<'a>(
         return Err(LocalReply::BodyTooLarge(route.body_bytes));
     }
     upload.keep(settings.retries.replay_bytes);
+    downstream.ends.set(route.total.map(|total| started + total));
 
     let deadline = worker.timer.deadline(started, peer::time_left(route.timeout, hop.as_ref()));
     let client = peer::client(downstream, hop.as_ref());

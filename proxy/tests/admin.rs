@@ -93,6 +93,37 @@ fn where_requests_are_sent_is_shown_with_why_not() {
 }
 
 #[test]
+fn what_stands_before_each_upstream_is_shown() {
+    let breaker = "breaker = { failures = 3, open = \"1h\", open_max = \"1h\" }\nin_flight_max = 50\n";
+    let proxy = proxy(&config("").replace("breaker = { failures = 10000 }\n", breaker));
+    eventually("a table", || ask(proxy.admin, "/readyz").status == 200);
+    let shown = || ask(proxy.admin, "/breakers").json();
+    let before = shown();
+    assert_eq!((&before[0]["kind"], &before[0]["upstream"]), (&"app".into(), &"app".into()));
+    assert_eq!((&before[0]["breaker"]["state"], &before[0]["places"]["in_flight_max"]), (&"closed".into(), &50.into()));
+    assert_eq!(before.as_array().map(Vec::len), Some(1), "this stamp is nobody's peer");
+    // nobody listens there, and a POST is not tried again
+    let post = b"POST / HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\nContent-Length: 0\r\n\r\n";
+    let mut client = Client::connect(proxy.edges[0]);
+    let reasons: Vec<String> = (0..4).map(|_| client.exchange(post).unwrap().reason()).collect();
+    assert_eq!(reasons, ["upstream_connect", "upstream_connect", "upstream_connect", "breaker_open"]);
+    let open = shown();
+    assert_eq!((&open[0]["breaker"]["state"], &open[0]["breaker"]["transport_failures"]), (&"open".into(), &3.into()));
+    assert!(open[0]["breaker"]["open_for_ms"].as_u64().unwrap() > 59 * 60_000, "{open}");
+    assert_eq!(open[0]["places"]["in_flight"], 0);
+    let text = ask(proxy.admin, "/metrics").text();
+    for series in [
+        "breaker_state{kind=\"app\",upstream=\"app\"} 2",
+        "breaker_transitions_total{kind=\"app\",upstream=\"app\",to=\"open\"} 1",
+        "upstream_refused_total{kind=\"app\",upstream=\"app\",rule=\"breaker\"} 1",
+        "upstream_in_flight{kind=\"app\",upstream=\"app\"} 0",
+    ] {
+        assert!(text.contains(series), "no {series} in {text}");
+    }
+    stop(proxy);
+}
+
+#[test]
 fn a_hostile_query_has_a_clear_answer() {
     let proxy = proxy(&config(""));
     eventually("a table", || ask(proxy.admin, "/readyz").status == 200);

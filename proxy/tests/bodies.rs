@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::world::{BIG, Client, Origin, Raw, alone, eventually, proxy, raw::head, stop};
+use crate::{
+    websockets::eventually_metric,
+    world::{BIG, Client, Origin, Raw, alone, eventually, proxy, raw::head, stop},
+};
 
 #[test]
 fn uploads_arrive_whole_with_either_framing() {
@@ -185,6 +188,23 @@ fn the_time_for_an_answer_counts_from_the_last_piece_of_the_upload() {
     assert!(started.elapsed() < Duration::from_millis(690), "{:?}", started.elapsed());
     drop(client);
     sender.join().unwrap();
+    stop(proxy);
+}
+
+#[test]
+fn a_route_may_bound_the_whole_of_an_answer() {
+    let origin = Origin::start("app");
+    let route =
+        "[[routes]]\nname = \"all\"\npath_prefix = \"/\"\nupstream = \"app\"\ntimeout = \"200ms\"\ntotal = \"300ms\"\n";
+    let proxy = proxy(&alone(origin.address, route));
+    let mut client = Client::connect(proxy.edges[0]);
+    assert_eq!(client.get("t", "/").status, 200);
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(client.get("t", "/").status, 200, "each answer has its own time");
+    let started = Instant::now();
+    client.try_get("t", "/hang").unwrap_err();
+    assert!((290..2_000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    eventually_metric(proxy.admin, "connections_expired_total{reason=\"total\"}", 1.0);
     stop(proxy);
 }
 

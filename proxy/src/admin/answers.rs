@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use synaxis_routing::{ramp, table::FORMAT};
 
-use super::{View, access::Refusal};
+use super::{View, access::Refusal, breakers};
 use crate::dataplane::Fleet;
 
 /// An answer's body.
@@ -44,7 +44,7 @@ pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Respons
 }
 
 pub(super) fn index() -> Response<Reply> {
-    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/config\n/loglevel (GET, PUT)\n/drain (POST)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/upstreams\n";
+    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/config\n/loglevel (GET, PUT)\n/breakers\n/drain (POST)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/upstreams\n";
     text(StatusCode::OK, words.into())
 }
 
@@ -56,6 +56,7 @@ pub(super) fn metrics(view: &View) -> Response<Reply> {
     let room = view.plane.capacity.room(&view.plane.snapshot.load().settings);
     metrics.connections_max.set(room.edge as f64);
     metrics.peer_connections_max.set(room.peers as f64);
+    breakers::show(view);
     // never confirmed: as old as this process, at least
     let confirmed = view.status.routing().confirmed_at.unwrap_or(view.started);
     let alone = view.plane.snapshot.load().settings.routing.is_none();

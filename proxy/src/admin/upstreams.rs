@@ -1,5 +1,7 @@
 //! Where requests are sent from here: `/upstreams`.
 
+use std::time::Instant;
+
 use http::Response;
 use serde::Serialize;
 use synaxis_routing::{id::StampId, placement::StampIndex, table::State};
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{
     dataplane::{DataPlane, Fleet},
-    upstream::{connect, target::Target},
+    upstream::{connect, health::Status, target::Target},
 };
 
 #[derive(Serialize)]
@@ -25,7 +27,29 @@ struct App {
     upstream: String,
     /// Idle connections that a worker keeps, at most.
     idle_max: usize,
-    endpoints: Vec<Dialled>,
+    endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint of an app.
+#[derive(Serialize)]
+struct Endpoint {
+    #[serde(flatten)]
+    dialled: Dialled,
+    /// Whether it gets requests.
+    serves: bool,
+    /// What its health checks say; `null` before the first, or without any.
+    passes_checks: Option<bool>,
+    /// How long it is still left out for its answers; `null` when it is not.
+    ejected_for_ms: Option<u64>,
+    /// Gateway errors since its last good answer, counted up to what ejects it.
+    failures: usize,
+}
+
+impl Endpoint {
+    fn of(dialled: Dialled, status: Status) -> Self {
+        let Status { serves, passes_checks, ejected_for_ms, failures } = status;
+        Self { dialled, serves, passes_checks, ejected_for_ms, failures }
+    }
 }
 
 /// A stamp that is not this one.
@@ -71,10 +95,15 @@ impl Dialled {
 pub(super) fn upstreams(view: &View) -> Response<Reply> {
     let plane = &view.plane;
     let snapshot = plane.snapshot.load();
+    let now = plane.clock.uptime(Instant::now());
     let apps = snapshot.settings.upstreams.iter().zip(&snapshot.apps).map(|(upstream, app)| App {
         upstream: upstream.name.clone(),
         idle_max: upstream.idle_max,
-        endpoints: app.targets.iter().map(|target| Dialled::of(target, plane)).collect(),
+        endpoints: {
+            let dialled = app.targets.iter().map(|target| Dialled::of(target, plane));
+            let status = app.health.status(now, &app.health_limits);
+            dialled.zip(status).map(|(dialled, status)| Endpoint::of(dialled, status)).collect()
+        },
     });
     let peers = snapshot.fleet.iter().flat_map(|fleet| {
         let others = fleet.placement.stamps_by_id().filter(|stamp| Some(*stamp) != fleet.me);

@@ -35,11 +35,11 @@ pub async fn serve(
     let client = peer.ip().to_canonical();
     // an IP address is always a valid field value
     let client_value = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    let downstream =
-        Rc::new(Downstream { listener, in_reserve, place, client, client_value, switch: Switch::default() });
     // a place in the reserve is for the next probe as soon as its answer is out
     let wire = if in_reserve { Wire::new(stream) } else { Wire::of_client(stream) };
     let phase = Rc::new(Phase::new(wire.traffic(), service.worker.clock.clone(), in_reserve));
+    let (switch, ends) = (Switch::default(), phase.ends());
+    let downstream = Rc::new(Downstream { listener, in_reserve, place, client, client_value, switch, ends });
     register(Rc::clone(&phase));
 
     let metrics = std::sync::Arc::clone(&service.worker.sink.metrics);

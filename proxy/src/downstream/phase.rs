@@ -50,6 +50,8 @@ pub struct Phase {
     head_since: Cell<Option<Instant>>,
     /// Bytes written when the client was last seen to take some of what waits for it, and when that was.
     stalled: Cell<Option<(u64, Instant)>>,
+    /// When the whole of the current answer must be out; the pipeline sets it.
+    ends: Rc<Cell<Option<Instant>>>,
     /// When it was first seen to linger.
     lingers_since: Cell<Option<Instant>>,
 }
@@ -74,8 +76,15 @@ impl Phase {
             moved: Cell::new((0, now)),
             head_since: Cell::new(None),
             stalled: Cell::new(None),
+            ends: Rc::default(),
             lingers_since: Cell::new(None),
         }
+    }
+
+    /// Where the end of the current answer's time is written.
+    #[must_use]
+    pub fn ends(&self) -> Rc<Cell<Option<Instant>>> {
+        Rc::clone(&self.ends)
     }
 
     /// A request has a head: the next turn begins. What an app still takes of the last request's upload has come from the
@@ -83,6 +92,7 @@ impl Phase {
     pub fn next(&self) -> u64 {
         self.turn.set(self.turn.get() + 1);
         self.busy.set(0);
+        self.ends.set(None);
         self.streaming.set(false);
         self.head_since.set(None);
         if self.pace.borrow().is_some() {
@@ -158,6 +168,9 @@ impl Phase {
             return Some(Expired::WriteStall);
         }
         if self.is_busy() {
+            if self.ends.get().is_some_and(|ends| now > ends) {
+                return Some(Expired::Total);
+            }
             let slow = |pace: &Rc<Pace>| pace.is_overdue(now, limits, &settings.limits);
             if self.pace.borrow().as_ref().is_some_and(slow) {
                 return Some(Expired::Body);

@@ -21,11 +21,13 @@ pub enum Expired {
     Linger,
     /// No byte either way in a WebSocket.
     TunnelIdle,
+    /// The route's time for the whole answer was over.
+    Total,
 }
 
 impl Expired {
     /// The values of the label `reason`, in the order of the variants.
-    pub const LABELS: [&str; 9] = [
+    pub const LABELS: [&str; 10] = [
         "first_byte_timeout",
         "head_timeout",
         "body_timeout",
@@ -35,6 +37,7 @@ impl Expired {
         "drain",
         "linger",
         "tunnel_idle",
+        "total",
     ];
 
     /// Its value of the label.

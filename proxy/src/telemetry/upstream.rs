@@ -13,6 +13,17 @@ pub enum Kind {
     Peer,
 }
 
+impl Kind {
+    /// Its name on pages and as a label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Peer => "peer",
+        }
+    }
+}
+
 /// Why a request was not let through to an upstream.
 const RULES: [&str; 5] = ["full", "tenant_share", "reserve", "breaker", "tenant_breaker"];
 /// Names of a breaker's states, in the order of the gauge's numbers.
@@ -21,6 +32,7 @@ const STATES: [&str; 3] = ["closed", "half_open", "open"];
 /// Handles of one upstream's metrics.
 #[derive(Debug)]
 pub struct UpstreamMetrics {
+    kind: Kind,
     name: String,
     refused: [Counter; RULES.len()],
     transitions: [Counter; STATES.len()],
@@ -41,15 +53,12 @@ impl UpstreamMetrics {
     /// The handles of an upstream with this name: of the settings, or a stamp's id.
     #[must_use]
     pub fn new(metrics: &Metrics, kind: Kind, name: &str) -> Self {
-        let kind = match kind {
-            Kind::App => "app",
-            Kind::Peer => "peer",
-        };
         let counter = |metric, help, extra: Option<(&'static str, &'static str)>| {
-            metrics.upstream_counter(metric, help, kind, name, extra)
+            metrics.upstream_counter(metric, help, kind.name(), name, extra)
         };
-        let gauge = |metric, help| metrics.upstream_gauge(metric, help, kind, name);
+        let gauge = |metric, help| metrics.upstream_gauge(metric, help, kind.name(), name);
         Self {
+            kind,
             name: name.to_owned(),
             refused: RULES.map(|rule| {
                 counter("upstream_refused_total", "Requests that an upstream's guard refused", Some(("rule", rule)))
@@ -65,6 +74,12 @@ impl UpstreamMetrics {
             retries_denied: counter("retries_denied_total", "Retries that the budget did not have", None),
             ejections: counter("ejections_total", "Endpoints left out for their answers", None),
         }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Name of the upstream.
