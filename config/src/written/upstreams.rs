@@ -103,7 +103,7 @@ fn protected(s: &mut Section<'_>) -> Protected {
         breaker_span: section.span(),
         protection: Protection {
             in_flight_max: in_flight_max.into_inner(),
-            tenant_share_max: s.or("tenant_share_max", 0.8, share_above_zero()),
+            tenant_share_max: s.or("tenant_share_max", 0.75, share_above_zero()),
             breaker: breaker(section),
             recovery: s.or("recovery", Duration::from_secs(30), duration(Duration::ZERO..=HOUR)),
         },

@@ -65,7 +65,7 @@ fn what_can_change_changes_at_once_and_is_named() {
             &["upstreams.more"],
         ),
         ("in_flight_max = 1024", "in_flight_max = 64", &["upstreams.app.in_flight_max"]),
-        ("tenant_share_max = 0.8", "tenant_share_max = 0.5", &["upstreams.app.tenant_share_max"]),
+        ("tenant_share_max = 0.75", "tenant_share_max = 0.5", &["upstreams.app.tenant_share_max"]),
         ("recovery = \"30s\"", "recovery = \"3s\"", &["upstreams.app.recovery"]),
         ("\npath = \"/health\"", "\npath = \"/up\"", &["upstreams.app.health_check"]),
         ("open = \"30s\"", "open = \"3s\"", &["upstreams.app.breaker"]),

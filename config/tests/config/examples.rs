@@ -114,7 +114,7 @@ fn the_smallest_file_has_every_default_of_routes_around_failure() {
         ratio: 0.1,
         statuses: [502, 503, 504].map(|status| status.try_into().unwrap()).to_vec(),
     };
-    let protection = Protection { in_flight_max: 1024, tenant_share_max: 0.8, breaker, recovery: seconds(30) };
+    let protection = Protection { in_flight_max: 1024, tenant_share_max: 0.75, breaker, recovery: seconds(30) };
     let outliers = Outliers { failures: 5, window: seconds(10), ejection: seconds(30), ejection_max: seconds(300) };
     assert_eq!((&app.protection, &app.outliers, &app.health_check), (&protection, &outliers, &None));
     let health_check = Probing { interval: seconds(30), timeout: seconds(10), healthy: 2, unhealthy: 3 };

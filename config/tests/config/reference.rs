@@ -94,7 +94,7 @@ fn the_schema_takes_what_loads_and_refuses_unknown_keys_and_wrong_types() {
         ("head_bytes = \"32KiB\"", "head_bytes = 1"),
         ("sample = 1.0", "sample = 1.1"),
         ("ports = [8443]", "ports = []"),
-        ("tenant_share_max = 0.8", "tenant_share_max = 0"),
+        ("tenant_share_max = 0.75", "tenant_share_max = 0"),
         ("statuses = [502, 503, 504]", "statuses = [404]"),
         ("probe = \"tcp", "probe_file = \"/x\"\nprobe = \"tcp"),
         ("probe = \"tcp", "upstream = \"app\"\nprobe = \"tcp"),
