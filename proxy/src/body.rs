@@ -28,8 +28,6 @@ pub struct UpstreamBody {
     incoming: Incoming,
     driven: Option<Driven>,
     racing: Option<Box<Link>>,
-    /// The request's place in its upstream.
-    _permit: Option<Permit>,
 }
 
 struct Driven {
@@ -42,7 +40,7 @@ impl UpstreamBody {
     /// A body that drives its connection and returns it to the pool when it has ended.
     #[must_use]
     pub fn driving(incoming: Incoming, link: Box<Link>, pools: Pools, idle_max: usize) -> Self {
-        let mut body = Self { incoming, driven: Some(Driven { link, pools, idle_max }), racing: None, _permit: None };
+        let mut body = Self { incoming, driven: Some(Driven { link, pools, idle_max }), racing: None };
         body.release_if_ended();
         body
     }
@@ -51,7 +49,7 @@ impl UpstreamBody {
     /// and the rest of the upload stays where it is, for somebody else.
     #[must_use]
     pub fn racing(incoming: Incoming, link: Box<Link>) -> Self {
-        Self { incoming, driven: None, racing: Some(link), _permit: None }
+        Self { incoming, driven: None, racing: Some(link) }
     }
 
     /// What came with a 101: nothing, and a connection that speaks something else from here on ([`Self::into_link`]).
@@ -60,9 +58,12 @@ impl UpstreamBody {
         Self::racing(incoming, link)
     }
 
-    /// Keeps the request's place in its upstream until this body has ended or was dropped.
+    /// Keeps the request's place in its upstream until all of the answer has come from there, or nobody wants it any more.
     pub fn hold(&mut self, permit: Permit) {
-        self._permit = Some(permit);
+        let driven = self.driven.as_mut().map(|driven| &mut driven.link);
+        if let Some(link) = driven.or(self.racing.as_mut()) {
+            link.permit = Some(permit);
+        }
     }
 
     /// The connection of an answer that changed its protocol.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use synaxis_routing::table::Millis;
 
 use super::{DataPlane, Snapshot};
 use crate::{
@@ -32,6 +33,7 @@ pub struct Worker {
     pub pools: Pools,
     /// Deadlines of requests.
     pub timer: Timer,
+    now: Cell<Millis>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     turn: Cell<usize>,
     chance: Cell<u64>,
@@ -44,7 +46,23 @@ impl Worker {
         let snapshot = RefCell::new(Cache::new(Arc::clone(&plane.snapshot)));
         let clock = CoarseClock::new(Instant::now());
         let (pools, timer) = (Pools::new(clock.clone()), Timer::default());
-        Self { plane, sink, clock, pools, timer, snapshot, turn: Cell::new(0), chance: Cell::new(seed | 1) }
+        Self {
+            plane,
+            sink,
+            clock,
+            pools,
+            timer,
+            now: Cell::new(0),
+            snapshot,
+            turn: Cell::new(0),
+            chance: Cell::new(seed | 1),
+        }
+    }
+
+    /// Milliseconds of the process's clock at the last tick: for windows of seconds that is near enough, and costs nothing.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.now.get()
     }
 
     /// The current snapshot. A request calls this once.
@@ -75,6 +93,7 @@ impl Worker {
     /// Once a tick: deadlines; and pools of endpoints that are gone or idle.
     pub fn tick(&self, now: Instant) {
         self.clock.set(now);
+        self.now.set(self.plane.clock.uptime(now));
         self.timer.tick(now);
         let snapshot = self.snapshot();
         let live = |pool: usize| snapshot.live_pools.get(pool).copied().unwrap_or(false);

@@ -159,10 +159,7 @@ impl Errand<'_> {
     /// Whether there is reason to try somebody else first.
     fn is_shunned(&self, fleet: &Fleet, stamp: StampIndex) -> bool {
         let Some((guard, limits)) = self.guard_of(fleet, stamp) else { return true };
-        guard.is_suspect() && {
-            let now = self.worker.plane.clock.uptime(self.worker.clock.now());
-            guard.is_shunned(limits, rank(fleet.placement.slot(&self.tenant)), now)
-        }
+        guard.is_suspect() && guard.is_shunned(limits, rank(fleet.placement.slot(&self.tenant)), self.worker.now())
     }
 
     /// What stands before a candidate; `None` when it cannot be reached at all.
@@ -189,8 +186,7 @@ impl Errand<'_> {
 
     /// What follows a failed attempt.
     pub(super) fn next(&self, load: &mut Load<'_>, failure: &Failure<'_>) -> Next {
-        let now = self.worker.plane.clock.uptime(failure.at);
-        let luck = (now, self.worker.chance());
+        let luck = (self.worker.now(), self.worker.chance());
         let request = (&*load.head, load.upload);
         load.tries.next(failure, request, &self.snapshot.settings.retries, &self.deadline, luck)
     }

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{Response, StatusCode};
-use synaxis_routing::placement::StampIndex;
+use synaxis_routing::{id::StampId, placement::StampIndex};
 
 use super::{
     candidates::{Errand, Load},
@@ -70,12 +70,6 @@ impl Outcome {
     }
 }
 
-/// What one attempt came to.
-enum Attempted {
-    Answer(Response<UpstreamBody>),
-    Failed(End, Shown, LocalReply),
-}
-
 impl Errand<'_> {
     /// Lets a stamp serve it: this one's app, or another one's peer listener. `another` says that somebody else could.
     pub(super) async fn visit(
@@ -103,8 +97,7 @@ impl Errand<'_> {
     /// have what no endpoint takes.
     pub(super) async fn visit_app(&self, others: bool, load: &mut Load<'_>) -> Result<Outcome, LocalReply> {
         let app = &self.snapshot.apps[self.route.upstream];
-        let began = self.begins(load);
-        let now = self.worker.plane.clock.uptime(began);
+        let now = self.worker.now();
         let (permit, pass) = match self.enter(&app.guard, &app.limits, now, load) {
             Ok(entered) => entered,
             Err(refused) => return self.refused(refused),
@@ -119,33 +112,33 @@ impl Errand<'_> {
         let Some(mut place) = order.next() else { return Err(LocalReply::NoStamp) };
         loop {
             let another = order.len() > 0;
-            let attempted = self.attempt(&app.targets[place], another, idle_max, load).await?;
-            let at = Instant::now();
-            let now = self.worker.plane.clock.uptime(at);
-            let (end, shown, told) = match attempted {
-                Attempted::Answer(answer)
+            let mut outcome = self.attempt(&app.targets[place], another, idle_max, load).await?;
+            let now = self.worker.now();
+            // looked at in place: an answer is large, and each move of it a copy
+            let end = match &mut outcome {
+                Outcome::Answered(answer)
                     if !app.limits.is_failure(answer.status(), answer.headers(), &peer::REASON) =>
                 {
                     app.health.succeeded(place);
-                    app.guard.record(&app.limits, pass, Some(Shown::Success), now, 0.0);
-                    let mut answer = held(answer, permit, load);
-                    edits::answer(&self.route.response_headers, &mut answer);
-                    return Ok(Outcome::Answered(answer));
+                    app.guard.record(&app.limits, pass, Shown::Success, now, 0.0);
+                    keep(answer, permit, load);
+                    edits::answer(&self.route.response_headers, answer);
+                    return Ok(outcome);
                 }
-                Attempted::Answer(answer) => (End::GatewayStatus, Shown::AnswerFailure, Ok(answer)),
-                Attempted::Failed(end, shown, reply) => (end, shown, Err(reply)),
+                Outcome::Answered(_) => End::GatewayStatus,
+                Outcome::Untouched(end, _) | Outcome::Spoilt(end, _) => *end,
             };
             if let Some(ejection) = app.health.failed(place, now, &app.health_limits) {
                 app.guard.metrics.ejections.increment(1);
                 tracing::warn!(endpoint = ?app.targets[place], for_ms = ejection.for_ms, "endpoint ejected");
             }
             let target = if another { To::Another } else { To::Same };
-            let failure = Failure { end, target, guard: &app.guard, limits: &app.limits, at };
+            let failure = Failure { end, target, guard: &app.guard, limits: &app.limits, at: Instant::now() };
             // nobody waits for this app again as long as another stamp can have the request at once
             let moves_on = others && !another && is_untouched(end);
             let next = if moves_on { Next::Stop } else { self.next(load, &failure) };
             if let Next::Attempt(pause, to) = next {
-                drop(told);
+                drop(outcome);
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;
                 }
@@ -154,20 +147,17 @@ impl Errand<'_> {
                 }
                 continue;
             }
-            app.guard.record(&app.limits, pass, Some(shown), now, self.worker.chance());
-            return Ok(match told {
-                Err(reply) if is_untouched(end) => {
-                    edits::take_back(&self.route.request_headers, before, load.head);
-                    Outcome::Untouched(end, reply)
+            app.guard.record(&app.limits, pass, shown(end), now, self.worker.chance());
+            match &mut outcome {
+                // the app has spoken, and its word is final: what it may have done, no other stamp undoes
+                Outcome::Answered(answer) => {
+                    keep(answer, permit, load);
+                    edits::answer(&self.route.response_headers, answer);
                 }
-                Err(reply) => Outcome::Spoilt(end, Err(reply)),
-                Ok(answer) => {
-                    let mut answer = held(answer, permit, load);
-                    edits::answer(&self.route.response_headers, &mut answer);
-                    // the app has spoken, and its word is final: what it may have done, no other stamp undoes
-                    Outcome::Answered(answer)
-                }
-            });
+                Outcome::Untouched(..) => edits::take_back(&self.route.request_headers, before, load.head),
+                Outcome::Spoilt(..) => {}
+            }
+            return Ok(outcome);
         }
     }
 
@@ -182,48 +172,50 @@ impl Errand<'_> {
             return Ok(Outcome::Untouched(End::ConnectError, LocalReply::NoStamp));
         };
         let limits = &self.snapshot.peer_limits;
-        let began = self.begins(load);
-        let now = self.worker.plane.clock.uptime(began);
-        let (permit, pass) = match self.enter(&peer.guard, limits, now, load) {
+        let (permit, pass) = match self.enter(&peer.guard, limits, self.worker.now(), load) {
             Ok(entered) => entered,
             Err(refused) => return self.refused(refused),
         };
         let owner = &fleet.placement.stamp(stamp).id;
-        let left = self.deadline.at().saturating_duration_since(began);
+        let left = self.deadline.at().saturating_duration_since(self.begins(load));
         let entry = &self.snapshot.settings.stamp.id;
         load.head.announced = true;
         let headers = &mut load.head.headers;
         peer::announce(headers, fleet, entry, owner, &self.tenant, &self.downstream.client_value, left);
         self.worker.sink.metrics.forwarded.increment(1);
-        let attempted = self.attempt(&peer.target, another, IDLE_PER_PEER, load).await?;
-        let now = self.worker.plane.clock.uptime(Instant::now());
-        let (shown, outcome) = match attempted {
-            Attempted::Answer(answer) if peer::is_unprocessed(&answer) => {
-                let misdirected = answer.status() == StatusCode::MISDIRECTED_REQUEST;
-                let (end, reply) = if misdirected {
-                    self.worker.plane.refresh.notify_one();
-                    (End::Unprocessed, LocalReply::Misdirected(fleet.version.clone()))
-                } else if answer.headers().get(peer::REASON).is_some_and(|reason| reason == "concurrency") {
-                    (End::PeerBusy, LocalReply::PeerBusy(owner.clone()))
-                } else {
-                    let cause = Cause::Reset(format!("{owner} could not reach its app"));
-                    (End::Unprocessed, LocalReply::UpstreamConnect(cause))
-                };
-                (Shown::Success, Outcome::Untouched(end, reply))
+        let mut outcome = self.attempt(&peer.target, another, IDLE_PER_PEER, load).await?;
+        let now = self.worker.now();
+        let said = match &mut outcome {
+            Outcome::Answered(answer) if peer::is_unprocessed(answer) => {
+                outcome = self.unprocessed(fleet, owner, answer);
+                Shown::Success
             }
-            Attempted::Answer(answer) if !limits.is_failure(answer.status(), answer.headers(), &peer::REASON) => {
-                (Shown::Success, Outcome::Answered(held(answer, permit, load)))
+            Outcome::Answered(answer) if !limits.is_failure(answer.status(), answer.headers(), &peer::REASON) => {
+                keep(answer, permit, load);
+                Shown::Success
             }
-            Attempted::Answer(answer) => {
-                let mut answer = answer;
+            Outcome::Answered(answer) => {
                 answer.body_mut().hold(permit);
-                (Shown::AnswerFailure, Outcome::Spoilt(End::GatewayStatus, Ok(answer)))
+                outcome = Outcome::Spoilt(End::GatewayStatus, outcome.told());
+                Shown::AnswerFailure
             }
-            Attempted::Failed(end, shown, reply) if is_untouched(end) => (shown, Outcome::Untouched(end, reply)),
-            Attempted::Failed(end, shown, reply) => (shown, Outcome::Spoilt(end, Err(reply))),
+            Outcome::Untouched(end, _) | Outcome::Spoilt(end, _) => shown(*end),
         };
-        peer.guard.record(limits, pass, Some(shown), now, self.worker.chance());
+        peer.guard.record(limits, pass, said, now, self.worker.chance());
         Ok(outcome)
+    }
+
+    /// A stamp says that its app has not seen the request.
+    fn unprocessed(&self, fleet: &Fleet, stamp: &StampId, answer: &Response<UpstreamBody>) -> Outcome {
+        if answer.status() == StatusCode::MISDIRECTED_REQUEST {
+            self.worker.plane.refresh.notify_one();
+            return Outcome::Untouched(End::Unprocessed, LocalReply::Misdirected(fleet.version.clone()));
+        }
+        if answer.headers().get(peer::REASON).is_some_and(|reason| reason == "concurrency") {
+            return Outcome::Untouched(End::PeerBusy, LocalReply::PeerBusy(stamp.clone()));
+        }
+        let cause = Cause::Reset(format!("{stamp} could not reach its app"));
+        Outcome::Untouched(End::Unprocessed, LocalReply::UpstreamConnect(cause))
     }
 
     /// When the visit begins. The first one begins with the request: what lies between is microseconds, and a clock read.
@@ -267,7 +259,7 @@ impl Errand<'_> {
         another: bool,
         idle_max: usize,
         load: &mut Load<'_>,
-    ) -> Result<Attempted, LocalReply> {
+    ) -> Result<Outcome, LocalReply> {
         let worker = self.worker;
         let means = Means {
             pools: &worker.pools,
@@ -289,12 +281,11 @@ impl Errand<'_> {
                 if let Some(line) = &mut load.record.line {
                     line.ttfb_ms = Some(elapsed);
                 }
-                return Ok(Attempted::Answer(answer));
+                return Ok(Outcome::Answered(answer));
             }
             Err(failed) => failed,
         };
         tracing::debug!(?target, sent = ?failed.sent, cause = %failed.cause, "attempt failed");
-        let shown = guard::shown(&failed);
         let Failed { sent, cause } = failed;
         let (end, reply) = match (sent, cause) {
             (_, Cause::Client) => return Err(LocalReply::BodyInvalid),
@@ -308,15 +299,24 @@ impl Errand<'_> {
             (Sent::Maybe, cause) if target.is_peer() => (End::PeerReset, LocalReply::UpstreamReset(cause)),
             (Sent::Maybe, cause) => (End::AppReset, LocalReply::UpstreamReset(cause)),
         };
-        Ok(Attempted::Failed(end, shown, reply))
+        Ok(if is_untouched(end) { Outcome::Untouched(end, reply) } else { Outcome::Spoilt(end, Err(reply)) })
     }
 }
 
-/// An answer that the client gets: it keeps its place, and no other attempt needs its request.
-fn held(mut answer: Response<UpstreamBody>, permit: Permit, load: &Load<'_>) -> Response<UpstreamBody> {
+/// The client gets this answer: it keeps its place, and no other attempt needs its request.
+fn keep(answer: &mut Response<UpstreamBody>, permit: Permit, load: &Load<'_>) {
     load.upload.keep_no_more();
     answer.body_mut().hold(permit);
-    answer
+}
+
+/// What a failed attempt shows of its upstream.
+fn shown(end: End) -> Shown {
+    match end {
+        // no request can cause these
+        End::ConnectError | End::NotSent => Shown::TransportFailure,
+        End::Unprocessed | End::PeerBusy => Shown::Success,
+        End::HeadTimeout | End::AppReset | End::PeerReset | End::GatewayStatus => Shown::AnswerFailure,
+    }
 }
 
 /// Whether nobody has executed a request that ended like this.

@@ -16,7 +16,6 @@ use http::{HeaderMap, StatusCode};
 use synaxis_config::settings::{Protection, Retries};
 
 use super::{
-    attempt::{Cause, Failed, Sent},
     breaker::{self, Breaker, Changes, Outcome, Pass, Refusal, Scope, State},
     concurrency::{self, Admission, Permit, Refused, TenantKey},
     retry::{Budget, budget},
@@ -171,9 +170,8 @@ impl Guard {
         }
     }
 
-    /// Notes what an attempt has shown of the upstream; nothing when it has shown nothing.
-    pub fn record(&self, limits: &Limits, pass: Pass, outcome: Option<Outcome>, now: u64, chance: f64) {
-        let Some(outcome) = outcome else { return };
+    /// Notes what a visit has shown of the upstream. A pass that is dropped instead says nothing of it.
+    pub fn record(&self, limits: &Limits, pass: Pass, outcome: Outcome, now: u64, chance: f64) {
         let chance = (chance * f64::from(u32::MAX)) as u32;
         self.tell(self.breaker.record(&limits.breaker, pass, outcome, now, chance));
     }
@@ -226,15 +224,5 @@ pub fn state_name(state: State) -> &'static str {
         State::Closed => "closed",
         State::Open { .. } => "open",
         State::HalfOpen => "half_open",
-    }
-}
-
-/// What a failed attempt shows of its upstream. Where the fault is the client's nobody asks.
-#[must_use]
-pub fn shown(failed: &Failed) -> Outcome {
-    match (&failed.cause, failed.sent) {
-        // no request can cause these
-        (Cause::Connect(_), _) | (Cause::Reset(_), Sent::No) => Outcome::TransportFailure,
-        _ => Outcome::AnswerFailure,
     }
 }

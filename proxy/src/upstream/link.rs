@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use crate::{
     body::RequestBody,
     upstream::{
+        concurrency::Permit,
         relay::Relay,
         target::Target,
         wire::{Traffic, Wire},
@@ -41,6 +42,8 @@ pub struct Link {
     pub traffic: Arc<Traffic>,
     /// When it was last put into the pool.
     pub idle_since: Instant,
+    /// The place in the upstream of the request that it carries.
+    pub permit: Option<Permit>,
     relay: Arc<Relay>,
     waker: Waker,
     closed: bool,
@@ -60,7 +63,17 @@ impl Link {
             .await?;
         let relay = Arc::new(Relay::default());
         let waker = Waker::from(Arc::clone(&relay));
-        Ok(Box::new(Self { target, sender, connection, traffic, idle_since: now, relay, waker, closed: false }))
+        Ok(Box::new(Self {
+            target,
+            sender,
+            connection,
+            traffic,
+            idle_since: now,
+            permit: None,
+            relay,
+            waker,
+            closed: false,
+        }))
     }
 
     /// Moves bytes both ways as far as they go. Ready when the connection is over.
@@ -87,7 +100,8 @@ impl Link {
     }
 
     /// Its user has no more use for it.
-    pub fn leave(&self) {
+    pub fn leave(&mut self) {
+        self.permit = None;
         self.relay.leave();
     }
 
@@ -120,7 +134,7 @@ impl Link {
     /// both bodies: a connection that could carry another request, and that nobody can send one on, would stay for as long
     /// as the app likes.
     pub async fn run(self: Box<Self>) {
-        let Self { sender, connection, .. } = *self;
+        let Self { sender, connection, permit: _permit, .. } = *self;
         drop(sender);
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended whose answer came first");

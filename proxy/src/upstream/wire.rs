@@ -51,6 +51,8 @@ pub struct Traffic {
     settled: AtomicU64,
     /// The next write is to be kept.
     keeps: AtomicBool,
+    /// So much was kept that an idle connection should not keep the room for it.
+    large: AtomicBool,
     /// What was kept, or what a write had that failed.
     kept: Mutex<Vec<u8>>,
 }
@@ -106,13 +108,16 @@ impl Traffic {
             let room = KEPT_MAX - kept.len();
             kept.extend_from_slice(&slice[..slice.len().min(room)]);
         }
+        if kept.len() > KEPT_IDLE_MAX {
+            self.large.store(true, Relaxed);
+        }
     }
 
     /// Nothing that was kept is wanted any more; only a small buffer stays for the next.
     pub fn forget(&self) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.capacity() > KEPT_IDLE_MAX {
-            *kept = Vec::new();
+        if self.large.load(Relaxed) {
+            self.large.store(false, Relaxed);
+            drop(self.take_kept());
         }
     }
 

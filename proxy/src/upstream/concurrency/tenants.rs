@@ -20,36 +20,36 @@ const SHARDS: usize = 64;
 /// Whoever makes it keys the hash with a secret of the process: tenants choose their names, and one that could compute
 /// fingerprints could crowd a shard or share the count of another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TenantKey(u128);
+pub struct TenantKey([u64; 2]);
 
 impl TenantKey {
     /// From 128 bits of which all are well mixed, such as a keyed hash of 128 bits of the name.
     #[must_use]
     pub fn new(fingerprint: u128) -> Self {
-        Self(fingerprint)
+        Self([fingerprint as u64, (fingerprint >> 64) as u64])
     }
 
     /// Half of it, for who needs no more to tell tenants apart.
     #[must_use]
     pub fn half(self) -> u64 {
-        self.0 as u64
+        self.0[0]
     }
 
     /// The upper half chooses the shard, the lower one the place in it.
     fn shard(self) -> usize {
-        (self.0 >> 64) as usize % SHARDS
+        self.0[1] as usize % SHARDS
     }
 }
 
 impl Hash for TenantKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0 as u64);
+        state.write_u64(self.0[0]);
     }
 }
 
 impl fmt::Debug for TenantKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:016x}{:016x}", self.0[1], self.0[0])
     }
 }
 
