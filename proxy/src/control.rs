@@ -8,6 +8,7 @@ pub mod alone;
 pub mod apply;
 pub mod config_file;
 pub mod degradation;
+pub mod dependencies;
 pub mod health;
 mod leave;
 pub mod peer_table;
@@ -26,6 +27,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::dataplane::DataPlane;
 use config_file::{ConfigFile, Follower};
+use dependencies::Dependencies;
 use health::HealthChecks;
 use routing_table::RoutingTable;
 use status::Status;
@@ -53,6 +55,7 @@ pub struct Here {
 /// Control, ready to run.
 pub struct Control {
     plane: Arc<DataPlane>,
+    status: Arc<Status>,
     table: Option<RoutingTable>,
     config: Option<Follower>,
 }
@@ -75,8 +78,8 @@ pub fn prepare(
             None
         }
     };
-    let config = file.map(|file| Follower::new(Arc::clone(&plane), status, file));
-    Ok(Control { plane, table, config })
+    let config = file.map(|file| Follower::new(Arc::clone(&plane), Arc::clone(&status), file));
+    Ok(Control { plane, status, table, config })
 }
 
 impl Control {
@@ -85,7 +88,7 @@ impl Control {
     /// # Errors
     /// When the thread cannot be made.
     pub fn start(self) -> io::Result<JoinHandle<()>> {
-        let Self { plane, table, config } = self;
+        let Self { plane, status, table, config } = self;
         thread::Builder::new().name("control".into()).spawn(move || {
             let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
@@ -98,6 +101,8 @@ impl Control {
                 if let Some(config) = config {
                     crate::tasks::spawn_local(config.run());
                 }
+                crate::tasks::spawn_local(degradation::page::follow(Arc::clone(&plane)));
+                crate::tasks::spawn_local(Dependencies::new(Arc::clone(&plane), status).run());
                 crate::tasks::spawn_local(HealthChecks::new(Arc::clone(&plane)).run());
                 leave::leave(&plane).await;
             });

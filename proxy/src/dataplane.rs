@@ -4,6 +4,7 @@
 //! `control` is the only writer.
 
 pub mod capacity;
+pub mod degradation;
 pub mod worker;
 
 use std::{
@@ -123,6 +124,8 @@ pub struct DataPlane {
     pub capacity: Capacity,
     /// What each worker is doing.
     pub workers: Vec<Load>,
+    /// The level of degradation.
+    pub degradation: degradation::Published,
     /// Asks control to look at the store soon: somebody has shown that tables differ.
     pub refresh: tokio::sync::Notify,
     /// Asks control to load the configuration again, changed or not.

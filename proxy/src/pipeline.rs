@@ -4,6 +4,7 @@
 //! respond → record. One stage a line; a stage takes what earlier stages returned.
 
 pub mod candidates;
+pub mod degrade;
 pub mod edits;
 pub mod health;
 pub mod hops;
@@ -91,15 +92,20 @@ pub async fn serve(
     let head_only = request.method() == Method::HEAD;
     let upload = request.body().clone();
     let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
+    let level = degrade::told(&snapshot.settings.degradation, &outcome, &record);
     drop(snapshot);
     let leaving = worker.plane.shutdown.tells(downstream.place);
     let closing = leaving || downstream.in_reserve || downstream.switch.is_asked();
     // what is left of an upload that nobody upstream has will not be read, so nothing can come after it
     let closing = closing || (!matches!(outcome, Ok(Answer::Upstream(_))) && upload.is_coming());
-    Ok(match outcome {
+    let mut response = match outcome {
         Ok(answer) => respond::answer(answer, record, head_only, closing, &downstream.switch),
         Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing),
-    })
+    };
+    if let Some(level) = level {
+        response.headers_mut().insert(peer::DEGRADATION, level);
+    }
+    Ok(response)
 }
 
 async fn answer(
@@ -154,7 +160,7 @@ fn decide<'a>(
     if asks {
         downstream.switch.ask();
     }
-    if let Some(own) = health::own_answer(snapshot, downstream, &parts, &survey, now) {
+    if let Some(own) = health::own_answer(worker, snapshot, downstream, &parts, &survey, now) {
         return Ok(Decision::Own(own));
     }
     if downstream.in_reserve || worker.plane.capacity.is_overloaded() {
@@ -168,6 +174,7 @@ fn decide<'a>(
     let asked = Asked { host: survey.host(), path: parts.uri.path(), method: &parts.method, headers: &parts.headers };
     let route = route::choose(&settings.routes, &asked)?;
     note(record, &tenant, &route.name, snapshot, hop.is_some());
+    degrade::check_fleet(&worker.plane, &settings.degradation, &parts.headers, record)?;
     if parts.method == Method::OPTIONS && hops::step(&mut parts.headers)? == Reach::Here {
         let asked =
             Asked { host: survey.host(), path: parts.uri.path(), method: &parts.method, headers: &parts.headers };

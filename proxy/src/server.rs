@@ -20,7 +20,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::{
     admin::{self, LogFilter},
     control::{self, config_file::ConfigFile, status::Status},
-    dataplane::{Clock, DataPlane, Load, capacity::Capacity},
+    dataplane::{self, Clock, DataPlane, Load, capacity::Capacity},
     downstream::{
         acceptor,
         worker::{self, Cuts},
@@ -149,6 +149,7 @@ fn start(
         secret: RandomState::new().hash_one(0),
         capacity,
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
+        degradation: dataplane::degradation::Published::default(),
         refresh: tokio::sync::Notify::new(),
         reload: tokio::sync::Notify::new(),
         published: tokio::sync::watch::Sender::new(()),

@@ -24,10 +24,11 @@ pub const LASTS_MAX: Millis = 24 * 3_600_000;
 pub const REASON_BYTES_MAX: usize = 200;
 
 /// How much a stamp still does. Higher levels do less; a document writes them as numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub enum Level {
     /// 0: everything.
+    #[default]
     Full,
     /// 1: nothing of class `ai`.
     AiDegraded,

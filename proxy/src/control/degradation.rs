@@ -6,60 +6,17 @@
 //! followed all the while, so when an override ends, the level is theirs at once. Of two overrides the higher one holds: the
 //! two who gave them may not know of each other, and neither can lift the other's.
 
+pub mod keeper;
+pub(super) mod page;
 mod reason;
 mod simulate;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+pub use synaxis_routing::degradation::Level;
 
 pub use reason::{Cause, Reason};
 pub use simulate::{Preview, Unknown, simulate};
-
-/// The levels, each including what those below it take away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Everything.
-    #[default]
-    Full,
-    /// Routes of class `ai` are refused.
-    AiDegraded,
-    /// No shared cache, and limits by shares.
-    CacheDegraded,
-    /// Safe methods only.
-    ReadOnly,
-    /// Nothing.
-    Maintenance,
-}
-
-impl Level {
-    /// All of them, from the lowest.
-    pub const ALL: [Self; 5] = [Self::Full, Self::AiDegraded, Self::CacheDegraded, Self::ReadOnly, Self::Maintenance];
-
-    /// 0 to 4, for the gauge.
-    #[must_use]
-    pub fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// What it is called in settings, logs and answers.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::AiDegraded => "ai_degraded",
-            Self::CacheDegraded => "cache_degraded",
-            Self::ReadOnly => "read_only",
-            Self::Maintenance => "maintenance",
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// The settings; they come with every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

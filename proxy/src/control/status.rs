@@ -7,6 +7,8 @@ use std::{
 
 use serde::Serialize;
 
+use super::degradation::keeper::Keeper;
+
 /// Where the applied table came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +78,8 @@ pub struct Config {
 /// How everything stands.
 #[derive(Debug, Default)]
 pub struct Status {
+    /// The level of degradation, what decides it, and how the dependencies are.
+    pub degradation: Keeper,
     routing: Mutex<Routing>,
     config: Mutex<Config>,
 }

@@ -4,10 +4,13 @@
 
 use http::{Method, StatusCode, request::Parts};
 use synaxis_config::settings::ListenerKind;
-use synaxis_routing::table::{Millis, State};
+use synaxis_routing::{
+    degradation::Level,
+    table::{Millis, State},
+};
 
 use super::{Answer, Downstream, normalize::Survey};
-use crate::dataplane::Snapshot;
+use crate::dataplane::{Snapshot, worker::Worker};
 
 /// Where a peer listener serves the table's exact bytes.
 pub const TABLE_PATH: &str = "/synaxis/table";
@@ -34,6 +37,7 @@ pub const UNKNOWN: &str = "unknown";
 /// client's request for the app, whatever its path: the table holds secrets.
 #[must_use]
 pub fn own_answer(
+    worker: &Worker,
     snapshot: &Snapshot,
     downstream: &Downstream,
     parts: &Parts,
@@ -46,13 +50,23 @@ pub fn own_answer(
     }
     let path = parts.uri.path();
     match downstream.listener.kind {
-        ListenerKind::Edge if path == downstream.listener.health_path => Some(Answer::Health(of_stamp(snapshot, now))),
+        ListenerKind::Edge if path == downstream.listener.health_path => {
+            Some(Answer::Health(in_maintenance(worker, of_stamp(snapshot, now))))
+        }
         ListenerKind::Peer if path == "/health" => Some(Answer::Health(of_process(of_stamp(snapshot, now)))),
         ListenerKind::Peer if path == TABLE_PATH => {
             snapshot.fleet.as_ref().map(|fleet| Answer::Table(fleet.envelope.clone()))
         }
         _ => None,
     }
+}
+
+/// No edge traffic for a stamp that answers nothing but 503.
+fn in_maintenance(worker: &Worker, stamp: Health) -> Health {
+    if worker.plane.degradation.now().level < Level::Maintenance {
+        return stamp;
+    }
+    Health { status: StatusCode::SERVICE_UNAVAILABLE, ..stamp }
 }
 
 /// For other stamps: 200 while this process serves and its app is not bad, whatever the stamp's state.

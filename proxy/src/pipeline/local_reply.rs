@@ -2,6 +2,7 @@
 //!
 //! The reason token is public: the same word stands in the answer, the log, the metric and the documentation.
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use metrics::Counter;
 
@@ -108,9 +109,29 @@ pub enum LocalReply {
     /// Another stamp has too many requests in flight, and nobody else could have this one.
     #[error("{0} has as many requests in flight as it takes")]
     PeerBusy(StampId),
+    /// The route is among the first to be given up; seconds after which to try again.
+    #[error("this stamp does not serve this route at present")]
+    AiDegraded(u32),
+    /// Nothing is changed; seconds after which to try again.
+    #[error("this stamp only reads at present: GET, HEAD and OPTIONS")]
+    ReadOnly(u32),
+    /// Nothing is served.
+    #[error("{}", if .0.fleet_wide { "this service is in maintenance" } else { "this stamp is in maintenance" })]
+    Maintenance(Maintenance),
     /// This process holds all that it can.
     #[error("this proxy has as many connections or as much in memory as it can hold")]
     Overload,
+}
+
+/// Maintenance, as told to one client.
+#[derive(Debug)]
+pub struct Maintenance {
+    /// Seconds after which to try again.
+    pub retry_after: u32,
+    /// Whether no other stamp serves either.
+    pub fleet_wide: bool,
+    /// What a browser shows, instead of a problem document.
+    pub page: Option<Bytes>,
 }
 
 /// How a local reply looks on the wire.
@@ -129,7 +150,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 30] = [
+pub const REASONS: [&str; 33] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",
@@ -159,6 +180,9 @@ pub const REASONS: [&str; 30] = [
     "not_replayable",
     "breaker_open",
     "concurrency",
+    "ai_degraded",
+    "read_only",
+    "maintenance",
     "overload",
 ];
 
@@ -213,6 +237,12 @@ impl LocalReply {
                 Shape { retry_after, unprocessed, ..unavailable(reason) }
             }
             Self::PeerBusy(_) => unavailable("concurrency"),
+            Self::AiDegraded(seconds) => Shape { retry_after: Some(*seconds), ..unavailable("ai_degraded") },
+            Self::ReadOnly(seconds) => Shape { retry_after: Some(*seconds), ..unavailable("read_only") },
+            Self::Maintenance(Maintenance { retry_after, fleet_wide, .. }) => {
+                let seconds = Some(*retry_after);
+                Shape { retry_after: seconds, unprocessed: !fleet_wide, ..unavailable("maintenance") }
+            }
             Self::Overload => Shape { close: true, ..unavailable("overload") },
         }
     }

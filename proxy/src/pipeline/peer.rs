@@ -33,6 +33,8 @@ const NO_RETRY: HeaderName = HeaderName::from_static("x-synaxis-no-retry");
 pub const PROCESSED: HeaderName = HeaderName::from_static("x-synaxis-processed");
 /// The reason token of a local reply.
 pub const REASON: HeaderName = HeaderName::from_static("x-synaxis-reason");
+/// The level of degradation of the stamp that served, by option.
+pub const DEGRADATION: HeaderName = HeaderName::from_static("x-synaxis-degradation");
 /// The stamp's state, in answers to probes.
 pub const STATE: HeaderName = HeaderName::from_static("x-synaxis-state");
 /// How the stamp's app is, in answers to probes: `ok`, `bad` or `unknown`.

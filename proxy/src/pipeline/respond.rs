@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     Answer,
     health::Health,
-    local_reply::{Counters, LocalReply},
+    local_reply::{Counters, LocalReply, Maintenance},
     peer,
     websocket::{Switch, Switched},
 };
@@ -137,13 +137,16 @@ pub fn local(
         reason: shape.reason,
         detail: &reply.to_string(),
     };
-    let bytes = Bytes::from(serde_json::to_vec(&problem).unwrap_or_default());
+    let (kind, bytes) = match reply {
+        LocalReply::Maintenance(Maintenance { page: Some(page), .. }) => ("text/html; charset=utf-8", page.clone()),
+        _ => ("application/problem+json", Bytes::from(serde_json::to_vec(&problem).unwrap_or_default())),
+    };
     let length = bytes.len();
     let content = if head_only { Content::Empty } else { Content::Full(bytes) };
     let mut response = Response::new(Body::new(content, record));
     *response.status_mut() = shape.status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(peer::REASON, HeaderValue::from_static(shape.reason));

@@ -4,12 +4,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use synaxis_routing::{id::StampId, placement::StampIndex};
 
 use super::{
     candidates::{Errand, Load},
-    edits,
+    degrade, edits,
     local_reply::LocalReply,
     peer,
     tries::{Failure, Next},
@@ -96,6 +96,12 @@ impl Errand<'_> {
     /// This stamp's own app: its endpoints, beginning with the one whose turn it is. `others` says that another stamp could
     /// have what no endpoint takes.
     pub(super) async fn visit_app(&self, others: bool, load: &mut Load<'_>) -> Result<Outcome, LocalReply> {
+        let (plane, degradation) = (&self.worker.plane, &self.snapshot.settings.degradation);
+        if let Err(reply) = degrade::check(plane, degradation, self.route, load.head, load.record) {
+            // maintenance of this stamp alone: another one may have it
+            let moves_on = reply.shape().unprocessed;
+            return if moves_on { Ok(Outcome::Untouched(End::Unprocessed, reply)) } else { Err(reply) };
+        }
         let app = &self.snapshot.apps[self.route.upstream];
         let now = self.worker.now();
         let (permit, pass) = match self.enter(&app.guard, &app.limits, now, load) {
@@ -187,7 +193,7 @@ impl Errand<'_> {
         let now = self.worker.now();
         let said = match &mut outcome {
             Outcome::Answered(answer) if peer::is_unprocessed(answer) => {
-                outcome = self.unprocessed(fleet, owner, answer);
+                outcome = self.unprocessed(fleet, owner, answer, &load.head.headers);
                 Shown::Success
             }
             Outcome::Answered(answer) if !limits.is_failure(answer.status(), answer.headers(), &peer::REASON) => {
@@ -206,10 +212,20 @@ impl Errand<'_> {
     }
 
     /// A stamp says that its app has not seen the request.
-    fn unprocessed(&self, fleet: &Fleet, stamp: &StampId, answer: &Response<UpstreamBody>) -> Outcome {
+    fn unprocessed(
+        &self,
+        fleet: &Fleet,
+        stamp: &StampId,
+        answer: &Response<UpstreamBody>,
+        headers: &HeaderMap,
+    ) -> Outcome {
         if answer.status() == StatusCode::MISDIRECTED_REQUEST {
             self.worker.plane.refresh.notify_one();
             return Outcome::Untouched(End::Unprocessed, LocalReply::Misdirected(fleet.version.clone()));
+        }
+        if degrade::is_maintenance(answer) {
+            let (plane, settings) = (&self.worker.plane, &self.snapshot.settings.degradation);
+            return Outcome::Untouched(End::Unprocessed, degrade::maintenance(plane, settings, false, headers));
         }
         if answer.headers().get(peer::REASON).is_some_and(|reason| reason == "concurrency") {
             return Outcome::Untouched(End::PeerBusy, LocalReply::PeerBusy(stamp.clone()));

@@ -95,6 +95,8 @@ pub struct Metrics {
     config_last_applied: Gauge,
     /// Keys that differ from what runs until a restart.
     pub config_restart_pending: Gauge,
+    /// Level of degradation, 0 to 4.
+    pub degradation: Gauge,
     /// Probes, by [`Asked`]: failed, passed.
     health_checks: [[Counter; 2]; Asked::LABELS.len()],
     /// How many are probed, and how many of them pass, by [`Asked`].
@@ -179,6 +181,7 @@ impl Metrics {
             config_last_reload_success: make.gauge("config_last_reload_success", "Last reload was not refused"),
             config_last_applied: make.gauge("config_last_applied_timestamp_seconds", "When the settings were applied"),
             config_restart_pending: make.gauge("config_restart_pending", "Keys that wait for a restart"),
+            degradation: make.gauge("degradation_level", "Level of degradation, 0 to 4"),
             health_checks: Asked::LABELS.map(|kind| {
                 ["failed", "passed"].map(|result| {
                     make.counter_with("health_checks_total", "Probes", &[("kind", kind), ("result", result)])

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::Serialize;
-use synaxis_routing::{id::TenantId, version::Version};
+use synaxis_routing::{degradation::Level, id::TenantId, version::Version};
 
 use crate::telemetry::{access_log::AccessLog, metrics::Metrics};
 
@@ -42,6 +42,8 @@ pub struct Record {
     pub bytes: u64,
     /// Attempts made upstream.
     pub attempts: u8,
+    /// The level of degradation by which this stamp served or refused it; `None` when it did neither.
+    pub degradation: Option<Level>,
     /// Only filled when the request is logged.
     pub line: Option<Box<Line>>,
 }
@@ -81,6 +83,8 @@ pub struct Line {
     pub route: Option<String>,
     /// Attempts upstream.
     pub attempts: u8,
+    /// Level of degradation by which this stamp served or refused it.
+    pub degradation: Option<&'static str>,
     /// Reason token of a local reply.
     pub reason: Option<&'static str>,
     /// Client address.
@@ -100,7 +104,8 @@ impl Record {
     /// Opens the record of a request that began at `started`.
     pub fn open(sink: &Rc<Sink>, started: Instant) -> Self {
         change(&sink.in_flight, |count| count.wrapping_add(1));
-        Self { sink: Rc::clone(sink), started, counted: false, status: 0, bytes: 0, attempts: 0, line: None }
+        let sink = Rc::clone(sink);
+        Self { sink, started, counted: false, status: 0, bytes: 0, attempts: 0, degradation: None, line: None }
     }
 
     /// When the request's head was there.
@@ -147,6 +152,7 @@ impl Drop for Record {
         line.bytes = self.bytes;
         line.duration_ms = elapsed.as_secs_f64() * 1e3;
         line.attempts = self.attempts;
+        line.degradation = self.degradation.map(Level::as_str);
         // every field is a number or text, so this cannot fail; an empty line would still be better than a panic
         log.write(serde_json::to_string(&line).unwrap_or_default());
     }

@@ -71,14 +71,14 @@ mod tests {
     #[test]
     fn a_preview_says_the_level_and_why() {
         check(&[], Full, &[]);
-        check(&["redis"], CacheDegraded, &["redis is down and asks for cache_degraded"]);
+        check(&["redis"], CacheDegraded, &["redis is down and asks for cache-degraded"]);
         check(
             &["llm", "primary-db", "redis"],
             ReadOnly,
             &[
-                "primary-db is down and asks for read_only",
-                "redis is down and asks for cache_degraded",
-                "llm is down and asks for ai_degraded",
+                "primary-db is down and asks for read-only",
+                "redis is down and asks for cache-degraded",
+                "llm is down and asks for ai-degraded",
             ],
         );
         check(&["mail"], Full, &["mail is down and asks for full"]);

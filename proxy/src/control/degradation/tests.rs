@@ -1,3 +1,5 @@
+use synaxis_routing::degradation::LEVELS;
+
 use super::*;
 use Level::{AiDegraded, CacheDegraded, Full, Maintenance, ReadOnly};
 
@@ -157,11 +159,11 @@ fn the_explain_page_lists_all_that_ask_and_first_what_decides() {
     assert_eq!(
         why,
         [
-            "an operator has set ai_degraded for the whole fleet, for another 3 s",
+            "an operator has set ai-degraded for the whole fleet, for another 3 s",
             "an operator has set full for this stamp, for another 54 s",
-            "primary-db is up again and asks for read_only for another 8 s",
-            "redis is down and asks for cache_degraded",
-            "llm is down and asks for ai_degraded",
+            "primary-db is up again and asks for read-only for another 8 s",
+            "redis is down and asks for cache-degraded",
+            "llm is down and asks for ai-degraded",
         ]
     );
 }
@@ -193,7 +195,7 @@ fn times_and_limits_at_their_ends_do_no_harm() {
 
 #[test]
 fn levels_rise_as_they_are_numbered() {
-    assert!(Level::ALL.is_sorted());
-    assert_eq!(Level::ALL.map(Level::number), [0, 1, 2, 3, 4]);
+    assert!(LEVELS.is_sorted());
+    assert_eq!(LEVELS.map(u8::from), [0, 1, 2, 3, 4]);
     assert_eq!(Limits::default(), LIMITS);
 }
