@@ -7,6 +7,7 @@ mod access;
 mod answers;
 mod breakers;
 mod change;
+mod degradation;
 mod drain;
 mod explain;
 mod loglevel;
@@ -194,6 +195,7 @@ fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Respon
     match path {
         "/" => Ok(answers::index()),
         "/config" => Ok(answers::config(view)),
+        "/degradation" => Ok(degradation::show(view)),
         "/loglevel" => levels.show(now),
         "/routing" => answers::routing(view),
         "/routing/explain" => explain::explain(view, query, request.headers()),
@@ -208,6 +210,14 @@ fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Respon
 
 async fn change<B: Body>(desk: &Desk, peer: SocketAddr, request: Request<B>) -> Result<Response<Reply>, Refusal> {
     match (request.method(), request.uri().path()) {
+        (&Method::PUT | &Method::DELETE, "/degradation") => {
+            access::may_change(&desk.view.plane.snapshot.load().settings.admin, peer, request.headers())?;
+            if request.method() == Method::DELETE {
+                return Ok(degradation::clear(&desk.view));
+            }
+            degradation::change(&desk.view, &change::document(request.into_body()).await?)
+        }
+        (_, "/degradation") => Err(Refusal::MethodNotAllowed("GET, HEAD, PUT, DELETE")),
         (&Method::PUT, "/loglevel") => {
             access::may_change(&desk.view.plane.snapshot.load().settings.admin, peer, request.headers())?;
             desk.levels.change(&change::document(request.into_body()).await?, Instant::now())

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match arguments.command {
         Command::Run(said) => run(&said.config, logs),
-        Command::Check(said) => check(&said.config),
+        Command::Check(said) => check(&said),
         Command::PrintConfig(said) => show::config(&said.config),
         Command::DumpDefaults => show::defaults(),
         Command::PrintSchema => show::schema(),

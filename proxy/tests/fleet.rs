@@ -1,5 +1,6 @@
 //! Several proxies, one per stamp, one table in a real Redis.
 
+mod degradation;
 mod hop;
 mod load;
 mod moves;

@@ -11,6 +11,7 @@ mod bodies;
 mod body_size;
 mod caps;
 mod commands;
+mod degradation;
 mod dependencies;
 mod deploy;
 mod docs;

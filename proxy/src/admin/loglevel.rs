@@ -129,7 +129,11 @@ pub fn check(filter: &str) -> Result<(), &'static str> {
     }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+/// For how long something is set.
+///
+/// # Errors
+/// In words: no duration, or none from 1s to 24h.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let time = synaxis_config::duration(text)?;
     let allowed = Duration::from_secs(1)..=TIME_MAX;
     if allowed.contains(&time) { Ok(time) } else { Err("allowed are 1s to 24h".to_owned()) }

@@ -39,6 +39,7 @@ fn off_loopback_only_probes_metrics_and_the_version_are_answered() {
         "/upstreams",
         "/loglevel",
         "/config",
+        "/degradation",
         "/drain",
         "/routing",
         "/routing/table",

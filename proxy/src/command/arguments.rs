@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// Run the proxy until SIGTERM; a second one cuts, SIGHUP loads the configuration again
     Run(Config),
     /// Check a configuration file; exit code 78 when it is invalid
-    Check(Config),
+    Check(Check),
     /// Print the effective settings, every default filled in and without secrets
     PrintConfig(Config),
     /// Print every setting with its default, commented out: a file to begin with
@@ -64,6 +64,20 @@ pub(crate) struct Config {
     /// The configuration file
     #[arg(long, env = "SYNAXIS_CONFIG", value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) file: Config,
+    /// Say what the level of degradation would be with this dependency down; may be repeated
+    #[arg(long, value_name = "NAME=down", value_parser = down)]
+    pub(crate) simulate: Vec<String>,
+}
+
+fn down(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix("=down").filter(|name| !name.is_empty());
+    name.map(str::to_owned).ok_or_else(|| "write NAME=down, NAME being one of [dependencies]".to_owned())
 }
 
 #[derive(Args)]

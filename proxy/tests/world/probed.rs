@@ -16,6 +16,8 @@ use std::{
 pub enum Says {
     /// Exactly these bytes, then it closes.
     Bytes(&'static str),
+    /// The same after so many milliseconds.
+    Late(&'static str, u64),
     /// A head that does not end.
     Endless,
     /// Nothing, and it stays.
@@ -92,6 +94,10 @@ fn answer(mut stream: TcpStream, says: Says, heads: &Mutex<Vec<String>>) {
     heads.lock().unwrap().push(String::from_utf8_lossy(&head[..read]).into_owned());
     match says {
         Says::Bytes(bytes) => _ = stream.write_all(bytes.as_bytes()),
+        Says::Late(bytes, millis) => {
+            thread::sleep(Duration::from_millis(millis));
+            let _ = stream.write_all(bytes.as_bytes());
+        }
         Says::Endless => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
             while stream
