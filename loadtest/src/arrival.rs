@@ -37,6 +37,9 @@ pub struct Phase {
     pub to: Option<f64>,
     /// Requests that come all at once, beside the others.
     pub burst: Option<Burst>,
+    /// Share of its requests that are the first tenant's, 0 to 1; the others are whose they would be without it.
+    #[serde(default)]
+    pub noisy: f64,
 }
 
 /// Requests that come all at once.
@@ -131,6 +134,19 @@ impl Schedule {
         self.phases.iter().map(|phase| phase.duration).sum()
     }
 
+    /// The number of the first request of every phase: how many come before it.
+    #[must_use]
+    pub fn firsts(mut self) -> Vec<u64> {
+        let mut firsts = vec![0; self.phases.len()];
+        let mut count = 0;
+        while self.next().is_some() {
+            // what was given belongs to the phase under way
+            count += 1;
+            firsts.iter_mut().skip(self.phase + 1).for_each(|first| *first = count);
+        }
+        firsts
+    }
+
     /// Requests that are expected in all.
     #[must_use]
     pub fn expected(&self) -> f64 {
@@ -204,7 +220,7 @@ mod tests {
     use super::*;
 
     fn phase(seconds: u64, rate: f64, to: Option<f64>) -> Phase {
-        Phase { duration: Duration::from_secs(seconds), rate, to, burst: None }
+        Phase { duration: Duration::from_secs(seconds), rate, to, burst: None, noisy: 0.0 }
     }
 
     fn all(process: Process, phases: &[Phase]) -> Vec<f64> {
@@ -252,6 +268,15 @@ mod tests {
             assert_eq!(times.iter().filter(|at| **at == second).count(), 30);
         }
         assert!(times.windows(2).all(|pair| pair[0] <= pair[1]));
+    }
+
+    #[test]
+    fn the_first_of_a_phase_is_the_one_after_all_before_it() {
+        let phases = [phase(2, 10.0, None), phase(3, 0.0, None), phase(1, 100.0, None), phase(1, 5.0, None)];
+        assert_eq!(Schedule::new(Process::Constant, phases.to_vec(), 7).firsts(), [0, 20, 20, 120]);
+        let schedule = Schedule::new(Process::Poisson, phases.to_vec(), 7);
+        let before = |second: u64| schedule.clone().filter(|at| *at < Duration::from_secs(second)).count() as u64;
+        assert_eq!(schedule.clone().firsts(), [0, before(2), before(5), before(6)]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(crate) use perform::calm;
 pub use reload::Reloads;
 pub use slow::Slowness;
 pub use table::Lie;
+pub(crate) use timeline::matches;
 pub use timeline::{Timeline, Window};
 
 /// One line of a timeline.
@@ -49,6 +50,11 @@ pub struct Fault {
     /// Outcomes that it explains, of requests that it concerns; `*` at the end stands for anything.
     #[serde(default)]
     pub errors: Vec<String>,
+    /// The same of requests that write, beside those.
+    #[serde(default)]
+    pub write_errors: Vec<String>,
+    /// Index of the tenant whose requests alone it concerns; default: of all that the action can touch.
+    pub tenant: Option<u32>,
     /// How long other candidates than their owner may serve the tenants that it concerns, from the instant it began;
     /// default: never.
     #[serde(default, serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
@@ -59,6 +65,8 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
+    /// Nothing: the load itself is what is wrong, and this declares what comes of it.
+    Nothing,
     /// The operator drains a stamp.
     Drain(Ramped),
     /// The operator takes the drain back.
@@ -203,7 +211,8 @@ impl Action {
             Self::ReloadStorm(storm) => storm.stamp,
             Self::Chaos(toxic) => toxic.stamp,
             Self::Cut(place) => place.stamp,
-            Self::RedisKill
+            Self::Nothing
+            | Self::RedisKill
             | Self::RedisStart
             | Self::RedisHang
             | Self::RedisResume
@@ -226,7 +235,7 @@ impl Action {
 
 impl Fault {
     /// What is wrong with it in this world, if anything is.
-    pub(crate) fn check(&self, world: &Blueprint, length: Duration) -> Vec<String> {
+    pub(crate) fn check(&self, world: &Blueprint, tenants: u32, length: Duration) -> Vec<String> {
         let mut faults = Vec::new();
         if self.at >= length {
             faults.push(format!("a fault at {:?} comes after the load has ended", self.at));
@@ -242,6 +251,13 @@ impl Fault {
         }
         if let Some(stamp) = self.action.stamp().filter(|stamp| *stamp >= world.stamps) {
             faults.push(format!("a fault names the stamp {stamp}; positions are 0 to {}", world.stamps - 1));
+        }
+        let failing = match &self.action {
+            Action::App(scripted) => scripted.script.errors.and_then(|errors| errors.tenant),
+            _ => None,
+        };
+        if let Some(tenant) = [self.tenant, failing].into_iter().flatten().find(|tenant| *tenant >= tenants) {
+            faults.push(format!("a fault names the tenant {tenant}; indices are 0 to {}", tenants.saturating_sub(1)));
         }
         if let Some(wire) = self.action.wire().filter(|wire| !world.chaos.contains(wire)) {
             faults.push(format!("a fault needs world.chaos to name {wire:?}").to_lowercase());

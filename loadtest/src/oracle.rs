@@ -112,7 +112,8 @@ impl<'a> Oracle<'a> {
         let outcome = self.samples.outcomes.name(sample.outcome);
         sample.outcome == OK
             || self.windows.iter().any(|window| {
-                window.explains(outcome)
+                window.explains(outcome, sample.writes)
+                    && is_of(window, sample)
                     && window.overlaps(from, until)
                     && self.may_touch(&window.concern, sample, self.fails_over(sample))
             })
@@ -121,7 +122,7 @@ impl<'a> Oracle<'a> {
     /// How often a request that only reads may run: once, unless something was wrong that may make it fail.
     fn reads_max(&self, sample: &Sample) -> u32 {
         let (from, until) = span(sample);
-        let troubled = self.windows.iter().any(|window| window.overlaps(from, until));
+        let troubled = self.windows.iter().any(|window| window.overlaps(from, until) && is_of(window, sample));
         if troubled { READS_MAX } else { 1 }
     }
 
@@ -134,7 +135,7 @@ impl<'a> Oracle<'a> {
                 Concern::All => true,
                 Concern::Tenants(stamp) | Concern::Stamp(stamp) => self.may_serve(stamp, sample, false),
             };
-            window.fails_over(from, until) && of_its_tenant()
+            window.fails_over(from, until) && is_of(window, sample) && of_its_tenant()
         })
     }
 
@@ -154,6 +155,11 @@ impl<'a> Oracle<'a> {
         let tenant = self.tenant(sample).and_then(|tenant| TenantId::parse(tenant.as_bytes()).ok());
         let known = self.routing.as_ref().zip(tenant);
         known.is_some_and(|(routing, tenant)| routing.may_serve(stamp, &tenant, from, until, failover))
+    }
+
+    /// Whether a request is of a tenant that a stamp owned at the time. Without tables it never is.
+    pub(crate) fn is_owned(&self, stamp: &str, sample: &Sample) -> bool {
+        self.may_serve(stamp, sample, false)
     }
 
     fn tenant(&self, sample: &Sample) -> Option<&str> {
@@ -247,6 +253,11 @@ impl<'a> Oracle<'a> {
         let (begin, end) = (seconds(sample.intended), seconds(sample.ended));
         format!("{method} {} of {} from {begin:.3} s to {end:.3} s", sample.id, self.tenant(sample).unwrap_or("?"))
     }
+}
+
+/// Whether a fault is one of the request's tenant.
+fn is_of(window: &Window, sample: &Sample) -> bool {
+    window.tenant.is_none_or(|tenant| tenant == sample.tenant)
 }
 
 /// From the intended start to the end.

@@ -16,20 +16,19 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    arrival::Schedule,
     client::{self, Client, Plan},
     fault::Timeline,
     oracle::{Oracle, Routing},
     origin::journal,
     report::{Report, Run, Verdict},
     scenario::Scenario,
-    workload::Workload,
     world::{Binaries, Site, Stamp, World, tables},
 };
 
 mod aftermath;
 mod expect;
 mod figures;
+mod impact;
 mod interrupt;
 mod latencies;
 mod machine;
@@ -147,8 +146,8 @@ fn described(scenario: &Scenario, options: &Options) -> anyhow::Result<Run> {
 fn plan(scenario: &Scenario, entries: Vec<SocketAddr>) -> Plan {
     let load = &scenario.load;
     Plan {
-        schedule: Schedule::new(load.arrival, load.phases.clone(), scenario.seed),
-        workload: Workload::new(scenario.workload.clone(), scenario.seed),
+        schedule: scenario.schedule(),
+        workload: scenario.workload(),
         tenants: client::tenants(scenario.workload.tenants),
         entries,
         connections: load.connections,

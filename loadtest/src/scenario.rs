@@ -8,18 +8,20 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    arrival::{Phase, Process},
+    arrival::{Phase, Process, Schedule},
     fault::Fault,
     quantity,
-    workload::{self, Mix},
+    workload::{self, Mix, Workload},
     world::Blueprint,
 };
 
+mod expect;
 mod flags;
 mod shipped;
 #[cfg(test)]
 mod tests;
 
+pub use expect::{Expect, Outcomes, Share, Unmoved};
 pub use flags::Flags;
 pub use shipped::SHIPPED;
 
@@ -122,75 +124,6 @@ fn echo() -> bool {
     true
 }
 
-/// What must hold at the end, beside lost = duplicated = cross-talk = misrouted = unexplained = 0, which always must.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Expect {
-    /// Median latency, at most.
-    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
-    pub p50: Option<Duration>,
-    /// 99th percentile, at most.
-    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
-    pub p99: Option<Duration>,
-    /// 99.9th percentile, at most.
-    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
-    pub p999: Option<Duration>,
-    /// Greatest latency, at most.
-    #[serde(serialize_with = "quantity::serialize_optional", deserialize_with = "quantity::optional")]
-    pub max: Option<Duration>,
-    /// Requests that may fail within the faults that declare them, at most. Without it: none.
-    pub failed: u64,
-    /// Share of the answers, 0 to 1, that must have come by the end of the load, or a quarter of a second later: a system
-    /// that takes in more than it answers has not held its rate. The short form does not look.
-    pub in_time: f64,
-    /// Stamps that must serve a share of the requests in a stretch of time.
-    pub shares: Vec<Share>,
-    /// Resident memory of each proxy at the end, as a multiple of that at the begin, at most.
-    pub memory_growth: Option<f64>,
-    /// Descriptors that a proxy may have more at the end than at the begin.
-    pub descriptor_growth: Option<u64>,
-}
-
-impl Default for Expect {
-    fn default() -> Self {
-        Self {
-            p50: None,
-            p99: None,
-            p999: None,
-            max: None,
-            failed: 0,
-            in_time: 0.98,
-            shares: Vec::new(),
-            memory_growth: None,
-            descriptor_growth: None,
-        }
-    }
-}
-
-/// A share of the requests that a stamp must serve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Share {
-    /// Position of the stamp.
-    pub stamp: usize,
-    /// Of requests that were to begin at or after this.
-    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
-    pub from: Duration,
-    /// And before this.
-    #[serde(serialize_with = "quantity::serialize", deserialize_with = "quantity::duration")]
-    pub until: Duration,
-    /// At least, 0 to 1.
-    #[serde(default)]
-    pub least: f64,
-    /// At most, 0 to 1.
-    #[serde(default = "whole")]
-    pub most: f64,
-}
-
-fn whole() -> f64 {
-    1.0
-}
-
 /// How the short form differs from the long one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -208,10 +141,6 @@ impl Default for Short {
         Self { time: 0.2, rate: 0.25, connections: 32 }
     }
 }
-
-/// What no request of a short form may exceed, if the long one has a bound: more than a busy machine takes, less than a
-/// stall.
-const SHORT_MAX: Duration = Duration::from_secs(2);
 
 impl Scenario {
     /// Reads a scenario by the name of a shipped one, or from a file.
@@ -260,6 +189,23 @@ impl Scenario {
     #[must_use]
     pub fn length(&self) -> Duration {
         self.load.phases.iter().map(|phase| phase.duration).fold(Duration::ZERO, Duration::saturating_add)
+    }
+
+    /// When its requests begin.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        Schedule::new(self.load.arrival, self.load.phases.clone(), self.seed)
+    }
+
+    /// What its requests are.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        let workload = Workload::new(self.workload.clone(), self.seed);
+        if self.load.phases.iter().all(|phase| phase.noisy == 0.0) {
+            return workload;
+        }
+        let shares = self.load.phases.iter().map(|phase| phase.noisy);
+        workload.with_noise(self.schedule().firsts().into_iter().zip(shares).collect())
     }
 
     /// How many addresses clients enter through.
@@ -312,6 +258,7 @@ impl Scenario {
             let rates = [Some(phase.rate), phase.to];
             demand(rates.iter().flatten().all(|rate| (0.0..=1e6).contains(rate)), "a rate is 0 to 1,000,000");
             demand(!phase.duration.is_zero(), "a phase lasts longer than nothing");
+            demand((0.0..=1.0).contains(&phase.noisy), "a phase's `noisy` is a share, 0 to 1");
             let every = phase.burst.as_ref().map_or(Duration::ZERO, |burst| burst.every);
             demand(every <= quantity::DAY, "a burst's `every` is a day at most");
             let burst = phase
@@ -352,19 +299,15 @@ impl Scenario {
             self.load.echo || self.workload.websockets == 0.0,
             "a WebSocket is judged by its echo: workload.websockets needs load.echo",
         );
-        for share in &self.expect.shares {
-            let shares = (0.0..=1.0).contains(&share.least) && (0.0..=1.0).contains(&share.most);
-            demand(shares && known(&share.stamp), "expect.shares: a stamp's position and shares, 0 to 1");
-            demand(share.from < share.until, "expect.shares: from comes before until");
-        }
         let times = [self.short.time, self.short.rate];
         demand(
             times.iter().all(|factor| *factor > 0.0 && *factor <= 1.0),
             "short.time and short.rate are above 0, at most 1",
         );
         demand(self.short.connections > 0 || *connections == 0, "short.connections is at least 1");
+        faults.extend(self.expect.check(self.world.stamps, self.workload.tenants));
         for fault in &self.faults {
-            faults.extend(fault.check(&self.world, self.length()));
+            faults.extend(fault.check(&self.world, self.workload.tenants, self.length()));
         }
         faults
     }
@@ -385,15 +328,10 @@ impl Scenario {
             }
         }
         self.faults.iter_mut().for_each(|fault| fault.scale(time));
-        for share in &mut self.expect.shares {
-            (share.from, share.until) = (share.from.mul_f64(time), share.until.mul_f64(time));
-        }
         self.load.connections = self.load.connections.min(connections);
         self.load.lag_max = self.load.lag_max.max(Duration::from_millis(500));
-        (self.load.busy_max, self.expect.in_time) = (1.0, 0.0);
-        let Expect { p50, p99, p999, max, memory_growth, .. } = &mut self.expect;
-        (*p50, *p99, *p999, *memory_growth) = (None, None, None, None);
-        *max = max.map(|max| max.max(SHORT_MAX));
+        self.load.busy_max = 1.0;
+        self.expect.shorten(time);
         self
     }
 

@@ -105,6 +105,8 @@ pub struct Workload {
     mix: Mix,
     tenants: Option<Zipf<f64>>,
     seed: u64,
+    /// From which number on which share of the requests is the first tenant's, in the order of the numbers.
+    noise: Vec<(u64, f64)>,
 }
 
 impl Workload {
@@ -112,7 +114,19 @@ impl Workload {
     #[must_use]
     pub fn new(mix: Mix, seed: u64) -> Self {
         let tenants = Zipf::new(f64::from(mix.tenants.max(1)), mix.zipf).ok();
-        Self { mix, tenants, seed }
+        Self { mix, tenants, seed, noise: Vec::new() }
+    }
+
+    /// The same with a first tenant that has, from each of these numbers on, this share of the requests beside its own.
+    #[must_use]
+    pub fn with_noise(mut self, noise: Vec<(u64, f64)>) -> Self {
+        self.noise = noise;
+        self
+    }
+
+    fn noisy(&self, number: u64) -> f64 {
+        let begun = self.noise.iter().rev().find(|(first, _)| *first <= number);
+        begun.map_or(0.0, |(_, share)| *share)
     }
 
     /// The request with this number.
@@ -132,7 +146,11 @@ impl Workload {
         let writes = carrier != Carrier::WebSocket && rng.random::<f64>() >= self.mix.reads;
         let upload = if writes { pick(&self.mix.uploads, rng.random()) } else { 0 };
         let answer = pick(&self.mix.answers, rng.random());
-        Request { tenant, writes, upload, answer, entry: rng.next_u32(), carrier }
+        let entry = rng.next_u32();
+        // drawn last, so that the others are what they would be without it
+        let noisy = self.noisy(number);
+        let tenant = if noisy > 0.0 && rng.random::<f64>() < noisy { 0 } else { tenant };
+        Request { tenant, writes, upload, answer, entry, carrier }
     }
 }
 
@@ -212,6 +230,24 @@ mod tests {
         let mut counts = [0u32; 10];
         (0..100_000).for_each(|number| counts[workload.request(number).tenant as usize] += 1);
         assert!(counts.iter().all(|count| (9_400..10_600).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_noisy_tenant_has_its_share_from_its_number_on_and_the_others_stay_what_they_are() {
+        let mix = Mix { tenants: 100, zipf: 0.0, ..Mix::default() };
+        let quiet = Workload::new(mix, 3);
+        let noisy = quiet.clone().with_noise(vec![(0, 0.0), (1_000, 0.8), (11_000, 0.0)]);
+        let mut count = 0;
+        for number in 0..12_000 {
+            let (one, other) = (noisy.request(number), quiet.request(number));
+            assert_eq!(Request { tenant: other.tenant, ..one }, other);
+            if one.tenant != other.tenant {
+                assert!(one.tenant == 0 && (1_000..11_000).contains(&number), "{number}");
+                count += 1;
+            }
+        }
+        // 80 % of 10,000, of which one in a hundred was its own before
+        assert!((7_700..8_140).contains(&count), "{count}");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Blueprint {
     pub takers: Option<Vec<usize>>,
     /// TOML that is added to every proxy's configuration.
     pub proxy: String,
+    /// TOML that is added to the section of every proxy's app, `[upstreams.app]`.
+    pub app: String,
     /// Behaviour of the origins from the begin.
     pub origin: Script,
     /// Position of a stamp whose proxies send to another stamp's app; a planted fault.
@@ -92,6 +94,7 @@ impl Default for Blueprint {
             chaos: Vec::new(),
             takers: None,
             proxy: String::new(),
+            app: String::new(),
             origin: Script::default(),
             crossed: None,
         }
@@ -237,6 +240,7 @@ impl World {
                     app: serves[position],
                     workers: blueprint.workers,
                     more: &blueprint.proxy,
+                    more_of_app: &blueprint.app,
                 };
                 Proxy::start(path, registry, &binaries.proxy, written)
             }))

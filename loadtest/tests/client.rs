@@ -18,7 +18,7 @@ use synaxis_loadtest::{
 use crate::support::{counts, turn};
 
 fn plan(entry: std::net::SocketAddr, rate: f64, mix: Mix) -> Plan {
-    let phase = Phase { duration: Duration::from_secs(2), rate, to: None, burst: None };
+    let phase = Phase { duration: Duration::from_secs(2), rate, to: None, burst: None, noisy: 0.0 };
     Plan {
         schedule: Schedule::new(Process::Constant, vec![phase], 5),
         tenants: client::tenants(mix.tenants),
@@ -140,7 +140,10 @@ fn what_goes_wrong_is_named() {
         (Script { cut: 1.0, ..Script::default() }, "cut"),
         (Script { reset: 1.0, ..Script::default() }, "reset"),
         (
-            Script { errors: Some(synaxis_loadtest::origin::Error { status: 503, share: 1.0 }), ..Script::default() },
+            Script {
+                errors: Some(synaxis_loadtest::origin::Error { status: 503, share: 1.0, tenant: None }),
+                ..Script::default()
+            },
             "503",
         ),
     ] {

@@ -46,7 +46,7 @@ fn every_answer_proves_whose_it_is_and_the_journal_says_the_same() {
                 X-Tenant-Id: tenant-0042\r\nContent-Length: 3\r\n\r\n";
     let scripts = [
         Script::default(),
-        Script { errors: Some(Error { status: 503, share: 1.0 }), ..Script::default() },
+        Script { errors: Some(Error { status: 503, share: 1.0, tenant: None }), ..Script::default() },
         Script { cut: 1.0, ..Script::default() },
     ];
     let digest = echo::digest(77, &upload);

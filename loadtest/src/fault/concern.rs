@@ -39,7 +39,8 @@ impl Concern {
             Action::App(scripted) => Self::Tenants(id(scripted.stamp)),
             Action::Chaos(toxic) if toxic.wire != Wire::Redis => all_or(toxic.stamp, Self::Tenants),
             Action::Cut(place) if place.wire != Wire::Redis => all_or(place.stamp, Self::Tenants),
-            Action::Chaos(_)
+            Action::Nothing
+            | Action::Chaos(_)
             | Action::Cut(_)
             | Action::Calm
             | Action::RedisKill

@@ -19,6 +19,7 @@ pub(super) fn words(action: &Action, world: &World) -> String {
     let name = |position: usize| world.stamps.get(position).map_or("?", |stamp| stamp.id.as_str());
     let of = |stamp: Option<usize>| stamp.map_or("every stamp", name);
     match action {
+        Action::Nothing => "the load itself".into(),
         Action::Drain(ramped) => format!("drain {} over {} s", name(ramped.stamp), seconds(ramped.ramp)),
         Action::CancelDrain(ramped) => format!("take back the drain of {}", name(ramped.stamp)),
         Action::KillStamp(one) => format!("kill {}", name(one.stamp)),
@@ -59,6 +60,7 @@ pub(crate) fn calm(world: &World) {
 pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result<Option<String>> {
     let stamp = |position: usize| &world.stamps[position];
     let done: anyhow::Result<()> = match &fault.action {
+        Action::Nothing => Ok(()),
         Action::Drain(ramped) => {
             let how = Drain {
                 ramp_seconds: seconds(ramped.ramp),

@@ -25,6 +25,10 @@ pub struct Window {
     pub until: Option<Duration>,
     /// Outcomes that it explains.
     pub errors: Vec<String>,
+    /// Outcomes that it explains of requests that write, beside those.
+    pub write_errors: Vec<String>,
+    /// Index of the tenant whose requests alone it can have touched.
+    pub tenant: Option<u32>,
     /// Until when other candidates than the owner might serve; `None`: they might not.
     pub failover: Option<Duration>,
     /// Why it did not go as it should have.
@@ -52,13 +56,19 @@ impl Window {
         began.or_else(|| late(self.done).map(|late| format!("ended {late:.1} s after the load")))
     }
 
-    /// Whether it explains an outcome.
+    /// Whether it explains an outcome of a request that writes, or does not.
     #[must_use]
-    pub fn explains(&self, outcome: &str) -> bool {
-        self.errors.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(begin) => outcome.starts_with(begin),
-            None => outcome == pattern,
-        })
+    pub fn explains(&self, outcome: &str, writes: bool) -> bool {
+        let more = self.write_errors.iter().filter(|_| writes);
+        self.errors.iter().chain(more).any(|pattern| matches(pattern, outcome))
+    }
+}
+
+/// Whether an outcome is one that a pattern names; `*` at its end stands for anything.
+pub(crate) fn matches(pattern: &str, outcome: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(begin) => outcome.starts_with(begin),
+        None => outcome == pattern,
     }
 }
 
@@ -101,7 +111,10 @@ impl Timeline {
                 // what takes longer than its time explains what happens until it is done
                 let until = fault.lasts.map(|lasts| (from + lasts).max(done));
                 let failover = fault.failover.map(|failover| (from + failover).max(done));
-                (index, Window { what, concern, from, done, until, errors: fault.errors, failover, failed })
+                let Fault { errors, write_errors, tenant, .. } = fault;
+                let window =
+                    Window { what, concern, from, done, until, errors, write_errors, tenant, failover, failed };
+                (index, window)
             });
         }
         let mut windows = Vec::new();
@@ -127,6 +140,8 @@ mod tests {
             done: seconds(6),
             until: Some(seconds(7)),
             errors: vec!["reset".into(), "502 *".into()],
+            write_errors: vec!["504 *".into()],
+            tenant: None,
             failover: Some(seconds(10)),
             failed: None,
         };
@@ -134,8 +149,10 @@ mod tests {
         assert!(!window.overlaps(seconds(1), seconds(4)) && !window.overlaps(seconds(8), seconds(9)));
         assert!(window.fails_over(seconds(9), seconds(11)) && !window.fails_over(seconds(11), seconds(12)));
         assert!(!Window { failover: None, ..window.clone() }.fails_over(seconds(6), seconds(6)));
-        assert!(window.explains("reset") && window.explains("502 upstream_reset"));
-        assert!(!window.explains("502") && !window.explains("resets") && !window.explains("503 no_stamp"));
+        let explains = |outcome| window.explains(outcome, false);
+        assert!(explains("reset") && explains("502 upstream_reset"));
+        assert!(!explains("502") && !explains("resets") && !explains("503 no_stamp"));
+        assert!(window.explains("504 upstream_timeout", true) && !explains("504 upstream_timeout"));
         assert!(Window { until: None, ..window }.overlaps(seconds(99), seconds(100)));
     }
 
@@ -149,6 +166,8 @@ mod tests {
             done: seconds(done),
             until: None,
             errors: Vec::new(),
+            write_errors: Vec::new(),
+            tenant: None,
             failover: None,
             failed: None,
         };

@@ -266,6 +266,30 @@ fn a_fault_of_a_stamp_explains_errors_of_its_own_tenants_and_of_who_enters_by_it
 }
 
 #[test]
+fn a_fault_of_a_tenant_or_of_writes_explains_nobody_elses_errors() {
+    let mut case = case();
+    let refused = End::Refused { status: 503, reason: Some("concurrency".into()) };
+    (0..100).for_each(|at| case.fail(at, &refused));
+    let records = case.records();
+    case.windows = vec![Window { tenant: Some(7), ..open("503 concurrency", false) }];
+    assert_eq!(case.judge(&records).unexplained, 98, "a tenant of fifty has two of a hundred requests");
+    case.windows = vec![Window { write_errors: vec!["503 *".into()], ..open("nothing", false) }];
+    assert_eq!(case.judge(&records).unexplained, 50, "every other request writes");
+}
+
+#[test]
+fn a_fault_of_a_tenant_lets_nobody_elses_reads_run_again() {
+    let mut case = case();
+    let mut records = case.records();
+    // a read of the tenant 1
+    records.extend_from_within(1..2);
+    for (tenant, duplicated) in [(1, 0), (2, 1)] {
+        case.windows = vec![Window { tenant: Some(tenant), ..open("nothing", false) }];
+        assert_eq!(case.judge(&records).duplicated, duplicated, "{tenant}");
+    }
+}
+
+#[test]
 fn a_stamp_that_serves_for_a_dead_one_may_fail_as_declared_and_no_other_may() {
     let mut case = case();
     case.fail(8, &End::Broken("reset"));
@@ -339,6 +363,8 @@ fn open(errors: &str, failover: bool) -> Window {
         done: Duration::ZERO,
         until: None,
         errors: vec![errors.into()],
+        write_errors: Vec::new(),
+        tenant: None,
         failover,
         failed: None,
     }

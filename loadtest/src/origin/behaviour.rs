@@ -6,7 +6,11 @@ use rand::RngExt as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{script::Script, service::Facts};
+use super::{
+    script::{Error, Script},
+    service::Facts,
+};
+use crate::workload;
 
 /// How a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +49,12 @@ fn choose<T: Copy>(outcomes: &[(f64, T)], rng: &mut Xoshiro256PlusPlus) -> Optio
 }
 
 impl Fate {
-    pub(super) fn draw(script: &Script, rng: &mut Xoshiro256PlusPlus) -> Self {
-        let errors = script.errors.map_or((0.0, Self::Answer), |errors| (errors.share, Self::Error(errors.status)));
+    pub(super) fn draw(script: &Script, tenant: &str, rng: &mut Xoshiro256PlusPlus) -> Self {
+        let meant = |errors: &Error| errors.tenant.is_none_or(|index| workload::tenant(index) == tenant);
+        let errors = script
+            .errors
+            .filter(meant)
+            .map_or((0.0, Self::Answer), |errors| (errors.share, Self::Error(errors.status)));
         let fates = [errors, (script.cut, Self::Cut), (script.reset, Self::Reset), (script.hang, Self::Hang)];
         choose(&fates, rng).unwrap_or(Self::Answer)
     }
@@ -104,5 +112,22 @@ impl Stranger {
             },
             None => facts,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_xoshiro::rand_core::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_a_tenant_are_nobody_elses() {
+        let errors = |tenant| Script { errors: Some(Error { status: 503, share: 1.0, tenant }), ..Script::default() };
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut fate = |script: &Script, tenant: &str| Fate::draw(script, tenant, &mut rng);
+        assert_eq!(fate(&errors(Some(7)), "tenant-0007"), Fate::Error(503));
+        assert_eq!(fate(&errors(Some(7)), "tenant-0070"), Fate::Answer);
+        assert_eq!(fate(&errors(None), "tenant-0070"), Fate::Error(503));
     }
 }

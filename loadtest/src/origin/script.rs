@@ -55,6 +55,8 @@ pub struct Error {
     pub status: u16,
     /// Share of requests.
     pub share: f64,
+    /// Index of the tenant whose requests they are; default: of all.
+    pub tenant: Option<u32>,
 }
 
 /// Bodies that come in pieces.
@@ -104,7 +106,7 @@ mod tests {
     fn a_script_survives_the_way_to_its_process() {
         let script = Script {
             latency: Duration::from_millis(1_500),
-            errors: Some(Error { status: 503, share: 0.25 }),
+            errors: Some(Error { status: 503, share: 0.25, tenant: Some(7) }),
             trickle: Some(Trickle { bytes: 10, pause: Duration::from_micros(70) }),
             refuse: true,
             swap: 0.0001,
@@ -118,8 +120,12 @@ mod tests {
 
     #[test]
     fn an_unsound_script_is_named() {
-        let script =
-            Script { cut: -0.1, hang: f64::NAN, errors: Some(Error { status: 99, share: 2.0 }), ..Script::default() };
+        let script = Script {
+            cut: -0.1,
+            hang: f64::NAN,
+            errors: Some(Error { status: 99, share: 2.0, tenant: None }),
+            ..Script::default()
+        };
         assert_eq!(script.check().len(), 4, "{:?}", script.check());
         assert!(serde_json::from_str::<Script>("{\"latencie\":\"1s\"}").is_err());
         assert!(serde_json::from_str::<Script>("{\"latency\":1}").is_err());

@@ -73,7 +73,7 @@ impl Service {
         let script = self.script.borrow().clone();
         let (fate, lie, wait) = {
             let mut rng = self.rng.borrow_mut();
-            (Fate::draw(&script, &mut rng), Lie::draw(&script, &mut rng), script.wait(&mut rng))
+            (Fate::draw(&script, &facts.tenant, &mut rng), Lie::draw(&script, &mut rng), script.wait(&mut rng))
         };
         self.record(&facts, writes, lie)?;
         if !wait.is_zero() {

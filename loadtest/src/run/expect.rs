@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{aftermath::Aftermath, figures::count};
+use super::{aftermath::Aftermath, figures::count, impact};
 use crate::{
     client::{NO_SOCKET, OK, Samples},
     descriptors,
     fault::Window,
+    oracle::Oracle,
     quantity::{micros, millis},
     report::{Check, Percentiles, Report},
     scenario::{Scenario, Share},
@@ -141,9 +142,9 @@ pub(super) fn hard(scenario: &Scenario, report: &Report, windows: &[Window], aft
 }
 
 /// Expectations that a late generator may have made fail.
-pub(super) fn soft(scenario: &Scenario, report: &Report, samples: &Samples) -> Vec<Check> {
-    let oracle = &report.oracle;
-    let mut checks = vec![none("unexplained", oracle.unexplained)];
+pub(super) fn soft(scenario: &Scenario, report: &Report, samples: &Samples, oracle: &Oracle<'_>) -> Vec<Check> {
+    let judged = &report.oracle;
+    let mut checks = vec![none("unexplained", judged.unexplained)];
     let expect = &scenario.expect;
     for (name, bound, measured) in bounds(scenario, &report.latency) {
         checks.extend(bound.map(|bound| at_most(name, bound, measured)));
@@ -154,7 +155,7 @@ pub(super) fn soft(scenario: &Scenario, report: &Report, samples: &Samples) -> V
         measured: format!("{:.1} %", report.rate.in_time * 100.0),
         passed: report.rate.in_time >= expect.in_time,
     });
-    let failed = oracle.sent - oracle.answered;
+    let failed = judged.sent - judged.answered;
     checks.push(Check {
         name: "failed".into(),
         wanted: format!("≤ {}", expect.failed),
@@ -162,6 +163,8 @@ pub(super) fn soft(scenario: &Scenario, report: &Report, samples: &Samples) -> V
         passed: failed <= expect.failed,
     });
     checks.extend(expect.shares.iter().map(|share| served(share, samples)));
+    checks.extend(expect.unmoved.iter().map(|stretch| impact::unmoved(stretch, samples, oracle)));
+    checks.extend(expect.outcomes.iter().map(|wanted| impact::outcomes(wanted, samples)));
     // one that was started again has no begin to compare with
     let proxies = || {
         let running = report.processes.iter().filter(|process| process.rss_end_kib > 0);

@@ -66,7 +66,7 @@ impl Facts<'_> {
         report.void = expect::void(self.scenario, &report, &prompt.percentiles());
         // what no late generator can cause was so, however late it was
         let hard = expect::hard(self.scenario, &report, self.windows, &self.aftermath);
-        let soft = expect::soft(self.scenario, &report, self.samples);
+        let soft = expect::soft(self.scenario, &report, self.samples, oracle);
         let passed = |checks: &[Check]| checks.iter().all(|check| check.passed);
         report.verdict = match (passed(&hard), report.void.is_empty(), passed(&soft)) {
             (false, _, _) | (true, true, false) => Verdict::Failed,

@@ -51,10 +51,14 @@ impl Flags {
             let mut taken = Vec::new();
             taken.extend((!scenario.faults.is_empty()).then_some("the faults"));
             taken.extend((!scenario.expect.shares.is_empty()).then_some("expect.shares"));
+            taken.extend((!scenario.expect.unmoved.is_empty()).then_some("expect.unmoved"));
+            taken.extend((!scenario.expect.outcomes.is_empty()).then_some("expect.outcomes"));
             taken.extend(scenario.load.entries.is_some().then_some("load.entries"));
             // they are not this harness's to break, and their stamps not its to know
             scenario.faults.clear();
             scenario.expect.shares.clear();
+            scenario.expect.unmoved.clear();
+            scenario.expect.outcomes.clear();
             scenario.load.entries = None;
             if !taken.is_empty() {
                 notes.push(format!("--target takes {} away: they are a world's", taken.join(", ")));

@@ -36,6 +36,16 @@ fn what_is_wrong_is_named_all_at_once() {
             "[[faults]]\nat = \"1s\"\nfor = \"9s\"\ndo = { slow-clients = { clients = 1, at = \"head\" } }",
             &["slow-clients at 1s must go before the load ends"],
         ),
+        ("[[faults]]\nat = \"1s\"\ntenant = 1000\ndo = \"nothing\"", &["names the tenant 1000"]),
+        ("[[load.phases]]\nfor = \"1s\"\nrate = 1\nnoisy = 1.5", &["a phase's `noisy` is"]),
+        (
+            "[expect]\nunmoved = [{ stamp = 3, since = \"2s\", from = \"2s\", until = \"3s\", times = 0.5 }]",
+            &["expect.unmoved: a stamp's", "times is", "since comes"],
+        ),
+        (
+            "[expect]\noutcomes = [{ outcome = \"ok\", tenant = 1000, from = \"3s\", until = \"3s\", least = 2.0 }]",
+            &["expect.outcomes: a tenant's", "from comes"],
+        ),
         ("[workload]\nwebsockets = 0.1\n[load]\necho = false", &["WebSocket", "load.echo"]),
         ("[world]\nstamps = 1\ncrossed = 0", &["world.crossed needs another stamp"]),
         ("[world]\nstamps = 1\n[[faults]]\nat = \"1s\"\ndo = { table = { lie = \"shrunk\" } }", &["`shrunk`"]),

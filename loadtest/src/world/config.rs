@@ -17,6 +17,8 @@ pub(super) struct Written<'a> {
     pub(super) workers: usize,
     /// TOML of the scenario.
     pub(super) more: &'a str,
+    /// The same for the section of its app.
+    pub(super) more_of_app: &'a str,
 }
 
 /// Where a proxy listens; port 0 before it was ever started.
@@ -36,7 +38,7 @@ impl Addresses {
 
 /// The configuration of a proxy that is to listen at these addresses.
 pub(super) fn toml(written: &Written<'_>, at: &Addresses, snapshot: &Path) -> String {
-    let Written { id, store, app, workers, more, .. } = written;
+    let Written { id, store, app, workers, more, more_of_app, .. } = written;
     let Addresses { edge, peer, admin } = at;
     let snapshot = snapshot.display();
     format!(
@@ -68,6 +70,7 @@ ack = "500ms"
 
 [upstreams.app]
 endpoints = ["http://{app}"]
+{more_of_app}
 
 [access_log]
 output = "off"

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn plan(entry: SocketAddr, mix: Mix) -> Plan {
-    let phase = Phase { duration: Duration::from_secs(1), rate: 1.0, to: None, burst: None };
+    let phase = Phase { duration: Duration::from_secs(1), rate: 1.0, to: None, burst: None, noisy: 0.0 };
     Plan {
         schedule: Schedule::new(Process::Constant, vec![phase], 1),
         tenants: client::tenants(mix.tenants),
