@@ -95,7 +95,7 @@ fn told(index: u32, name: &str, seen: Option<Seen>) -> Option<Seen> {
 
 /// The same requests at the same intended times for everybody of a round.
 fn load(port: u16, effort: Effort, round: u32) -> anyhow::Result<Option<Seen>> {
-    let phase = Phase { duration: effort.duration, rate: f64::from(effort.rate), to: None, burst: None };
+    let phase = Phase { duration: effort.duration, rate: f64::from(effort.rate), to: None, burst: None, noisy: 0.0 };
     let mix = Mix { tenants: TENANTS, zipf: 0.0, reads: 1.0, ..Mix::default() };
     let seed = u64::from(round);
     let plan = Plan {

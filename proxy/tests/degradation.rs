@@ -156,7 +156,7 @@ fn a_breaker_that_opens_gives_up_what_is_of_class_ai() {
             let tenant = plane.key(&synaxis_routing::id::TenantId::parse(b"t").unwrap());
             let pass = app.guard.pass(&app.limits, tenant, now).unwrap();
             let outcome = synaxis_proxy::upstream::breaker::Outcome::TransportFailure;
-            app.guard.record(&app.limits, pass, Some(outcome), now, 0.5);
+            app.guard.record(&app.limits, pass, outcome, now, 0.5);
         }
     }
     at(&proxy, 1);

@@ -87,7 +87,7 @@ fn every_status_is_the_one_that_is_sent() {
 fn every_metric_is_listed() {
     let metrics = Metrics::new().unwrap();
     metrics.local_reply("no_stamp").increment(1);
-    UpstreamMetrics::new(&metrics, Kind::App, "app");
+    let _ = UpstreamMetrics::new(&metrics, Kind::App, "app");
     metrics.table_refused("stale");
     metrics.admin_refused("unknown");
     metrics.server_duration.record(0.1);

@@ -106,7 +106,18 @@ fn no_client_writes_a_line_of_the_log_and_no_secret_stands_in_one() {
     let known = ["ts", "trace_id", "method", "host", "path", "status", "bytes", "duration_ms", "ttfb_ms", "tenant"];
     let known = [
         &known[..],
-        &["stamp", "epoch", "hop", "route", "attempts", "reason", "client", "listener", "tunnel_bytes_up"],
+        &[
+            "stamp",
+            "epoch",
+            "hop",
+            "route",
+            "attempts",
+            "reason",
+            "client",
+            "listener",
+            "tunnel_bytes_up",
+            "degradation",
+        ],
     ]
     .concat();
     let text = fs::read_to_string(&log).unwrap();
