@@ -108,7 +108,7 @@ impl Upload {
         if let Some(slot) = &self.0 {
             slot.ended.set(false);
         }
-        RequestBody { slot: self.0.clone(), replayed: 0 }
+        RequestBody { slot: self.0.clone(), replayed: 0, asked: false }
     }
 
     /// Whether an attempt has taken some of it.
@@ -153,6 +153,8 @@ pub struct RequestBody {
     slot: Option<Rc<Slot>>,
     /// Bytes that this attempt has had of what is kept.
     replayed: usize,
+    /// Whether this attempt has asked for any of it.
+    asked: bool,
 }
 
 impl RequestBody {
@@ -213,6 +215,7 @@ impl http_body::Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = self.get_mut();
         let Some(slot) = this.slot.clone() else { return Poll::Ready(None) };
+        this.asked = true;
         if slot.pace.is_given_up() {
             return Poll::Ready(Some(Err(UploadError::Slow)));
         }
@@ -269,7 +272,11 @@ impl http_body::Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         self.slot.as_ref().is_none_or(|slot| {
-            self.replayed >= slot.kept.borrow().len() && (slot.exhausted.get() || slot.body.borrow().is_end_stream())
+            // hyper takes the coding from a request whose body has ended before it began, and one that turned out to be
+            // empty would reach the app differently at each attempt
+            self.asked
+                && self.replayed >= slot.kept.borrow().len()
+                && (slot.exhausted.get() || slot.body.borrow().is_end_stream())
         })
     }
 
