@@ -116,6 +116,7 @@ impl Errand<'_> {
         let before = edits::request(&self.route.request_headers, load.head);
         let mut order = app.health.order(self.worker.turn(), now, &app.health_limits);
         let Some(mut place) = order.next() else { return Err(LocalReply::NoStamp) };
+        let mut spoilt = false;
         loop {
             let another = order.len() > 0;
             let mut outcome = self.attempt(&app.targets[place], another, idle_max, load).await?;
@@ -140,8 +141,9 @@ impl Errand<'_> {
             }
             let target = if another { To::Another } else { To::Same };
             let failure = Failure { end, target, guard: &app.guard, limits: &app.limits, at: Instant::now() };
+            spoilt |= !is_untouched(end);
             // nobody waits for this app again as long as another stamp can have the request at once
-            let moves_on = others && !another && is_untouched(end);
+            let moves_on = others && !another && is_untouched(end) && (!spoilt || load.tries.may_cross());
             let next = if moves_on { Next::Stop } else { self.next(load, &failure) };
             if let Next::Attempt(pause, to) = next {
                 drop(outcome);
@@ -154,16 +156,23 @@ impl Errand<'_> {
                 continue;
             }
             app.guard.record(&app.limits, pass, shown(end), now, self.worker.chance());
-            match &mut outcome {
-                // the app has spoken, and its word is final: what it may have done, no other stamp undoes
-                Outcome::Answered(answer) => {
-                    keep(answer, permit, load);
-                    edits::answer(&self.route.response_headers, answer);
-                }
-                Outcome::Untouched(..) => edits::take_back(&self.route.request_headers, before, load.head),
-                Outcome::Spoilt(..) => {}
+            if load.head.is_whole() {
+                edits::take_back(&self.route.request_headers, before, load.head);
             }
-            return Ok(outcome);
+            return Ok(match outcome {
+                // not the last attempt, but one before it may have been executed
+                Outcome::Untouched(end, LocalReply::UpstreamConnect(cause)) if spoilt => {
+                    Outcome::Spoilt(end, Err(LocalReply::UpstreamReset(cause)))
+                }
+                Outcome::Untouched(end, reply) if spoilt => Outcome::Spoilt(end, Err(reply)),
+                // the app has spoken, and its word is final: what it may have done, no other stamp undoes
+                Outcome::Answered(mut answer) => {
+                    keep(&mut answer, permit, load);
+                    edits::answer(&self.route.response_headers, &mut answer);
+                    Outcome::Answered(answer)
+                }
+                outcome => outcome,
+            });
         }
     }
 
