@@ -15,6 +15,7 @@ mod degradation;
 mod dependencies;
 mod deploy;
 mod docs;
+mod faults;
 mod fleet;
 mod fuzz;
 mod health;
