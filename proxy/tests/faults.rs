@@ -5,6 +5,7 @@
 mod app;
 mod attempts;
 mod bodies;
+mod budget;
 mod heads;
 
 use std::net::SocketAddr;
