@@ -5,6 +5,7 @@
 mod app;
 mod attempts;
 mod bodies;
+mod breaker;
 mod budget;
 mod heads;
 
