@@ -8,6 +8,7 @@ mod bodies;
 mod breaker;
 mod budget;
 mod heads;
+mod places;
 
 use std::net::SocketAddr;
 
