@@ -8,7 +8,9 @@ mod bodies;
 mod breaker;
 mod budget;
 mod heads;
+mod moves;
 mod places;
+mod stamps;
 
 use std::net::SocketAddr;
 
