@@ -1,7 +1,7 @@
 //! Asks every endpoint of this stamp's apps, and every other stamp, whether it is well, over and over.
 //!
 //! Invariant: who is asked is who the current snapshot names. Each has a task of its own, which ends when nobody names it
-//! any more; what the answers say outlives it, in [`Health`](crate::upstream::health::Health) for apps and in [`Peers`]
+//! any more; what the answers say outlives it, in [`Health`](crate::upstream::health::Health) for apps and in `Peers`
 //! for stamps.
 
 mod peers;

@@ -119,7 +119,8 @@ impl Errand<'_> {
         let mut spoilt = false;
         loop {
             let another = order.len() > 0;
-            let mut outcome = self.attempt(&app.targets[place], another, idle_max, load).await?;
+            let mut outcome =
+                self.attempt(&app.targets[place], (&app.guard, &app.limits), another, idle_max, load).await?;
             let now = self.worker.now();
             // looked at in place: an answer is large, and each move of it a copy
             let end = match &mut outcome {
@@ -198,7 +199,7 @@ impl Errand<'_> {
         let headers = &mut load.head.headers;
         peer::announce(headers, fleet, entry, owner, &self.tenant, &self.downstream.client_value, left);
         self.worker.sink.metrics.forwarded.increment(1);
-        let mut outcome = self.attempt(&peer.target, another, IDLE_PER_PEER, load).await?;
+        let mut outcome = self.attempt(&peer.target, (&peer.guard, limits), another, IDLE_PER_PEER, load).await?;
         let now = self.worker.now();
         let said = match &mut outcome {
             Outcome::Answered(answer) if peer::is_unprocessed(answer) => {
@@ -281,12 +282,14 @@ impl Errand<'_> {
     async fn attempt(
         &self,
         target: &Arc<Target>,
+        (guard, limits): (&Guard, &Limits),
         another: bool,
         idle_max: usize,
         load: &mut Load<'_>,
     ) -> Result<Outcome, LocalReply> {
         let worker = self.worker;
         let means = Means {
+            is_followed: &|| guard.budget.is_left(&limits.budget, worker.now()),
             pools: &worker.pools,
             metrics: &worker.sink.metrics,
             policy: &worker.plane.policy,
@@ -337,10 +340,10 @@ fn keep(answer: &mut Response<UpstreamBody>, permit: Permit, load: &Load<'_>) {
 /// What a failed attempt shows of its upstream.
 fn shown(end: End) -> Shown {
     match end {
-        // no request can cause these
-        End::ConnectError | End::NotSent => Shown::TransportFailure,
+        // no request can cause these: what an app breaks off, its stamp answers with 502
+        End::ConnectError | End::NotSent | End::PeerReset => Shown::TransportFailure,
         End::Unprocessed | End::PeerBusy => Shown::Success,
-        End::HeadTimeout | End::AppReset | End::PeerReset | End::GatewayStatus => Shown::AnswerFailure,
+        End::HeadTimeout | End::AppReset | End::GatewayStatus => Shown::AnswerFailure,
     }
 }
 

@@ -88,6 +88,9 @@ pub struct Means<'a> {
     pub connect: Duration,
     /// Idle connections kept per target.
     pub idle_max: usize,
+    /// Whether another attempt could be paid for. Asked when the time of this one is over and that of the request is not:
+    /// who has no other attempt has all the time there is.
+    pub is_followed: &'a dyn Fn() -> bool,
 }
 
 /// Sends one request and waits for the head of its answer.
@@ -161,7 +164,7 @@ async fn exchange(
             Poll::Pending if link.traffic.read().wrapping_sub(read_before) > HEAD_BYTES_MAX => {
                 Poll::Ready(Ending::Endless)
             }
-            Poll::Pending => poll_late(deadline, upload, cx).map(|()| Ending::Late),
+            Poll::Pending => poll_late(means, deadline, upload, cx).map(|()| Ending::Late),
         }
     })
     .await;
@@ -194,12 +197,16 @@ async fn exchange(
 
 /// Ready once the deadline has passed, counted from the last piece of the upload: an answer cannot be expected of an app
 /// that has not got its request yet, and the client's pace has limits of its own.
-fn poll_late(deadline: &Deadline, upload: &Upload, cx: &Context<'_>) -> Poll<()> {
+fn poll_late(means: &Means<'_>, deadline: &Deadline, upload: &Upload, cx: &Context<'_>) -> Poll<()> {
     loop {
         ready!(deadline.poll_expired(cx));
-        if !upload.last_piece().is_some_and(|at| deadline.restart(at)) {
+        if upload.last_piece().is_some_and(|at| deadline.restart(at)) {
+            continue;
+        }
+        if !deadline.is_aimed() || (means.is_followed)() {
             return Poll::Ready(());
         }
+        deadline.aim(None);
     }
 }
 

@@ -111,6 +111,12 @@ impl Deadline {
         self.set(at.map_or(self.at.get(), |at| at.min(self.at.get())));
     }
 
+    /// Whether it is aimed at an instant before its own.
+    #[must_use]
+    pub fn is_aimed(&self) -> bool {
+        self.timer.0.borrow().get(self.key).is_some_and(|entry| entry.at < self.at.get())
+    }
+
     fn set(&self, at: Instant) {
         if let Some(entry) = self.timer.0.borrow_mut().get_mut(self.key) {
             (entry.at, entry.expired) = (at, false);

@@ -284,7 +284,7 @@ fn a_peer_that_swallows_everything_holds_no_more_than_its_cap_and_slows_nobody_e
         assert_eq!(client.get(&tenant, "/ours").status, 200);
         slowest = slowest.max(began.elapsed());
     }
-    assert!(slowest < Duration::from_millis(200), "one of the others waited for {slowest:?}");
+    assert!(slowest < Duration::from_millis(350), "one of the others waited for {slowest:?}");
     // nobody has been given up yet; later, a place is free before the other end hears of it
     while began.elapsed() < Duration::from_millis(350) {
         assert!(most.load(Ordering::SeqCst) <= CAP);

@@ -91,6 +91,7 @@ impl Bench {
             policy: &self.policy,
             connect: Duration::from_secs(1),
             idle_max: 256,
+            is_followed: &|| true,
         }
     }
 
