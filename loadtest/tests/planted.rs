@@ -13,10 +13,11 @@ fn missed(report: &Report) -> Vec<(&str, &str)> {
     missed.map(|check| (check.name.as_str(), check.measured.as_str())).collect()
 }
 
-/// A scenario of one stamp with an origin that behaves so.
+/// A scenario of one stamp with an origin that behaves so, and a proxy that mends nothing of it.
 fn lying(origin: &str, rate: u32, seconds: u32) -> String {
     format!(
         "name = \"planted\"\nabout = \"a lie\"\n[world]\nstamps = 1\norigin = {{ {origin} }}\n\
+         proxy = \"[retries]\\nattempts_max = 1\"\n\
          [load]\narrival = \"constant\"\ntimeout = \"2s\"\nconnections = 16\n[[load.phases]]\nfor = \"{seconds}s\"\nrate = {rate}\n"
     )
 }

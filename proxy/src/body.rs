@@ -23,6 +23,9 @@ use crate::{
     upstream::{concurrency::Permit, link::Link, pool::Pools},
 };
 
+/// Most pieces of an answer that are taken to keep its connection.
+const DISCARDED_PIECES: usize = 4;
+
 /// An upstream's answer on its way down, driving the connection that it comes from.
 pub struct UpstreamBody {
     incoming: Incoming,
@@ -63,6 +66,18 @@ impl UpstreamBody {
         let driven = self.driven.as_mut().map(|driven| &mut driven.link);
         if let Some(link) = driven.or(self.racing.as_mut()) {
             link.permit = Some(permit);
+        }
+    }
+
+    /// Nobody wants it: what is already there of it is taken, and if that was all, its connection can be used again.
+    pub fn discard(mut self) {
+        let mut noop = Context::from_waker(Waker::noop());
+        for _ in 0..DISCARDED_PIECES {
+            let taken =
+                self.driven.is_some() && matches!(Pin::new(&mut self).poll_frame(&mut noop), Poll::Ready(Some(Ok(_))));
+            if !taken {
+                return;
+            }
         }
     }
 

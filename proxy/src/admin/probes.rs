@@ -33,7 +33,9 @@ impl Pulse {
     pub(super) fn sample(&self, plane: &DataPlane, now: Instant) {
         for (seen, load) in self.0.borrow_mut().iter_mut().zip(&plane.workers) {
             let ticks = load.ticks.load(Ordering::Relaxed);
-            if ticks != seen.0 {
+            // one that has ended while it should serve is as stuck as one that hangs
+            let gone = ticks == ENDED && plane.shutdown.phase() < Phase::Draining;
+            if ticks != seen.0 && !gone {
                 *seen = (ticks, now);
             }
         }

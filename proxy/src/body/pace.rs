@@ -70,6 +70,12 @@ impl Pace {
         self.came.get()
     }
 
+    /// Whether a piece is wanted and has not come.
+    #[must_use]
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.get().is_some()
+    }
+
     /// Nobody wants a piece at present.
     pub(crate) fn rest(&self) {
         if let Some(since) = self.wanted.take() {

@@ -28,6 +28,8 @@ struct Slot {
     left: Cell<u64>,
     /// What attempts have taken so far; empty once some of it is gone.
     kept: RefCell<Vec<u8>>,
+    /// How much of it the latest attempt has had.
+    taken: Cell<usize>,
     /// How much may be kept.
     keep_max: Cell<usize>,
     polled: Cell<bool>,
@@ -70,6 +72,7 @@ impl Upload {
             body: RefCell::new(body),
             left: Cell::new(u64::MAX),
             kept: RefCell::default(),
+            taken: Cell::new(0),
             keep_max: Cell::new(0),
             polled: Cell::new(false),
             gone: Cell::new(false),
@@ -95,11 +98,18 @@ impl Upload {
         }
     }
 
-    /// No other attempt will want it.
+    /// No other attempt will want it. What the latest one has not had yet of what is kept stays for it.
     pub fn keep_no_more(&self) {
-        if let Some(slot) = self.0.as_ref().filter(|slot| slot.polled.get()) {
+        let done = |slot: &&Rc<Slot>| slot.polled.get() && slot.taken.get() == slot.kept.borrow().len();
+        if let Some(slot) = self.0.as_ref().filter(done) {
             slot.lose();
         }
+    }
+
+    /// Whether somebody waits for the client to send more of it.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.0.as_ref().is_some_and(|slot| slot.pace.is_wanted())
     }
 
     /// The body to hand to one attempt, from its first byte on unless that [`is_gone`](Self::is_gone).
@@ -107,6 +117,7 @@ impl Upload {
     pub fn body(&self) -> RequestBody {
         if let Some(slot) = &self.0 {
             slot.ended.set(false);
+            slot.taken.set(0);
         }
         RequestBody { slot: self.0.clone(), replayed: 0, asked: false }
     }
@@ -163,6 +174,7 @@ impl RequestBody {
         let kept = slot.kept.borrow();
         let rest = kept.get(self.replayed..).filter(|rest| !rest.is_empty())?;
         self.replayed = kept.len();
+        slot.taken.set(self.replayed);
         Some(Bytes::copy_from_slice(rest))
     }
 }
@@ -264,6 +276,7 @@ impl http_body::Body for RequestBody {
         slot.left.set(left);
         slot.take(data);
         this.replayed = slot.kept.borrow().len();
+        slot.taken.set(this.replayed);
         if body.is_end_stream() {
             slot.exhaust();
         }

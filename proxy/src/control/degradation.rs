@@ -1,10 +1,10 @@
 //! How much of the service this stamp still offers: the level of degradation, and why.
 //!
 //! Invariant: the level is what the highest failing trigger asks for, entered at once and left only after that trigger has
-//! been well for a while, unless an operator's override is in force: that replaces it, upwards or downwards. An operator who
-//! says "full" knows that a probe is wrong, and one who says "maintenance" needs no trigger. What the triggers ask for is
-//! followed all the while, so when an override ends, the level is theirs at once. Of two overrides the higher one holds: the
-//! two who gave them may not know of each other, and neither can lift the other's.
+//! been well for a while, and at least what an operator's override says. Only `full` is more than that: it replaces what is
+//! watched, for an operator who knows that a probe is wrong. What the triggers ask for is followed all the while, so when an
+//! override ends, the level is theirs at once. Of two overrides the higher one holds: the two who gave them may not know of
+//! each other, and neither can lift the other's.
 
 pub mod keeper;
 pub(super) mod page;
@@ -117,9 +117,18 @@ impl Degradation {
 
         let from = self.level;
         let asked = self.held.iter().map(|held| held.asks).max().unwrap_or_default();
-        let told = [self.fleet, self.local].into_iter().flatten().map(|told| told.level).max();
-        self.level = told.unwrap_or(asked);
+        self.level = match self.told() {
+            None => asked,
+            Some(Level::Full) => Level::Full,
+            // whoever gives something up for another reason has not said that the database is well
+            Some(told) => told.max(asked),
+        };
         (self.level != from).then(|| Change { from, to: self.level, why: self.why(now, limits) })
+    }
+
+    /// What operators say: the higher of their levels.
+    fn told(&self) -> Option<Level> {
+        [self.fleet, self.local].into_iter().flatten().map(|told| told.level).max()
     }
 
     fn watch(&mut self, trigger: &Trigger<'_>, now: u64) {
@@ -135,14 +144,14 @@ impl Degradation {
         }
     }
 
-    /// Everything that asks for a level: overrides, then triggers, the highest first, with those that an override or a
-    /// higher trigger leaves without effect.
+    /// Everything that asks for a level, first what decides, with what that leaves without effect.
     #[must_use]
     pub fn why(&self, now: u64, limits: &Limits) -> Vec<Reason> {
         let mut why: Vec<_> = self.held.iter().map(|held| Reason::of_trigger(held, now, limits)).collect();
         why.extend(self.fleet.map(|told| Reason::of_fleet(told, now)));
         why.extend(self.local.map(|told| Reason::of_stamp(told, now)));
-        why.sort_by(|a, b| a.precedence().cmp(&b.precedence()));
+        let full = self.told() == Some(Level::Full);
+        why.sort_by(|a, b| a.precedence(full).cmp(&b.precedence(full)));
         why
     }
 }

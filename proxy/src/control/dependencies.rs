@@ -100,7 +100,9 @@ async fn ask(name: String, probe: Probe, plane: Arc<DataPlane>, status: Arc<Stat
         }
         plane.metrics.health_check(Asked::Dependency, outcome.is_ok());
         let why = outcome.as_ref().err().map(ToString::to_string);
-        if status.degradation.record(&name, outcome, &limits, Instant::now()).is_some() {
+        let changed = status.degradation.record(&name, outcome, &limits, Instant::now());
+        status.degradation.show(&plane);
+        if changed.is_some() {
             let down = why.is_some();
             match why {
                 Some(why) => tracing::warn!(dependency = name, url = %probe.url, why, "a dependency is down"),
@@ -108,7 +110,6 @@ async fn ask(name: String, probe: Probe, plane: Arc<DataPlane>, status: Arc<Stat
                 None => {}
             }
             told = down;
-            status.degradation.show(&plane);
             status.degradation.look(&plane);
         }
         tokio::time::sleep_until(next).await;

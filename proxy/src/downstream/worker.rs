@@ -70,6 +70,7 @@ pub fn start(
 ) -> io::Result<JoinHandle<Cuts>> {
     // made here so that a failure is the caller's to report
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let _gone = Gone(plane.workers[index].clone());
         match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime.block_on(run(index, plane, access_log, handovers)),
             Err(error) => {
@@ -78,6 +79,15 @@ pub fn start(
             }
         }
     })
+}
+
+/// Says that the worker has ended, however it ends: nobody waits for one that panicked.
+struct Gone(Load);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.ticks.store(ENDED, Ordering::Relaxed);
+    }
 }
 
 struct Tracked {

@@ -105,13 +105,15 @@ impl Errand<'_> {
             let stamp = match last {
                 None => untried.next().ok_or(LocalReply::NoStamp)?,
                 Some((stamp, outcome)) => {
-                    let another = untried.peek().is_some() && (outcome.is_untouched() || load.tries.may_cross());
+                    // not only this stamp: one before it may have executed it
+                    let untouched = outcome.is_untouched() && !load.tries.is_spoilt();
+                    let another = untried.peek().is_some() && (untouched || load.tries.may_cross());
                     match self.after(fleet, stamp, &outcome, another, &mut load) {
-                        Next::Stop => return outcome.told(),
-                        Next::BodyGone if outcome.is_untouched() => return Err(LocalReply::NotReplayable),
-                        Next::BodyGone => return outcome.told(),
+                        Next::BodyGone if untouched => return Err(LocalReply::NotReplayable),
+                        Next::Stop | Next::BodyGone if untouched => return outcome.told(),
+                        Next::Stop | Next::BodyGone => return outcome.told_of_a_spoilt_one(),
                         Next::Attempt(pause, to) => {
-                            drop(outcome);
+                            outcome.discard();
                             if !pause.is_zero() {
                                 tokio::time::sleep(pause).await;
                             }
@@ -135,7 +137,7 @@ impl Errand<'_> {
 
     /// The candidates that are left, those first that this proxy has no reason to avoid. With `fail-fast` only the owner has
     /// the data, so nobody follows it.
-    fn untried(&self, fleet: &Fleet, tried: Option<StampIndex>) -> Result<Vec<StampIndex>, LocalReply> {
+    pub(super) fn untried(&self, fleet: &Fleet, tried: Option<StampIndex>) -> Result<Vec<StampIndex>, LocalReply> {
         let hand = fleet.placement.hand(&self.tenant, fleet.entry, self.now)?;
         if self.fails_fast() {
             let owner = hand.iter().next().map(|candidate| candidate.stamp);
@@ -159,6 +161,9 @@ impl Errand<'_> {
     /// Whether there is reason to try somebody else first.
     fn is_shunned(&self, fleet: &Fleet, stamp: StampIndex) -> bool {
         let Some((guard, limits)) = self.guard_of(fleet, stamp) else { return true };
+        if fleet.me == Some(stamp) && self.snapshot.apps[self.route.upstream].health.verdict() == Some(false) {
+            return true;
+        }
         guard.is_suspect() && guard.is_shunned(limits, rank(fleet.placement.slot(&self.tenant)), self.worker.now())
     }
 

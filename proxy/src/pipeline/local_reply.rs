@@ -106,6 +106,9 @@ pub enum LocalReply {
     /// An upstream's breaker is open, or it has too many requests in flight.
     #[error("{0}")]
     Denied(#[from] Denied),
+    /// The breaker before another stamp's app is open, and nobody else could have this one; seconds after which to try again.
+    #[error("the breaker before the app of {0} is open")]
+    PeerOpen(StampId, u32),
     /// Another stamp has too many requests in flight, and nobody else could have this one.
     #[error("{0} has as many requests in flight as it takes")]
     PeerBusy(StampId),
@@ -236,6 +239,7 @@ impl LocalReply {
                 let (retry_after, unprocessed) = (Some(denied.retry_after()), !denied.is_final());
                 Shape { retry_after, unprocessed, ..unavailable(reason) }
             }
+            Self::PeerOpen(_, seconds) => Shape { retry_after: Some(*seconds), ..unavailable("breaker_open") },
             Self::PeerBusy(_) => unavailable("concurrency"),
             Self::AiDegraded(seconds) => Shape { retry_after: Some(*seconds), ..unavailable("ai_degraded") },
             Self::ReadOnly(seconds) => Shape { retry_after: Some(*seconds), ..unavailable("read_only") },
@@ -243,7 +247,7 @@ impl LocalReply {
                 let seconds = Some(*retry_after);
                 Shape { retry_after: seconds, unprocessed: !fleet_wide, ..unavailable("maintenance") }
             }
-            Self::Overload => Shape { close: true, ..unavailable("overload") },
+            Self::Overload => Shape { close: true, unprocessed: true, ..unavailable("overload") },
         }
     }
 }

@@ -93,10 +93,28 @@ impl Tries {
     /// Until when the attempt that begins now may wait for the head of its answer: not as long as the request, as long as
     /// another one could follow.
     #[must_use]
-    pub fn attempt_ends(&self, began: Instant, route: &Route, another: bool, upload: &Upload) -> Option<Instant> {
+    pub fn attempt_ends(
+        &self,
+        began: Instant,
+        (route, retries): (&Route, &Retries),
+        another: bool,
+        upload: &Upload,
+    ) -> Option<Instant> {
         let repeatable = self.kind != Kind::Unsafe && self.hop == Hop::First;
-        let follows = another && repeatable && self.head_timeouts == 0 && !upload.is_gone();
-        follows.then(|| began + route.attempt_timeout)
+        let left = self.head_timeouts == 0 && self.attempts < retries.attempts_max;
+        (another && repeatable && left && !upload.is_gone()).then(|| began + route.attempt_timeout)
+    }
+
+    /// Whether a stamp may have executed it.
+    #[must_use]
+    pub fn is_spoilt(&self) -> bool {
+        self.stamps > 0
+    }
+
+    /// Whether another stamp could still see it if the one that has it now fails.
+    #[must_use]
+    pub fn could_cross(&self) -> bool {
+        self.kind == Kind::Safe && self.stamps + 1 < STAMPS_MAX
     }
 
     /// A stamp has failed that may have executed it.

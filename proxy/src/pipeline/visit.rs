@@ -2,9 +2,9 @@
 //!
 //! Invariant: whoever was let in is counted out again, whatever happens on the way: permits and passes are values.
 
-use std::{sync::Arc, time::Instant};
+use std::{mem, sync::Arc, time::Instant};
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 use synaxis_routing::{id::StampId, placement::StampIndex};
 
 use super::{
@@ -70,6 +70,26 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The same when somebody before may have executed it: nothing then says that nothing was sent.
+    ///
+    /// # Errors
+    /// Why nobody served it.
+    pub fn told_of_a_spoilt_one(self) -> Result<Response<UpstreamBody>, LocalReply> {
+        match self {
+            Self::Untouched(_, LocalReply::UpstreamConnect(cause)) => Err(LocalReply::UpstreamReset(cause)),
+            outcome => outcome.told(),
+        }
+    }
+
+    /// Nobody wants it. An answer that is already there in full leaves its connection to others.
+    pub fn discard(self) {
+        if let Self::Answered(answer) | Self::Spoilt(_, Ok(answer)) = self {
+            answer.into_body().discard();
+        }
+    }
+}
+
 impl Errand<'_> {
     /// Lets a stamp serve it: this one's app, or another one's peer listener. `another` says that somebody else could.
     pub(super) async fn visit(
@@ -119,8 +139,9 @@ impl Errand<'_> {
         let mut spoilt = false;
         loop {
             let another = order.len() > 0;
-            let mut outcome =
-                self.attempt(&app.targets[place], (&app.guard, &app.limits), another, idle_max, load).await?;
+            let mut outcome = self
+                .attempt(&app.targets[place], (&app.guard, &app.limits), (another, &|| true), idle_max, load)
+                .await?;
             let now = self.worker.now();
             // looked at in place: an answer is large, and each move of it a copy
             let end = match &mut outcome {
@@ -147,7 +168,7 @@ impl Errand<'_> {
             let moves_on = others && !another && is_untouched(end) && (!spoilt || load.tries.may_cross());
             let next = if moves_on { Next::Stop } else { self.next(load, &failure) };
             if let Next::Attempt(pause, to) = next {
-                drop(outcome);
+                outcome.discard();
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;
                 }
@@ -156,16 +177,15 @@ impl Errand<'_> {
                 }
                 continue;
             }
-            app.guard.record(&app.limits, pass, shown(end), now, self.worker.chance());
+            if let Some(shown) = shown(end) {
+                app.guard.record(&app.limits, pass, shown, now, self.worker.chance());
+            }
             if load.head.is_whole() {
                 edits::take_back(&self.route.request_headers, before, load.head);
             }
             return Ok(match outcome {
                 // not the last attempt, but one before it may have been executed
-                Outcome::Untouched(end, LocalReply::UpstreamConnect(cause)) if spoilt => {
-                    Outcome::Spoilt(end, Err(LocalReply::UpstreamReset(cause)))
-                }
-                Outcome::Untouched(end, reply) if spoilt => Outcome::Spoilt(end, Err(reply)),
+                Outcome::Untouched(end, _) if spoilt => Outcome::Spoilt(end, outcome.told_of_a_spoilt_one()),
                 // the app has spoken, and its word is final: what it may have done, no other stamp undoes
                 Outcome::Answered(mut answer) => {
                     keep(&mut answer, permit, load);
@@ -199,25 +219,32 @@ impl Errand<'_> {
         let headers = &mut load.head.headers;
         peer::announce(headers, fleet, entry, owner, &self.tenant, &self.downstream.client_value, left);
         self.worker.sink.metrics.forwarded.increment(1);
-        let mut outcome = self.attempt(&peer.target, (&peer.guard, limits), another, IDLE_PER_PEER, load).await?;
+        let another = another && load.tries.could_cross();
+        // whether there really is somebody, asked when the time of this attempt is over
+        let others = || self.untried(fleet, Some(stamp)).is_ok_and(|left| !left.is_empty());
+        let mut outcome =
+            self.attempt(&peer.target, (&peer.guard, limits), (another, &others), IDLE_PER_PEER, load).await?;
         let now = self.worker.now();
         let said = match &mut outcome {
             Outcome::Answered(answer) if peer::is_unprocessed(answer) => {
-                outcome = self.unprocessed(fleet, owner, answer, &load.head.headers);
-                Shown::Success
+                let unprocessed = self.unprocessed(fleet, owner, answer, &load.head.headers);
+                mem::replace(&mut outcome, unprocessed).discard();
+                Some(Shown::Success)
             }
             Outcome::Answered(answer) if !limits.is_failure(answer.status(), answer.headers(), &peer::REASON) => {
                 keep(answer, permit, load);
-                Shown::Success
+                Some(Shown::Success)
             }
             Outcome::Answered(answer) => {
                 answer.body_mut().hold(permit);
                 outcome = Outcome::Spoilt(End::GatewayStatus, outcome.told());
-                Shown::AnswerFailure
+                Some(Shown::AnswerFailure)
             }
             Outcome::Untouched(end, _) | Outcome::Spoilt(end, _) => shown(*end),
         };
-        peer.guard.record(limits, pass, said, now, self.worker.chance());
+        if let Some(said) = said {
+            peer.guard.record(limits, pass, said, now, self.worker.chance());
+        }
         Ok(outcome)
     }
 
@@ -237,8 +264,13 @@ impl Errand<'_> {
             let (plane, settings) = (&self.worker.plane, &self.snapshot.settings.degradation);
             return Outcome::Untouched(End::Unprocessed, degrade::maintenance(plane, settings, false, headers));
         }
-        if answer.headers().get(peer::REASON).is_some_and(|reason| reason == "concurrency") {
+        let reason = answer.headers().get(peer::REASON).map(HeaderValue::as_bytes);
+        if reason == Some(b"concurrency") || reason == Some(b"overload") {
             return Outcome::Untouched(End::PeerBusy, LocalReply::PeerBusy(stamp.clone()));
+        }
+        if reason == Some(b"breaker_open") {
+            let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            return Outcome::Untouched(End::Unprocessed, LocalReply::PeerOpen(stamp.clone(), seconds.unwrap_or(1)));
         }
         let cause = Cause::Reset(format!("{stamp} could not reach its app"));
         Outcome::Untouched(End::Unprocessed, LocalReply::UpstreamConnect(cause))
@@ -283,13 +315,13 @@ impl Errand<'_> {
         &self,
         target: &Arc<Target>,
         (guard, limits): (&Guard, &Limits),
-        another: bool,
+        (another, others): (bool, &dyn Fn() -> bool),
         idle_max: usize,
         load: &mut Load<'_>,
     ) -> Result<Outcome, LocalReply> {
         let worker = self.worker;
         let means = Means {
-            is_followed: &|| guard.budget.is_left(&limits.budget, worker.now()),
+            is_followed: &|| guard.budget.is_left(&limits.budget, worker.now()) && others(),
             pools: &worker.pools,
             metrics: &worker.sink.metrics,
             policy: &worker.plane.policy,
@@ -299,7 +331,11 @@ impl Errand<'_> {
         let began = self.begins(load);
         load.tries.begin();
         load.record.attempts = load.record.attempts.saturating_add(1);
-        self.deadline.aim(load.tries.attempt_ends(began, self.route, another, load.upload));
+        if self.deadline.at() <= began {
+            return Err(LocalReply::UpstreamTimeout);
+        }
+        let bounds = (self.route, &self.snapshot.settings.retries);
+        self.deadline.aim(load.tries.attempt_ends(began, bounds, another, load.upload));
         let outcome = attempt::send(&means, target, load.head, load.upload, &self.deadline).await;
         let ended = Instant::now();
         worker.sink.metrics.client_duration.record(ended.duration_since(began).as_secs_f64());
@@ -338,12 +374,14 @@ fn keep(answer: &mut Response<UpstreamBody>, permit: Permit, load: &Load<'_>) {
 }
 
 /// What a failed attempt shows of its upstream.
-fn shown(end: End) -> Shown {
+fn shown(end: End) -> Option<Shown> {
     match end {
-        // no request can cause these: what an app breaks off, its stamp answers with 502
-        End::ConnectError | End::NotSent | End::PeerReset => Shown::TransportFailure,
-        End::Unprocessed | End::PeerBusy => Shown::Success,
-        End::HeadTimeout | End::AppReset | End::GatewayStatus => Shown::AnswerFailure,
+        // no request can cause these
+        End::ConnectError | End::NotSent => Some(Shown::TransportFailure),
+        End::Unprocessed | End::PeerBusy => Some(Shown::Success),
+        // one process of many at that stamp may have gone; whether the stamp has, the next connection shows
+        End::PeerReset => None,
+        End::HeadTimeout | End::AppReset | End::GatewayStatus => Some(Shown::AnswerFailure),
     }
 }
 

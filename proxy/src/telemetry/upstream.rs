@@ -49,6 +49,14 @@ pub struct UpstreamMetrics {
     pub ejections: Counter,
 }
 
+/// An upstream that is named no more is no open breaker for ever.
+impl Drop for UpstreamMetrics {
+    fn drop(&mut self) {
+        self.state.set(0.0);
+        self.in_flight.set(0.0);
+    }
+}
+
 impl UpstreamMetrics {
     /// The handles of an upstream with this name: of the settings, or a stamp's id.
     #[must_use]

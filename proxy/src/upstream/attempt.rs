@@ -130,9 +130,13 @@ async fn send_on_new(
     deadline: &Deadline,
 ) -> Result<Response<UpstreamBody>, Failed> {
     let now = Instant::now();
-    let limit = means.connect.min(deadline.at().saturating_duration_since(now));
-    let stream =
-        connect(target, means.policy, limit).await.map_err(|error| Failed { sent: Sent::No, cause: error.into() })?;
+    let left = deadline.at().saturating_duration_since(now);
+    let connected = connect(target, means.policy, means.connect.min(left)).await;
+    let stream = connected.map_err(|error| {
+        // the request had less time than a connection may take: that says nothing of the upstream
+        let ours = left < means.connect && Instant::now() >= deadline.at();
+        Failed { sent: Sent::No, cause: if ours { Cause::Timeout } else { error.into() } }
+    })?;
     means.metrics.pool_opened.increment(1);
     let link = Link::handshake(Arc::clone(target), Wire::new(stream), now)
         .await
@@ -200,7 +204,9 @@ async fn exchange(
 fn poll_late(means: &Means<'_>, deadline: &Deadline, upload: &Upload, cx: &Context<'_>) -> Poll<()> {
     loop {
         ready!(deadline.poll_expired(cx));
-        if upload.last_piece().is_some_and(|at| deadline.restart(at)) {
+        // who waits for the client does not wait for the app
+        let from = if upload.is_awaited() { Some(Instant::now()) } else { upload.last_piece() };
+        if from.is_some_and(|at| deadline.restart(at)) {
             continue;
         }
         if !deadline.is_aimed() || (means.is_followed)() {
@@ -245,7 +251,8 @@ fn cause(error: &hyper::Error) -> Cause {
         match error.source().and_then(<dyn Error>::downcast_ref) {
             Some(UploadError::Slow) => Cause::ClientSlow,
             Some(UploadError::TooLarge) => Cause::TooLarge,
-            Some(UploadError::Broken(_) | UploadError::Trailers) | None => Cause::Client,
+            Some(UploadError::Broken(_) | UploadError::Trailers) => Cause::Client,
+            None => Cause::Reset(error.to_string()),
         }
     } else if error.is_parse() {
         Cause::Invalid(error.to_string())

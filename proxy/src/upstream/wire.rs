@@ -104,9 +104,9 @@ impl Traffic {
         self.keeps.store(false, Relaxed);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clear();
-        for slice in slices {
-            let room = KEPT_MAX - kept.len();
-            kept.extend_from_slice(&slice[..slice.len().min(room)]);
+        // hyper writes a head in one piece, and the body behind it in pieces of its own
+        if let Some(head) = slices.first() {
+            kept.extend_from_slice(&head[..head.len().min(KEPT_MAX)]);
         }
         if kept.len() > KEPT_IDLE_MAX {
             self.large.store(true, Relaxed);

@@ -77,7 +77,9 @@ impl Keeper {
         at: Instant,
     ) -> Option<bool> {
         let mut kept = self.lock();
-        let probed = kept.probed.entry(name.to_owned()).or_default();
+        // a process that starts while names are not resolved yet must not refuse writes for its first slow probe
+        let new = || Probed { checks: Checks::presumed_well(), last: None };
+        let probed = kept.probed.entry(name.to_owned()).or_insert_with(new);
         let changed = probed.checks.record(outcome.is_ok(), limits);
         probed.last = Some(Last { at, outcome });
         changed

@@ -58,13 +58,15 @@ impl Reason {
         Self { level: told.level, cause: Cause::Stamp { ends_in_ms: told.until.saturating_sub(now) } }
     }
 
-    /// The first is what decides.
-    pub(super) fn precedence(&self) -> (u8, Reverse<Level>, &str) {
-        match &self.cause {
-            Cause::Fleet { .. } => (0, Reverse(self.level), "fleet"),
-            Cause::Stamp { .. } => (0, Reverse(self.level), "stamp"),
-            Cause::Failing { name } | Cause::Recovering { name, .. } => (1, Reverse(self.level), name),
-        }
+    /// The first is what decides: the highest level, of equals an operator's; with `full`, which is the highest that operators
+    /// say, theirs first of all.
+    pub(super) fn precedence(&self, full: bool) -> (bool, Reverse<Level>, u8, &str) {
+        let (rank, name) = match &self.cause {
+            Cause::Fleet { .. } => (0, "fleet"),
+            Cause::Stamp { .. } => (1, "stamp"),
+            Cause::Failing { name } | Cause::Recovering { name, .. } => (2, name.as_str()),
+        };
+        (full && rank == 2, Reverse(self.level), rank, name)
     }
 }
 

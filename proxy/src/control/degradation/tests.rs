@@ -85,12 +85,17 @@ fn two_that_take_turns_hold_each_its_own_level() {
 }
 
 #[test]
-fn an_override_replaces_what_triggers_ask_for_upwards_and_downwards() {
-    for (level, names) in [(Maintenance, &[][..]), (Full, &["primary-db"]), (AiDegraded, &["primary-db"])] {
+fn an_override_is_the_least_there_is_and_full_replaces_what_triggers_ask_for() {
+    for (level, names, expected) in [
+        (Maintenance, &[][..], Maintenance),
+        (Maintenance, &["primary-db"], Maintenance),
+        (Full, &["primary-db"], Full),
+        (AiDegraded, &["primary-db"], ReadOnly),
+    ] {
         for overrides in [[until(100, level), None], [None, until(100, level)]] {
             let mut degradation = Degradation::default();
-            assert_eq!(told(&mut degradation, 0, names, overrides), level);
-            assert_eq!(told(&mut degradation, 99, names, overrides), level);
+            assert_eq!(told(&mut degradation, 0, names, overrides), expected);
+            assert_eq!(told(&mut degradation, 99, names, overrides), expected);
         }
     }
 }
@@ -159,11 +164,11 @@ fn the_explain_page_lists_all_that_ask_and_first_what_decides() {
     assert_eq!(
         why,
         [
-            "an operator has set ai-degraded for the whole fleet, for another 3 s",
-            "an operator has set full for this stamp, for another 54 s",
             "primary-db is up again and asks for read-only for another 8 s",
             "redis is down and asks for cache-degraded",
+            "an operator has set ai-degraded for the whole fleet, for another 3 s",
             "llm is down and asks for ai-degraded",
+            "an operator has set full for this stamp, for another 54 s",
         ]
     );
 }

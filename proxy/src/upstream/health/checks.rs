@@ -31,6 +31,12 @@ pub struct Checks {
 }
 
 impl Checks {
+    /// As if it had always passed: for what no single failure may take down.
+    #[must_use]
+    pub fn presumed_well() -> Self {
+        Self { believed: Some(true), against: 0 }
+    }
+
     /// Takes one result; returns what is believed from now on if that has changed. The first result is a change, too.
     pub fn record(&mut self, passed: bool, limits: &Limits) -> Option<bool> {
         let needed = if passed { limits.healthy } else { limits.unhealthy };
