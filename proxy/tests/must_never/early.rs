@@ -33,7 +33,9 @@ fn check(name: &str, edge: SocketAddr, head: &str, status: u16) {
         let head = format!("{head}{framing}\r\n\r\n");
         client.stream().write_all(if late { head.clone() } else { format!("{head}{body}") }.as_bytes()).unwrap();
         let answer = client.answer(head.starts_with("HEAD ")).unwrap_or_else(|error| panic!("{id}: {error}"));
-        assert_eq!(answer.status, status, "{id}: {}", answer.text());
+        // as long as the client is waited for the app is not late; this one gives up by itself
+        let expected = if late && status == 504 { 502 } else { status };
+        assert_eq!(answer.status, expected, "{id}: {}", answer.text());
         if late {
             // it may be closed already
             let _ = client.stream().write_all(body.as_bytes());
