@@ -259,7 +259,8 @@ fn an_upload_that_stops_coming_is_told_so_and_its_connection_closes() {
         (answer.status, answer.reason().as_str(), answer.header("connection")),
         (408, "body_timeout", Some("close"))
     );
-    assert!((200..2_000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    // what is waited for is seen to a tick
+    assert!((180..2_000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
     assert!(silent.is_closed());
     // never silent for long, and still too slow on average
     let mut trickling = Client::connect(proxy.edges[0]);

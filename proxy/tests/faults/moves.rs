@@ -140,21 +140,27 @@ fn what_an_app_may_have_run_before_it_died_goes_to_another_stamp_only_if_that_is
         ("POST", "Idempotency-Key: k\r\n", 502),
         ("DELETE", "Idempotency-Key: k\r\n", 502),
     ] {
-        let next = App::start("next", |_| Do::Answer(200));
-        let members = [Member::Proxy(dying()), Member::Proxy(next.address)];
-        let stamps = Stamps::start(&members, CALM, &format!("{keyed}{EAGER}"));
-        let mut client = Client::connect(stamps.proxy(0).edges[0]);
-        let answer = ask(&mut client, method, &stamps.tenants(0, 1)[0], "/?id=1", fields, b"");
-        assert_eq!(answer.status, status, "{method} {fields}: {}", answer.text());
-        let seen = next.seen();
-        assert_eq!(seen.len(), usize::from(status == 200), "{method} {fields}");
-        for seen in seen {
-            assert_eq!((seen.all("x-named"), seen.all("accept-language")), (vec!["ours".into()], vec!["en".into()]));
+        // by its own edge, and by the other stamp's
+        for entry in 0..2 {
+            let next = App::start("next", |_| Do::Answer(200));
+            let members = [Member::Proxy(dying()), Member::Proxy(next.address)];
+            let stamps = Stamps::start(&members, CALM, &format!("{keyed}{EAGER}"));
+            let mut client = Client::connect(stamps.proxy(entry).edges[0]);
+            let answer = ask(&mut client, method, &stamps.tenants(0, 1)[0], "/?id=1", fields, b"");
+            assert_eq!(answer.status, status, "{method} {fields} by {entry}: {}", answer.text());
+            let seen = next.seen();
+            assert_eq!(seen.len(), usize::from(status == 200), "{method} {fields} by {entry}");
+            for seen in seen {
+                assert_eq!(
+                    (seen.all("x-named"), seen.all("accept-language")),
+                    (vec!["ours".into()], vec!["en".into()])
+                );
+            }
+            if status == 502 {
+                assert_eq!(answer.reason(), "upstream_reset", "it may have been executed");
+            }
+            stamps.stop();
         }
-        if status == 502 {
-            assert_eq!(answer.reason(), "upstream_reset", "it may have been executed");
-        }
-        stamps.stop();
     }
 }
 
