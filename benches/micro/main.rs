@@ -1,4 +1,4 @@
-//! What the parts cost on their own: a lookup, a rebuild of the table, the stages of the request path.
+//! What the parts cost on their own: a lookup, a rebuild of the table, the stages of the request path, an upstream's guard.
 //!
 //! Absolute times depend on the machine; compare two commits on the same one (`--save-baseline`, `--baseline`).
 
@@ -7,6 +7,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 
 mod fleet;
+mod guard;
 mod lookup;
 mod rebuild;
 mod stages;
@@ -15,6 +16,7 @@ fn all(criterion: &mut Criterion) {
     lookup::measure(criterion);
     rebuild::measure(criterion);
     stages::measure(criterion);
+    guard::measure(criterion);
 }
 
 criterion_group!(micro, all);

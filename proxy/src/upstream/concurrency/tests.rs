@@ -1,6 +1,5 @@
 //! The limit holds for any number of places, the counts are exact, and a reload carries them over.
 
-mod cost;
 mod simulation;
 mod stress;
 mod xorshift;
