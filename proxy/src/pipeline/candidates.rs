@@ -168,13 +168,12 @@ impl Errand<'_> {
     }
 
     /// What stands before a candidate; `None` when it cannot be reached at all.
-    fn guard_of(&self, fleet: &Fleet, stamp: StampIndex) -> Option<(&Guard, &Limits)> {
+    fn guard_of<'a>(&'a self, fleet: &'a Fleet, stamp: StampIndex) -> Option<(&'a Guard, &'a Limits)> {
         if fleet.me == Some(stamp) {
             let app = &self.snapshot.apps[self.route.upstream];
             return Some((&app.guard, &app.limits));
         }
-        let peers = &self.snapshot.fleet.as_deref()?.peers;
-        let peer = peers.get(usize::from(stamp.0))?.as_ref()?;
+        let peer = fleet.peers.get(usize::from(stamp.0))?.as_ref()?;
         Some((&peer.guard, &self.snapshot.peer_limits))
     }
 

@@ -34,8 +34,6 @@ pub struct Tries {
     attempts: u32,
     head_timeouts: u32,
     moved: bool,
-    /// The budget had no retry after the latest attempt: whoever asks next on its behalf gets the same answer.
-    denied: bool,
     /// Stamps that may have executed it.
     stamps: u32,
 }
@@ -75,7 +73,7 @@ impl Tries {
             _ => Kind::Unsafe,
         };
         let hop = if forwarded { Hop::Second } else { Hop::First };
-        Self { kind, hop, attempts: 0, head_timeouts: 0, moved: false, denied: false, stamps: 0 }
+        Self { kind, hop, attempts: 0, head_timeouts: 0, moved: false, stamps: 0 }
     }
 
     /// Attempts so far.
@@ -87,7 +85,6 @@ impl Tries {
     /// An attempt begins.
     pub fn begin(&mut self) {
         self.attempts += 1;
-        self.denied = false;
     }
 
     /// Until when the attempt that begins now may wait for the head of its answer: not as long as the request, as long as
@@ -161,12 +158,8 @@ impl Tries {
         if failure.at + after >= left.at() {
             return Next::Stop;
         }
-        if charged && self.denied {
-            return Next::Stop;
-        }
         if charged && !failure.guard.budget.take(&failure.limits.budget, now) {
             failure.guard.metrics.retries_denied.increment(1);
-            self.denied = true;
             return Next::Stop;
         }
         failure.guard.metrics.retries.increment(1);

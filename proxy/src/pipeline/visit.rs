@@ -183,17 +183,19 @@ impl Errand<'_> {
             if load.head.is_whole() {
                 edits::take_back(&self.route.request_headers, before, load.head);
             }
-            return Ok(match outcome {
-                // not the last attempt, but one before it may have been executed
-                Outcome::Untouched(end, _) if spoilt => Outcome::Spoilt(end, outcome.told_of_a_spoilt_one()),
+            if let Outcome::Answered(answer) = &mut outcome {
                 // the app has spoken, and its word is final: what it may have done, no other stamp undoes
-                Outcome::Answered(mut answer) => {
-                    keep(&mut answer, permit, load);
-                    edits::answer(&self.route.response_headers, &mut answer);
-                    Outcome::Answered(answer)
-                }
+                keep(answer, permit, load);
+                edits::answer(&self.route.response_headers, answer);
+            }
+            // not the last attempt, but one before it may have been executed
+            let outcome = match outcome {
+                Outcome::Untouched(end, _) if spoilt => Outcome::Spoilt(end, outcome.told_of_a_spoilt_one()),
                 outcome => outcome,
-            });
+            };
+            // each failure is judged once: what was stopped here nobody asks about again
+            let judged = next == Next::Stop && !moves_on;
+            return if judged { outcome.told().map(Outcome::Answered) } else { Ok(outcome) };
         }
     }
 
