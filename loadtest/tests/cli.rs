@@ -60,7 +60,7 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 fn a_run_that_passes_writes_its_report_and_exits_with_0() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    let file = scenario(folder.path(), "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"1s\"\nrate = 100\n");
+    let file = scenario(folder.path(), "lag_max = \"2s\"\n[[load.phases]]\nfor = \"1s\"\nrate = 100\n");
     let out = folder.path().join("made/for/it");
     let output = loadtest(&["run", &file, "--out", out.to_str().unwrap()]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -104,7 +104,7 @@ fn stranger() -> SocketAddr {
 fn of_a_server_that_echoes_nothing_only_what_was_seen_is_judged() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    let load = "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n[workload]\nreads = 1.0\n";
+    let load = "lag_max = \"2s\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n[workload]\nreads = 1.0\n";
     let file = scenario(folder.path(), load);
     let target = stranger().to_string();
     let output = loadtest(&["run", &file, "--target", &target, "--no-echo", "--quiet"]).output().unwrap();
@@ -121,7 +121,7 @@ fn of_a_server_that_echoes_nothing_only_what_was_seen_is_judged() {
 fn a_run_that_fails_exits_with_1_and_leaves_its_logs() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    let more = "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"1s\"\nrate = 100\n[world.origin]\nforget = 1.0\n";
+    let more = "lag_max = \"2s\"\n[[load.phases]]\nfor = \"1s\"\nrate = 100\n[world.origin]\nforget = 1.0\n";
     let file = scenario(folder.path(), more);
     let output = loadtest(&["run", &file, "--quiet"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -138,7 +138,7 @@ fn a_report_that_cannot_be_written_takes_no_verdict_away() {
     // a file cannot take the place of a folder
     fs::create_dir(folder.path().join("small.json")).unwrap();
     for (origin, code) in [("forget = 1.0", 1), ("", 2)] {
-        let load = "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n";
+        let load = "lag_max = \"2s\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n";
         let file = scenario(folder.path(), &format!("{load}[world.origin]\n{origin}\n"));
         let mut command = loadtest(&["run", &file, "--quiet", "--out"]);
         let output = command.arg(folder.path()).env("TMPDIR", folder.path()).output().unwrap();
@@ -152,7 +152,7 @@ fn a_report_that_cannot_be_written_takes_no_verdict_away() {
 fn a_reader_that_is_gone_takes_neither_report_nor_verdict_away() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    let load = "lag_max = \"500ms\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n[world.origin]\nforget = 1.0\n";
+    let load = "lag_max = \"2s\"\n[[load.phases]]\nfor = \"500ms\"\nrate = 100\n[world.origin]\nforget = 1.0\n";
     let file = scenario(folder.path(), load);
     let mut command = loadtest(&["run", &file, "--out"]);
     command.arg(folder.path()).env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -11,7 +11,7 @@ use std::{
 use synaxis_loadtest::{
     report::{Judgement, Report},
     run::{self, Finished, Options, Progress},
-    scenario::Scenario,
+    scenario::{SHORT_LAG, Scenario},
     world::Binaries,
 };
 
@@ -70,7 +70,7 @@ pub fn run(scenario: &Scenario) -> Judged {
 /// What a busy machine needs is added to a scenario.
 fn patient(text: &str) -> Scenario {
     let mut scenario = Scenario::parse(text).unwrap();
-    scenario.load.lag_max = scenario.load.lag_max.max(std::time::Duration::from_millis(500));
+    scenario.load.lag_max = scenario.load.lag_max.max(SHORT_LAG);
     scenario.load.busy_max = 1.0;
     if !text.contains("in_time") {
         scenario.expect.in_time = 0.0;
