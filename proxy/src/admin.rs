@@ -7,6 +7,7 @@ mod access;
 mod answers;
 mod breakers;
 mod change;
+mod connection;
 mod degradation;
 mod drain;
 mod explain;
@@ -19,7 +20,6 @@ mod tests;
 mod upstreams;
 
 use std::{
-    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -30,8 +30,8 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::Semaphore,
@@ -47,8 +47,6 @@ use probes::Pulse;
 
 /// Most admin connections at a time.
 const CONNECTIONS_MAX: usize = 64;
-/// Longest that a client may take over a head or stay idle.
-const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How often samples are moved into buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -124,15 +122,11 @@ async fn run(listener: TcpListener, view: View) {
         let desk = Rc::clone(&desk);
         tasks::spawn_local(async move {
             let _slot = slot;
-            let handler = service_fn(|request: Request<Incoming>| {
+            let served = connection::serve(TokioIo::new(stream), |request: Request<Incoming>| {
                 let desk = Rc::clone(&desk);
-                async move { Ok::<_, Infallible>(answer(&desk, peer, request).await) }
-            });
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), handler)
-                .await;
+                async move { answer(&desk, peer, request).await }
+            })
+            .await;
             if let Err(error) = served {
                 tracing::debug!(%peer, %error, "admin connection ended");
             }

@@ -14,6 +14,7 @@ pub mod health;
 pub mod link;
 pub mod pool;
 pub mod relay;
+pub mod resolve;
 pub mod retry;
 pub mod sync;
 pub mod target;

@@ -115,11 +115,11 @@ impl Upload {
     /// The body to hand to one attempt, from its first byte on unless that [`is_gone`](Self::is_gone).
     #[must_use]
     pub fn body(&self) -> RequestBody {
-        if let Some(slot) = &self.0 {
+        RequestBody(self.0.as_ref().map(|slot| {
             slot.ended.set(false);
             slot.taken.set(0);
-        }
-        RequestBody { slot: self.0.clone(), replayed: 0, asked: false }
+            Box::new(Reader { slot: Rc::clone(slot), replayed: 0, asked: false })
+        }))
     }
 
     /// Whether an attempt has taken some of it.
@@ -159,31 +159,32 @@ impl Upload {
     }
 }
 
-/// An [`Upload`] on the wire.
-pub struct RequestBody {
-    slot: Option<Rc<Slot>>,
+/// An [`Upload`] on the wire. One word, because requests are moved from hand to hand, and most have no body.
+pub struct RequestBody(Option<Box<Reader>>);
+
+/// One attempt that takes an upload.
+struct Reader {
+    slot: Rc<Slot>,
     /// Bytes that this attempt has had of what is kept.
     replayed: usize,
     /// Whether this attempt has asked for any of it.
     asked: bool,
 }
 
-impl RequestBody {
+impl Reader {
     /// What an earlier attempt has taken and this one has not.
-    fn replay(&mut self, slot: &Slot) -> Option<Bytes> {
-        let kept = slot.kept.borrow();
+    fn replay(&mut self) -> Option<Bytes> {
+        let kept = self.slot.kept.borrow();
         let rest = kept.get(self.replayed..).filter(|rest| !rest.is_empty())?;
         self.replayed = kept.len();
-        slot.taken.set(self.replayed);
+        self.slot.taken.set(self.replayed);
         Some(Bytes::copy_from_slice(rest))
     }
 }
 
-impl Drop for RequestBody {
+impl Drop for Reader {
     fn drop(&mut self) {
-        if let Some(slot) = &self.slot {
-            slot.pace.rest();
-        }
+        self.slot.pace.rest();
     }
 }
 
@@ -225,13 +226,14 @@ impl http_body::Body for RequestBody {
     type Error = UploadError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let this = self.get_mut();
-        let Some(slot) = this.slot.clone() else { return Poll::Ready(None) };
-        this.asked = true;
-        if slot.pace.is_given_up() {
+        let Some(reader) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        reader.asked = true;
+        if reader.slot.pace.is_given_up() {
             return Poll::Ready(Some(Err(UploadError::Slow)));
         }
-        if let Some(again) = this.replay(&slot) {
+        let again = reader.replay();
+        let Reader { slot, replayed, .. } = &mut **reader;
+        if let Some(again) = again {
             slot.ended.set(slot.exhausted.get());
             return Poll::Ready(Some(Ok(Frame::data(again))));
         }
@@ -275,8 +277,8 @@ impl http_body::Body for RequestBody {
         };
         slot.left.set(left);
         slot.take(data);
-        this.replayed = slot.kept.borrow().len();
-        slot.taken.set(this.replayed);
+        *replayed = slot.kept.borrow().len();
+        slot.taken.set(*replayed);
         if body.is_end_stream() {
             slot.exhaust();
         }
@@ -284,18 +286,19 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.slot.as_ref().is_none_or(|slot| {
+        self.0.as_deref().is_none_or(|Reader { slot, replayed, asked }| {
             // hyper takes the coding from a request whose body has ended before it began, and one that turned out to be
             // empty would reach the app differently at each attempt
-            self.asked
-                && self.replayed >= slot.kept.borrow().len()
+            *asked
+                && *replayed >= slot.kept.borrow().len()
                 && (slot.exhausted.get() || slot.body.borrow().is_end_stream())
         })
     }
 
     fn size_hint(&self) -> SizeHint {
-        let Some(slot) = &self.slot else { return SizeHint::with_exact(0) };
-        let again = slot.kept.borrow().len().saturating_sub(self.replayed) as u64;
+        let Some(reader) = &self.0 else { return SizeHint::with_exact(0) };
+        let Reader { slot, replayed, .. } = &**reader;
+        let again = slot.kept.borrow().len().saturating_sub(*replayed) as u64;
         match slot.body.borrow().size_hint().exact() {
             Some(coming) => SizeHint::with_exact(again + coming),
             None => SizeHint::new(),

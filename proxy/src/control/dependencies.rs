@@ -14,7 +14,7 @@ use std::{
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, aio::MultiplexedConnection};
 use rustls::crypto::CryptoProvider;
 use synaxis_config::settings::{HttpEndpoint, Probe, ProbeUrl, StoreUrl, Watched};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 
 use super::{
     degradation::keeper::TICK,
@@ -24,7 +24,10 @@ use super::{
 use crate::{
     dataplane::DataPlane,
     telemetry::labels::Asked,
-    upstream::health::checks::{self, next_probe},
+    upstream::{
+        health::checks::{self, next_probe},
+        resolve::resolve,
+    },
 };
 
 /// Over which the first probes are spread.
@@ -178,8 +181,8 @@ async fn dial(endpoint: &HttpEndpoint, plane: &DataPlane) -> Result<TcpStream, F
     let addresses: Vec<SocketAddr> = match endpoint.ip() {
         Some(ip) => vec![SocketAddr::new(ip, endpoint.port)],
         None => {
-            let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
-            found.map_err(|_| Failure::Connect(format!("{}: the name does not resolve", endpoint.host)))?.collect()
+            let found = resolve(&endpoint.host, endpoint.port).await;
+            found.map_err(|_| Failure::Connect(format!("{}: the name does not resolve", endpoint.host)))?
         }
     };
     let mut last = Failure::Connect(format!("{}: the name has no address", endpoint.host));

@@ -1,15 +1,15 @@
 //! Asks a peer for the exact bytes of its table, under the same endpoint policy as every forward.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body::Body as _;
 use hyper_util::rt::TokioIo;
 use synaxis_routing::{bundle::Bundle, endpoint::EndpointPolicy, sanity::Refusal};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 
-use crate::{pipeline::health::TABLE_PATH, tasks};
+use crate::{pipeline::health::TABLE_PATH, tasks, upstream::resolve::resolve};
 
 /// Longest that a peer may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -42,11 +42,8 @@ pub async fn fetch(host: &str, port: u16, policy: &EndpointPolicy) -> Result<Bun
 
 async fn download(host: &str, port: u16, policy: &EndpointPolicy) -> Result<Bytes, FetchError> {
     let failed = |error: &dyn std::fmt::Display| FetchError::Exchange(error.to_string());
-    let address: SocketAddr = lookup_host((host.trim_matches(['[', ']']), port))
-        .await
-        .map_err(|error| failed(&error))?
-        .next()
-        .ok_or_else(|| failed(&"the name has no address"))?;
+    let addresses = resolve(host.trim_matches(['[', ']']), port).await.map_err(|error| failed(&error))?;
+    let address = *addresses.first().ok_or_else(|| failed(&"the name has no address"))?;
     policy.check_address(address).map_err(|error| failed(&error))?;
     let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
     let (mut sender, connection) =

@@ -121,8 +121,11 @@ pub enum LocalReply {
     /// Nothing is served.
     #[error("{}", if .0.fleet_wide { "this service is in maintenance" } else { "this stamp is in maintenance" })]
     Maintenance(Maintenance),
+    /// Another reply, to a request that somebody may have executed before: it does not say that nobody has.
+    #[error("{0}")]
+    Executed(Box<LocalReply>),
     /// This process holds all that it can.
-    #[error("this proxy has as many connections or as much in memory as it can hold")]
+    #[error("this proxy has as many connections, sockets or as much in memory as it can hold")]
     Overload,
 }
 
@@ -247,6 +250,7 @@ impl LocalReply {
                 let seconds = Some(*retry_after);
                 Shape { retry_after: seconds, unprocessed: !fleet_wide, ..unavailable("maintenance") }
             }
+            Self::Executed(reply) => Shape { unprocessed: false, ..reply.shape() },
             Self::Overload => Shape { close: true, unprocessed: true, ..unavailable("overload") },
         }
     }

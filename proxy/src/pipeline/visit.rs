@@ -21,6 +21,7 @@ use crate::{
         attempt::{self, Cause, Failed, Means, Sent},
         breaker::{Outcome as Shown, Pass},
         concurrency::Permit,
+        connect::ConnectError,
         framing,
         guard::{self, Guard, Limits},
         retry::verdict::{End, Target as To},
@@ -78,6 +79,7 @@ impl Outcome {
     pub fn told_of_a_spoilt_one(self) -> Result<Response<UpstreamBody>, LocalReply> {
         match self {
             Self::Untouched(_, LocalReply::UpstreamConnect(cause)) => Err(LocalReply::UpstreamReset(cause)),
+            Self::Untouched(_, reply) => Err(LocalReply::Executed(Box::new(reply))),
             outcome => outcome.told(),
         }
     }
@@ -157,7 +159,8 @@ impl Errand<'_> {
                 Outcome::Answered(_) => End::GatewayStatus,
                 Outcome::Untouched(end, _) | Outcome::Spoilt(end, _) => *end,
             };
-            if let Some(ejection) = app.health.failed(place, now, &app.health_limits) {
+            let judged = (end != End::NoSocket).then(|| app.health.failed(place, now, &app.health_limits));
+            if let Some(ejection) = judged.flatten() {
                 app.guard.metrics.ejections.increment(1);
                 tracing::warn!(endpoint = ?app.targets[place], for_ms = ejection.for_ms, "endpoint ejected");
             }
@@ -359,6 +362,7 @@ impl Errand<'_> {
             (_, Cause::TooLarge) => return Err(LocalReply::BodyTooLarge(self.route.body_bytes)),
             (Sent::No, Cause::Timeout) => return Err(LocalReply::UpstreamTimeout),
             (Sent::Maybe, Cause::Timeout) => (End::HeadTimeout, LocalReply::UpstreamTimeout),
+            (Sent::No, Cause::Connect(ConnectError::NoSocket(_))) => (End::NoSocket, LocalReply::Overload),
             (Sent::No, cause @ Cause::Connect(_)) => (End::ConnectError, LocalReply::UpstreamConnect(cause)),
             (Sent::No, cause) => (End::NotSent, LocalReply::UpstreamConnect(cause)),
             (Sent::Maybe, cause @ Cause::Invalid(_)) => (End::GatewayStatus, LocalReply::UpstreamInvalid(cause)),
@@ -383,6 +387,8 @@ fn shown(end: End) -> Option<Shown> {
         End::Unprocessed | End::PeerBusy => Some(Shown::Success),
         // one process of many at that stamp may have gone; whether the stamp has, the next connection shows
         End::PeerReset => None,
+        // it says nothing of anybody else
+        End::NoSocket => None,
         End::HeadTimeout | End::AppReset | End::GatewayStatus => Some(Shown::AnswerFailure),
     }
 }
@@ -390,7 +396,7 @@ fn shown(end: End) -> Option<Shown> {
 /// Whether nobody has executed a request that ended like this.
 fn is_untouched(end: End) -> bool {
     match end {
-        End::ConnectError | End::NotSent | End::Unprocessed | End::PeerBusy => true,
+        End::ConnectError | End::NoSocket | End::NotSent | End::Unprocessed | End::PeerBusy => true,
         End::HeadTimeout | End::AppReset | End::PeerReset | End::GatewayStatus => false,
     }
 }

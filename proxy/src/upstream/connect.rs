@@ -2,11 +2,12 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustix::io::Errno;
 use socket2::SockRef;
 use synaxis_routing::endpoint::{EndpointError, EndpointPolicy};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::upstream::target::Target;
+use crate::upstream::{resolve::resolve, target::Target};
 
 /// Bytes of an answer that the kernel may hold of one connection while its client does not read. Left to itself it holds
 /// megabytes. An app is near: this fills a gigabit at 2 ms.
@@ -29,6 +30,9 @@ pub enum ConnectError {
     /// Refused, unreachable, or another error of the socket.
     #[error("{0}: {1}")]
     Io(SocketAddr, io::Error),
+    /// This process may have no more sockets: no fault of whoever was to be connected to.
+    #[error("this process has no socket left: {0}")]
+    NoSocket(io::Error),
     /// The connect time limit passed.
     #[error("{host}:{port}: no connection within {limit:?}")]
     Timeout {
@@ -84,8 +88,7 @@ async fn dial(target: &Arc<Target>, policy: &EndpointPolicy, limit: Duration) ->
         return open(target, policy, address).await;
     }
     let unresolved = || ConnectError::Resolve(target.host.clone());
-    let addresses: Vec<SocketAddr> =
-        lookup_host((target.host.as_str(), target.port)).await.map_err(|_| unresolved())?.collect();
+    let addresses: Vec<SocketAddr> = resolve(&target.host, target.port).await.map_err(|_| unresolved())?;
     // an address that swallows packets must leave time for the others
     let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = unresolved();
@@ -101,12 +104,22 @@ async fn dial(target: &Arc<Target>, policy: &EndpointPolicy, limit: Duration) ->
 
 async fn open(target: &Target, policy: &EndpointPolicy, address: SocketAddr) -> Result<TcpStream, ConnectError> {
     permit_address(target, policy, address)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(|error| unmade(address, error))?;
     let connect = async {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // before connecting: the window's scale is settled then. A kernel that allows less takes less
         SockRef::from(&socket).set_recv_buffer_size(if target.is_peer() { PEER_WINDOW } else { APP_WINDOW })?;
         socket.set_nodelay(true)?;
         socket.connect(address).await
     };
     connect.await.map_err(|error| ConnectError::Io(address, error))
+}
+
+/// The kernel gives no socket: by its limits (socket(2), "Errors"), or because it does not know the family.
+fn unmade(address: SocketAddr, error: io::Error) -> ConnectError {
+    let limits = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    match Errno::from_io_error(&error).is_some_and(|errno| limits.contains(&errno)) {
+        true => ConnectError::NoSocket(error),
+        false => ConnectError::Io(address, error),
+    }
 }

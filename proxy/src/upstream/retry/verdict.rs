@@ -15,6 +15,8 @@ use super::Limits;
 pub enum End {
     /// No connection came about.
     ConnectError,
+    /// This process could not even try: it has no socket left.
+    NoSocket,
     /// There was a connection, but not a byte of the request left this process.
     NotSent,
     /// A peer says that no app has seen it (`x-synaxis-processed: no`).
@@ -152,9 +154,9 @@ pub fn verdict(ask: &Ask, limits: &Limits, chance: f64) -> Decision {
 
         // not sent: any method and hop, at once, to somebody else, outside the budget; but a fleet that is busy must not be
         // flooded with moves
-        (_, _, ConnectError | NotSent | Unprocessed, _, _, Another) => at_once(false),
+        (_, _, ConnectError | NoSocket | NotSent | Unprocessed, _, _, Another) => at_once(false),
         (_, _, PeerBusy, _, _, Another) => at_once(true),
-        (_, _, Unprocessed | PeerBusy, _, _, Same) => Stop(Reason::Target),
+        (_, _, NoSocket | Unprocessed | PeerBusy, _, _, Same) => Stop(Reason::Target),
 
         // what nobody executed may go to the same endpoint once more, but only as a retry of a harmless request
         (_, _, ConnectError | NotSent, Second, _, Same) => Stop(Reason::Target),

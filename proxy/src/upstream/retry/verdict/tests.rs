@@ -1,7 +1,8 @@
 use super::*;
 
-const ENDS: [End; 8] = [
+const ENDS: [End; 9] = [
     End::ConnectError,
+    End::NoSocket,
     End::NotSent,
     End::Unprocessed,
     End::PeerBusy,
@@ -82,6 +83,8 @@ fn the_first_hop_decides_by_the_table() {
     for (end, target, expected) in [
         (End::ConnectError, Another, ["free", "free", "free"]),
         (End::ConnectError, Same, ["wait", "wait", "target"]),
+        (End::NoSocket, Another, ["free", "free", "free"]),
+        (End::NoSocket, Same, ["target", "target", "target"]),
         (End::NotSent, Another, ["free", "free", "free"]),
         (End::NotSent, Same, ["wait", "wait", "target"]),
         (End::Unprocessed, Another, ["free", "free", "free"]),
@@ -169,7 +172,7 @@ fn one_attempt_at_most_follows_a_head_timeout() {
 fn only_what_nobody_executed_and_one_move_from_a_peer_are_outside_the_budget() {
     every(|ask, decision| {
         let Decision::Retry { charged: false, .. } = decision else { return };
-        let is_untouched = matches!(ask.end, End::ConnectError | End::NotSent | End::Unprocessed);
+        let is_untouched = matches!(ask.end, End::ConnectError | End::NoSocket | End::NotSent | End::Unprocessed);
         let is_move = ask.end == End::PeerReset && ask.method == Method::Safe && !ask.moved;
         assert!(is_untouched || is_move, "{ask:?}");
         assert_eq!(ask.target, Target::Another, "{ask:?}");
