@@ -11,6 +11,8 @@ pub const REQUESTS_MAX: u32 = 100_000_000;
 pub const WINDOW_MIN: Duration = Duration::from_secs(1);
 /// Longest window.
 pub const WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest that a bucket may take from empty to full: instants and buckets are counted in nanoseconds, in 64 bits.
+pub const FILL_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// At most `requests` in any half-open window of length `window`, of which `burst` may come at once.
 ///
@@ -36,6 +38,9 @@ pub enum Impossible {
     /// Nothing could ever pass, or more than the quota at once.
     #[error("the burst of this quota is 1 to {0}: what may come at once is part of what may come in a window")]
     Burst(u32),
+    /// The bucket would hardly ever be full.
+    #[error("this burst would take more than 10 years to come back: what comes at once is taken off what comes back")]
+    Fill,
 }
 
 impl Quota {
@@ -54,7 +59,11 @@ impl Quota {
         if !(1..=requests).contains(&burst) {
             return Err(Impossible::Burst(requests));
         }
-        Ok(Self { requests, window, burst })
+        let quota = Self { requests, window, burst };
+        if u128::from(quota.interval()) * u128::from(burst) > FILL_MAX.as_nanos() {
+            return Err(Impossible::Fill);
+        }
+        Ok(quota)
     }
 
     /// Requests in a window.
@@ -128,5 +137,8 @@ mod tests {
         assert_eq!(of(5, 60, Some(6)), Err(Impossible::Burst(5)));
         assert!(of(REQUESTS_MAX, 1, Some(1)).is_ok_and(|quota| quota.interval() == 10));
         assert!(of(1, 86_400, None).is_ok());
+        assert!(of(3_650, 86_400, Some(3_650)).is_ok(), "a day for each of ten years");
+        assert_eq!(of(3_651, 86_400, Some(3_651)), Err(Impossible::Fill));
+        assert_eq!(of(REQUESTS_MAX, 86_400, Some(REQUESTS_MAX)), Err(Impossible::Fill));
     }
 }
