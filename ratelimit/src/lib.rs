@@ -2,4 +2,9 @@
 //!
 //! Invariant: nothing here reads a clock; every decision takes the instant it is made at.
 
+mod bucket;
+pub mod cells;
+pub mod decision;
+pub mod key;
+pub mod local;
 pub mod quota;
