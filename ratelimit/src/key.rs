@@ -146,3 +146,81 @@ fn write(hasher: &mut SipHasher, part: &[u8]) {
     hasher.write(&(part.len() as u64).to_le_bytes());
     hasher.write(part);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(secret: u8, tenant: &str, limit: &str, parts: &[&[u8]]) -> u128 {
+        let mut bytes = [0; 32];
+        bytes.iter_mut().zip(secret..).for_each(|(byte, number)| *byte = number);
+        let secret = Secret::new(bytes);
+        Keys::new(&secret, limit).key(secret.tenant(tenant), parts).to_u128()
+    }
+
+    /// By the definition of SipHash-2-4, apart from this code.
+    #[test]
+    fn all_versions_make_the_same_keys() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for (tenant, limit, parts, expected) in [
+            ("acme", "tenant", &[][..], "12a98bc0c9b00b84d05dc8bc2bbed834"),
+            ("acme", "user", &[b"u-1".as_slice()][..], "12a98bc0c9b00b84e007dd6c5df823c8"),
+            ("globex", "user", &[b"u-1"], "d682fcc51051f353e94e1c3e7fc2086c"),
+            ("acme", "user-route", &[b"u-1", b"/v1/orders"], "12a98bc0c9b00b84e42b7268b3276e7d"),
+            ("", "", &[b""], "726fdb47dd0e0e31e661e9b392b07a28"),
+            ("zürich", "user", &[&bytes], "e262b117ba8aff1ada13bac5f4a654cf"),
+        ] {
+            assert_eq!(format!("{:032x}", key(0, tenant, limit, parts)), expected, "{tenant} {limit}");
+        }
+    }
+
+    #[test]
+    fn a_key_survives_the_way_through_a_header() {
+        let bits = key(0, "acme", "user", &[b"u-1"]);
+        assert_eq!(Key::from_u128(bits).to_u128(), bits);
+        assert_eq!(format!("{:?}", Key::from_u128(bits)), format!("{bits:032x}"));
+    }
+
+    #[test]
+    fn who_does_not_know_the_secret_does_not_know_a_bit_of_a_key() {
+        let differing = key(0, "acme", "user", &[b"u-1"]) ^ key(1, "acme", "user", &[b"u-1"]);
+        assert!((40..=88).contains(&differing.count_ones()), "{differing:032x}");
+        assert_eq!(format!("{:?}", Secret::new([7; 32])), "Secret(..)");
+    }
+
+    #[test]
+    fn only_the_tenant_is_in_the_upper_half() {
+        let upper = |tenant, user: &[u8]| key(0, tenant, "user", &[user]) >> 64;
+        assert_eq!(upper("acme", b"u-1"), upper("acme", b"u-2"));
+        assert_ne!(upper("acme", b"u-1"), upper("globex", b"u-1"));
+        // nor do the lower halves of one user of two tenants meet in one shard
+        assert_ne!(key(0, "acme", "user", &[b"u-1"]) as u64, key(0, "globex", "user", &[b"u-1"]) as u64);
+    }
+
+    #[test]
+    fn the_shared_cell_of_a_tenant_is_that_of_no_parts() {
+        let (secret, none): (_, &[&[u8]]) = (Secret::new([3; 32]), &[]);
+        let (keys, tenant) = (Keys::new(&secret, "user"), secret.tenant("acme"));
+        let shared = keys.shared(tenant.0);
+        assert_ne!(shared, keys.key(tenant, none));
+        assert_ne!(shared, keys.key(tenant, &[b""]));
+        assert_ne!(shared, Keys::new(&secret, "route").shared(tenant.0));
+        assert_ne!(shared.cell, keys.shared(secret.tenant("globex").0).cell);
+    }
+
+    proptest! {
+        /// Words of few letters, cut at every place: whatever is not the same list has another key.
+        #[test]
+        fn parts_do_not_run_into_each_other(
+            a in prop::collection::vec("[a\u{0}\u{1}]{0,3}", 1..5), b in prop::collection::vec("[a\u{0}\u{1}]{0,3}", 1..5)
+        ) {
+            let parts = |list: &[String]| {
+                let list: Vec<&[u8]> = list.iter().map(|part| part.as_bytes()).collect();
+                key(0, "acme", str::from_utf8(list[0]).unwrap(), &list[1..])
+            };
+            prop_assert_eq!(parts(&a) == parts(&b), a == b);
+        }
+    }
+}

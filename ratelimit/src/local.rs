@@ -80,7 +80,7 @@ impl Limiter {
         let wanted = Wanted { keys: &self.keys, shape: self.shape, fresh: self.fresh };
         let charged = self.cells.charge(key, &wanted, now, take);
         let ((taken, now), charged) = charged.unwrap_or_else(|| (take(&self.crowd, now), Charged::Limiter));
-        let standing = |tat| Standing::new(self.quota, self.shape, tat, now);
+        let standing = |tat| Standing::new(self.quota, tat, now);
         match taken {
             Ok(tat) => Decision::Allowed(Taken { standing: standing(tat), tat, charged }),
             Err(tat) => Decision::Refused(standing(tat)),
@@ -110,6 +110,6 @@ impl Limiter {
             Some((shape, tat, now)) => (self.shape.carry(shape, tat, now), now),
             None => (self.fresh, now),
         };
-        Standing::new(self.quota, self.shape, tat, now)
+        Standing::new(self.quota, tat, now)
     }
 }

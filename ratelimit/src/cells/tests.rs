@@ -1,1 +1,29 @@
+use std::mem::size_of;
 
+use super::*;
+use crate::key::Secret;
+
+#[test]
+fn a_million_keys_take_less_than_100_bytes_each() {
+    let (secret, cells) = (Secret::new([5; 32]), Cells::new(Caps { keys_max: 2_000_000, ..Caps::default() }));
+    let keys = Keys::new(&secret, "user");
+    let wanted = Wanted { keys: &keys, shape: Shape { interval: 1, burst: 1 }, fresh: 0 };
+    for tenant in 0..100_u32 {
+        let tenant = secret.tenant(&tenant.to_string());
+        for user in 0..10_000_u32 {
+            assert!(cells.charge(keys.key(tenant, &[&user.to_le_bytes()]), &wanted, 0, |_, _| ()).is_some());
+        }
+    }
+    assert_eq!(cells.counts(), Counts { keys: 1_000_000, shared: 0 });
+    let bytes = |shard: &RwLock<Shard>| {
+        // seven places of eight may be taken; each has a byte of its own
+        let places = shard.read().unwrap().cells.capacity().div_ceil(7) * 8;
+        size_of::<RwLock<Shard>>() + places * (size_of::<(Key, Cell)>() + 1) + 16
+    };
+    let bytes: usize = cells.shards.iter().map(bytes).sum();
+    assert!(bytes < 100_000_000, "{bytes}");
+    // and they are given back when all are gone
+    cells.sweep(SHARDS, 1);
+    let left: usize = cells.shards.iter().map(|shard| shard.read().unwrap().cells.capacity()).sum();
+    assert_eq!(left, 0);
+}
