@@ -148,6 +148,8 @@ mod tests {
         // three left, eleven left, one left
         check(&[standing(23, 12, 45 * SECOND), standing(23, 12, 1), standing(5, 1, 0)], Some(2));
         check(&[standing(5, 1, SECOND), standing(23, 12, 60 * SECOND), standing(5, 1, 0)], Some(1));
+        // both refuse; the second is full later, but lets the next one pass sooner
+        check(&[standing(5, 1, 12 * SECOND), standing(23, 12, 60 * SECOND)], Some(0));
         // as many left: the one that takes longer; of equals the first
         check(&[standing(23, 12, 6 * SECOND), standing(23, 12, 7 * SECOND), standing(23, 12, 7 * SECOND)], Some(1));
     }

@@ -134,26 +134,36 @@ fn a_look_takes_nothing_and_sees_what_a_decision_would() {
 
 #[test]
 fn threads_that_hammer_one_key_get_what_one_thread_gets() {
-    let limiter = limiter(quota(2_000, 1, 1_000));
-    // 1 µs a step: the last instant is 10 ms, at which the bucket has given all it had and 10 more
-    let (now, passed, start) = (AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(4));
+    // one token comes back in the second that passes while they hammer
+    let limiter = limiter(quota(100_000, 1, 100_000));
+    let (passed, start) = (AtomicUsize::new(0), Barrier::new(4));
     thread::scope(|threads| {
         for _ in 0..4 {
             threads.spawn(|| {
                 start.wait();
-                loop {
-                    let step = now.fetch_add(1, Relaxed);
-                    if step > 10_000 {
-                        break;
-                    }
-                    if limiter.decide(key("a", 1), step as u64 * 1_000).is_allowed() {
-                        passed.fetch_add(1, Relaxed);
-                    }
-                }
+                let mine =
+                    (0..50_000).filter(|at| limiter.decide(key_of_all(), SECOND * (1 + at / 25_000)).is_allowed());
+                passed.fetch_add(mine.count(), Relaxed);
             });
         }
     });
-    assert_eq!(passed.into_inner(), admitted(&self::limiter(limiter.quota()), (0..=10_000).map(|at| at * 1_000)).len());
+    assert_eq!(passed.into_inner(), 100_001);
+}
+
+/// Made once: hashing would keep the threads apart.
+fn key_of_all() -> Key {
+    Key::from_u128(7 << 64 | 7)
+}
+
+#[test]
+fn an_instant_before_a_sweep_counts_as_that_of_the_sweep() {
+    let limiter = limiter(quota(1, 60, 1));
+    assert!(limiter.decide(key("a", 1), 0).is_allowed());
+    limiter.cells.sweep(Cells::SHARDS, 60 * SECOND);
+    // read before the sweep, decided after it
+    assert!(limiter.decide(key("a", 1), 59 * SECOND).is_allowed());
+    assert!(!limiter.decide(key("a", 1), 119 * SECOND).is_allowed());
+    assert!(limiter.decide(key("a", 1), 120 * SECOND).is_allowed());
 }
 
 proptest! {

@@ -35,6 +35,15 @@ fn a_quota_that_is_lowered_locks_nobody_out_for_longer_than_its_own_bucket_takes
 }
 
 #[test]
+fn a_large_burst_before_a_change_and_a_high_rate_after_it_do_not_add_up() {
+    let bursts = limiter(quota(100, 10, 100));
+    assert_eq!(admitted(&bursts, [SECOND; 100]).len(), 100);
+    let rate = bursts.with_quota(quota(100, 10, 1), 6 * SECOND);
+    assert_eq!(admitted(&rate, (6_000..11_000).map(|at| at * 1_000_000)).len(), 0, "within 10 s of the burst");
+    assert!(!admitted(&rate, (11_000..17_000).map(|at| at * 1_000_000)).is_empty());
+}
+
+#[test]
 fn a_key_that_goes_to_another_tier_keeps_what_it_has_spent() {
     let starter = limiter(quota(100, 60, 10));
     let larger = Limiter::new(quota(1_000, 60, 10), starter.keys.clone(), Arc::clone(&starter.cells));
