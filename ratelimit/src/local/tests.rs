@@ -135,19 +135,19 @@ fn a_look_takes_nothing_and_sees_what_a_decision_would() {
 #[test]
 fn threads_that_hammer_one_key_get_what_one_thread_gets() {
     // one token comes back in the second that passes while they hammer
-    let limiter = limiter(quota(100_000, 1, 100_000));
+    let limiter = limiter(quota(1_000_000, 1, 1_000_000));
     let (passed, start) = (AtomicUsize::new(0), Barrier::new(4));
     thread::scope(|threads| {
         for _ in 0..4 {
             threads.spawn(|| {
                 start.wait();
                 let mine =
-                    (0..50_000).filter(|at| limiter.decide(key_of_all(), SECOND * (1 + at / 25_000)).is_allowed());
+                    (0..500_000).filter(|at| limiter.decide(key_of_all(), SECOND * (1 + at / 250_000)).is_allowed());
                 passed.fetch_add(mine.count(), Relaxed);
             });
         }
     });
-    assert_eq!(passed.into_inner(), 100_001);
+    assert_eq!(passed.into_inner(), 1_000_001);
 }
 
 /// Made once: hashing would keep the threads apart.
