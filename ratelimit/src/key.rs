@@ -60,9 +60,9 @@ pub struct Tenant(pub(crate) u64);
 ///
 /// SipHash-2-4 (Aumasson and Bernstein 2012), a pseudorandom function: who chooses tenants and parts but does not know the
 /// secret can neither aim at the key of another nor find two of his own that are equal but by trying, and learns nothing
-/// from keys that he sees. XXH3 is four times as fast and was not chosen: pairs of parts are known that are equal for one
-/// secret in 2^27. Not claimed: that keys never collide. Two buckets of one tenant coincide by chance once in 2^64 pairs,
-/// and then share what they may.
+/// from keys that he sees. XXH3 is several times as fast and was not chosen: its authors know pairs of inputs that are equal
+/// for one random secret in 2^27. Not claimed: that keys never collide. Two buckets of one tenant coincide by chance once in
+/// 2^64 pairs, and then share what they may.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     pub(crate) tenant: u64,
