@@ -1,4 +1,5 @@
-//! What the parts cost on their own: a lookup, a rebuild of the table, the stages of the request path, an upstream's guard.
+//! What the parts cost on their own: a lookup, a rebuild of the table, the stages of the request path, an upstream's guard,
+//! a rate limit.
 //!
 //! Absolute times depend on the machine; compare two commits on the same one (`--save-baseline`, `--baseline`).
 
@@ -9,6 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 mod fleet;
 mod guard;
 mod lookup;
+mod ratelimit;
 mod rebuild;
 mod stages;
 
@@ -17,6 +19,7 @@ fn all(criterion: &mut Criterion) {
     rebuild::measure(criterion);
     stages::measure(criterion);
     guard::measure(criterion);
+    ratelimit::measure(criterion);
 }
 
 criterion_group!(micro, all);
