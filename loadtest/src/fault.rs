@@ -11,7 +11,7 @@ use crate::{
     chaos::{Direction, Toxics},
     origin::Script,
     quantity,
-    world::{Blueprint, Wire},
+    world::{Blueprint, Network, Wire},
 };
 
 mod concern;
@@ -117,6 +117,10 @@ pub enum Action {
     Cut(Place),
     /// Chaos proxies behave.
     Calm,
+    /// Nothing passes any more between a stamp and another one, or everybody, and nobody is told.
+    Partition(Parted),
+    /// It passes again.
+    Heal(Parted),
     /// Clients that are slow on purpose come, and stay as long as the fault lasts.
     SlowClients(Slowness),
 }
@@ -127,6 +131,16 @@ pub enum Action {
 pub struct One {
     /// Its position.
     pub stamp: usize,
+}
+
+/// A stamp, and from whom it is parted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parted {
+    /// Its position.
+    pub stamp: usize,
+    /// The position of the other; default: everybody, Redis and the generator too.
+    pub from: Option<usize>,
 }
 
 /// The proxies of one stamp, or of all.
@@ -211,6 +225,7 @@ impl Action {
             Self::ReloadStorm(storm) => storm.stamp,
             Self::Chaos(toxic) => toxic.stamp,
             Self::Cut(place) => place.stamp,
+            Self::Partition(parted) | Self::Heal(parted) => Some(parted.stamp),
             Self::Nothing
             | Self::RedisKill
             | Self::RedisStart
@@ -230,6 +245,19 @@ impl Action {
             Self::Cut(place) => Some(place.wire),
             _ => None,
         }
+    }
+}
+
+impl Parted {
+    fn check(self, world: &Blueprint) -> Vec<String> {
+        let mut faults = Vec::new();
+        if world.network == Network::Loopback {
+            faults.push("a fault parts stamps: it needs world.network = \"namespaces\"".into());
+        }
+        if self.from.is_some_and(|from| from == self.stamp || from >= world.stamps) {
+            faults.push("a fault parts a stamp `from` another one's position".into());
+        }
+        faults
     }
 }
 
@@ -272,6 +300,7 @@ impl Fault {
                         .push(format!("slow-clients at {:?} must go before the load ends: `for` is too long", self.at));
                 }
             }
+            Action::Partition(parted) | Action::Heal(parted) => faults.extend(parted.check(world)),
             Action::Table(Written { lie: Lie::Shrunk }) if world.stamps == 1 => {
                 faults.push("the lie `shrunk` leaves one stamp: it needs a world of more".into());
             }

@@ -130,10 +130,11 @@ impl<'a> Oracle<'a> {
     fn fails_over(&self, sample: &Sample) -> bool {
         let (from, until) = span(sample);
         self.windows.iter().any(|window| {
-            // by whom it entered does not matter: who serves it is a matter of its tenant
+            // who serves it is a matter of its tenant, and by whom it entered only where two do not reach each other
             let of_its_tenant = || match &window.concern {
                 Concern::All => true,
                 Concern::Tenants(stamp) | Concern::Stamp(stamp) => self.may_serve(stamp, sample, false),
+                Concern::Between(..) => self.may_touch(&window.concern, sample, false),
             };
             window.fails_over(from, until) && is_of(window, sample) && of_its_tenant()
         })
@@ -141,11 +142,15 @@ impl<'a> Oracle<'a> {
 
     /// Whether a fault of this concern can have touched a request. Without tables only one that concerns all can.
     fn may_touch(&self, concern: &Concern, sample: &Sample, failover: bool) -> bool {
-        let entered = |stamp| self.routing.as_ref().is_some_and(|routing| routing.enters(sample.entry, stamp));
+        let entered = |stamp: &str| self.routing.as_ref().is_some_and(|routing| routing.enters(sample.entry, stamp));
         match concern {
             Concern::All => true,
             Concern::Tenants(stamp) => self.may_serve(stamp, sample, failover),
             Concern::Stamp(stamp) => entered(stamp) || self.may_serve(stamp, sample, failover),
+            Concern::Between(one, other) => {
+                let passes = |from, to| entered(from) && self.may_serve(to, sample, failover);
+                passes(one, other) || passes(other, one)
+            }
         }
     }
 

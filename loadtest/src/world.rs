@@ -20,6 +20,8 @@ use synaxis_routing::{
     store::Store,
 };
 
+use network::Place;
+
 use crate::{
     balancer::{self, Balancer},
     chaos::Chaos,
@@ -29,6 +31,7 @@ use crate::{
 mod admin;
 pub mod binary;
 mod config;
+pub mod network;
 mod origin;
 mod process;
 mod proxy;
@@ -38,6 +41,7 @@ pub mod tables;
 
 pub use admin::get;
 pub use binary::Binaries;
+pub use network::{Network, Switch};
 pub use origin::Origin;
 pub use process::{Process, Registry, Usage, eventually, own_usage};
 pub use proxy::Proxy;
@@ -55,6 +59,8 @@ pub struct Blueprint {
     pub processes: usize,
     /// Whether balancers that follow `/readyz` stand before the proxies, on the edge and between stamps.
     pub balancers: bool,
+    /// What lies between stamps, Redis and the generator.
+    pub network: Network,
     /// Worker threads of a proxy.
     pub workers: usize,
     /// Whether a chaos proxy stands before Redis, between stamps (before each peer listener), before each origin.
@@ -90,6 +96,7 @@ impl Default for Blueprint {
             stamps: 3,
             processes: 1,
             balancers: false,
+            network: Network::Loopback,
             workers: 1,
             chaos: Vec::new(),
             takers: None,
@@ -115,6 +122,11 @@ impl Blueprint {
         demand((1..=4).contains(&self.processes), "world.processes is 1 to 4");
         demand((1..=64).contains(&self.workers), "world.workers is 1 to 64");
         demand(self.processes == 1 || self.balancers, "world.processes above 1 need world.balancers = true");
+        let between = self.balancers || !self.chaos.is_empty();
+        demand(
+            self.network == Network::Loopback || !between,
+            "balancers and chaos proxies stand outside of the stamps: world.network = \"namespaces\" goes without both",
+        );
         let known = |stamp: &usize| *stamp < self.stamps;
         demand(self.takers.iter().flatten().all(known), "world.takers are positions of stamps, from 0");
         demand(self.takers.as_ref().is_none_or(|takers| !takers.is_empty()), "world.takers names at least one");
@@ -179,6 +191,8 @@ pub struct World {
     pub redis: Redis,
     /// The chaos proxy before it.
     pub redis_chaos: Option<Chaos>,
+    /// The network of its own, if it has one.
+    pub switch: Option<Switch>,
     /// The stamps, in the order of their ids.
     pub stamps: Vec<Stamp>,
     /// What was published and when it was live.
@@ -204,7 +218,13 @@ impl World {
     /// What did not start, with the end of its log.
     pub async fn start(blueprint: &Blueprint, binaries: &Binaries, site: &Site) -> anyhow::Result<Self> {
         let (path, registry) = (site.path(), site.registry());
-        let redis = Redis::start(path, registry).await?;
+        let switch = match blueprint.network {
+            Network::Loopback => None,
+            Network::Namespaces => Some(Switch::start(path, registry, blueprint.stamps).await?),
+        };
+        let place = |position: usize| switch.as_ref().map_or(Place::LOOPBACK, |switch| switch.place(position));
+        let own = switch.as_ref().map_or(Place::LOOPBACK, Switch::own);
+        let redis = Redis::start(path, registry, own.address).await?;
         let redis_chaos = match blueprint.has(Wire::Redis) {
             true => Some(Chaos::start(redis.address()).await?),
             false => None,
@@ -212,7 +232,8 @@ impl World {
         let url = format!("redis://{}/0", redis_chaos.as_ref().map_or(redis.address(), Chaos::address));
         let mut origins = Vec::new();
         for position in 0..blueprint.stamps {
-            let origin = Origin::start(path, registry, &binaries.loadtest, &stamp_id(position)?).await?;
+            let (id, place) = (stamp_id(position)?, place(position));
+            let origin = Origin::start(path, registry, &binaries.loadtest, &id, place).await?;
             origin.set(&blueprint.origin).await?;
             origins.push(origin);
         }
@@ -236,6 +257,7 @@ impl World {
                 let written = config::Written {
                     id: &id,
                     process,
+                    place: place(position),
                     store: &url,
                     app: serves[position],
                     workers: blueprint.workers,
@@ -261,7 +283,7 @@ impl World {
         }
         // the table's own way to Redis has no chaos proxy: it is the operator's
         let tables = Arc::new(Tables::new(Store::open(&format!("redis://{}/0", redis.address()), "synaxis")?));
-        let world = Self { redis, redis_chaos, stamps, tables, registry: Arc::clone(registry) };
+        let world = Self { redis, redis_chaos, switch, stamps, tables, registry: Arc::clone(registry) };
         world.publish_first(blueprint).await?;
         Ok(world)
     }

@@ -196,20 +196,66 @@ fn a_generator_that_stood_still_makes_the_run_void() {
     assert!(text.contains("VOID") && text.contains("fell behind"), "{text}");
 }
 
+/// A scenario of ten requests a second whose stamp has a network namespace.
+fn apart(folder: &Path) -> String {
+    let file = scenario(folder, "[[load.phases]]\nfor = \"60s\"\nrate = 10\n");
+    let text = fs::read_to_string(&file).unwrap().replace("stamps = 1", "stamps = 1\nnetwork = \"namespaces\"");
+    fs::write(&file, text).unwrap();
+    file
+}
+
 #[test]
 fn nothing_outlives_a_harness_that_is_killed() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    let file = scenario(folder.path(), "[[load.phases]]\nfor = \"60s\"\nrate = 10\n");
-    let mut child = loadtest(&["run", &file]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let mut children = Vec::new();
-    eventually("the world is there", || {
-        children = children_of(child.id());
-        children.len() == 3
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    eventually("its children have ended", || children.iter().all(|id| !is_running(*id)));
+    let shared = scenario(folder.path(), "[[load.phases]]\nfor = \"60s\"\nrate = 10\n");
+    let other = tempfile::tempdir().unwrap();
+    // two more hold namespaces
+    for (file, processes) in [(shared, 3), (apart(other.path()), 5)] {
+        let links = || -> Vec<PathBuf> {
+            let all = fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().path());
+            all.filter(|path| path.to_string_lossy().contains("/synaxis")).collect()
+        };
+        let before = links();
+        let mut child = loadtest(&["run", &file]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut children = Vec::new();
+        eventually("the world is there", || {
+            children = children_of(child.id());
+            children.len() == processes
+        });
+        let made: Vec<PathBuf> = links().into_iter().filter(|link| !before.contains(link)).collect();
+        assert!(processes == 3 || !made.is_empty());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        eventually("its children have ended", || children.iter().all(|id| !is_running(*id)));
+        eventually("its links are gone", || made.iter().all(|link| !link.exists()));
+    }
+}
+
+#[test]
+fn a_machine_that_refuses_a_network_is_told_what_it_takes() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let file = apart(folder.path());
+    // programs without iproute2's
+    let programs = folder.path().join("programs");
+    fs::create_dir(&programs).unwrap();
+    for name in ["setpriv", "unshare", "nsenter", "sh", "sleep", "redis-server"] {
+        let all = std::env::var("PATH").unwrap();
+        let found = all.split(':').map(|folder| Path::new(folder).join(name)).find(|path| path.is_file()).unwrap();
+        std::os::unix::fs::symlink(found, programs.join(name)).unwrap();
+    }
+    let program = env!("CARGO_BIN_EXE_synaxis-loadtest");
+    let mut powerless = Command::new("setpriv");
+    powerless.args(["--bounding-set", "-sys_admin", "--", program, "run", &file]).stdin(Stdio::null());
+    let mut without = loadtest(&["run", &file]);
+    without.env("PATH", &programs);
+    for (mut command, wanted) in [(powerless, "Operation not permitted"), (without, "Debian package iproute2")] {
+        let output = command.env("TMPDIR", folder.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("takes root (CAP_SYS_ADMIN, CAP_NET_ADMIN)") && text.contains(wanted), "{text}");
+    }
 }
 
 /// Sends a run a signal so long after its processes are there; returns what it said, and left in its temporary folder.

@@ -15,6 +15,8 @@ pub enum Concern {
     Tenants(String),
     /// Those, and those of clients that enter by it.
     Stamp(String),
+    /// Those of the tenants that either of two stamps may serve at the time, of clients that enter by the other.
+    Between(String, String),
 }
 
 impl Concern {
@@ -31,6 +33,10 @@ impl Concern {
             | Action::StartProxies(one) => Self::Stamp(id(one.stamp)),
             Action::RollingRestart(some) => all_or(some.stamp, Self::Stamp),
             Action::ReloadStorm(storm) => all_or(storm.stamp, Self::Stamp),
+            Action::Partition(parted) | Action::Heal(parted) => match parted.from {
+                Some(from) => Self::Between(id(parted.stamp), id(from)),
+                None => Self::Stamp(id(parted.stamp)),
+            },
             // its proxies serve and forward as before
             Action::Drain(ramped) | Action::CancelDrain(ramped) => Self::Tenants(id(ramped.stamp)),
             Action::KillApp(one) | Action::StartApp(one) | Action::HangApp(one) | Action::ResumeApp(one) => {
@@ -69,6 +75,8 @@ mod tests {
             ("{ rolling-restart = { stamp = 1 } }", whole()),
             ("{ rolling-restart = {} }", Concern::All),
             ("{ reload-storm = { stamp = 1, count = 2, every = \"1s\" } }", whole()),
+            ("{ partition = { stamp = 1 } }", whole()),
+            ("{ heal = { stamp = 1, from = 2 } }", Concern::Between("1".into(), "2".into())),
             ("{ kill-app = { stamp = 1 } }", one()),
             ("{ app = { stamp = 1 } }", one()),
             ("{ drain = { stamp = 1 } }", one()),

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use rustix::process::Signal;
 use synaxis_routing::change::{Drain, Guards, Overrides};
 
 use super::{Action, Fault, Place, reload, slow, table};
 use crate::{
     chaos::Chaos,
-    world::{PATIENCE, Stamp, Wire, World},
+    world::{PATIENCE, Stamp, Switch, Wire, World},
 };
 
 /// Longest time that a proxy may take to end when it is asked to.
@@ -18,6 +19,7 @@ const STOP: Duration = Duration::from_secs(60);
 pub(super) fn words(action: &Action, world: &World) -> String {
     let name = |position: usize| world.stamps.get(position).map_or("?", |stamp| stamp.id.as_str());
     let of = |stamp: Option<usize>| stamp.map_or("every stamp", name);
+    let whom = |stamp: Option<usize>| stamp.map_or("everybody", name);
     match action {
         Action::Nothing => "the load itself".into(),
         Action::Drain(ramped) => format!("drain {} over {} s", name(ramped.stamp), seconds(ramped.ramp)),
@@ -45,6 +47,8 @@ pub(super) fn words(action: &Action, world: &World) -> String {
         Action::Chaos(toxic) => format!("chaos before {:?} of {}", toxic.wire, of(toxic.stamp)).to_lowercase(),
         Action::Cut(place) => format!("cut {:?} of {}", place.wire, of(place.stamp)).to_lowercase(),
         Action::Calm => "chaos ends".into(),
+        Action::Partition(parted) => format!("part {} from {}", name(parted.stamp), whom(parted.from)),
+        Action::Heal(parted) => format!("join {} with {}", name(parted.stamp), whom(parted.from)),
         Action::SlowClients(slow) => slow.words(),
     }
 }
@@ -139,11 +143,17 @@ pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result
             calm(world);
             Ok(())
         }
+        Action::Partition(parted) => network(world)?.part(parted.stamp, parted.from).await,
+        Action::Heal(parted) => network(world)?.heal(parted.stamp, parted.from).await,
         Action::SlowClients(how) => {
             return slow::come(how, &world.entries(), fault.lasts.unwrap_or_default()).await.map(Some);
         }
     };
     done.map(|()| None)
+}
+
+fn network(world: &World) -> anyhow::Result<&Switch> {
+    world.switch.as_ref().context("the world has no network of its own")
 }
 
 /// Ramps are whole seconds; a short form rounds up, so that a ramp stays one.

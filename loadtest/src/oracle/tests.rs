@@ -266,6 +266,21 @@ fn a_fault_of_a_stamp_explains_errors_of_its_own_tenants_and_of_who_enters_by_it
 }
 
 #[test]
+fn what_parts_two_stamps_concerns_only_who_enters_by_one_for_a_tenant_of_the_other() {
+    let mut case = case();
+    let refused = End::Refused { status: 502, reason: Some("upstream_reset".into()) };
+    (0..100).for_each(|at| case.fail(at, &refused));
+    let records = case.records();
+    let [first, second] = STAMPS.map(str::to_owned);
+    let own = (0..100).filter(|number| case.owner(number % 50) == first).count() as u64;
+    for concern in [Concern::Between(first.clone(), second.clone()), Concern::Between(second, first)] {
+        // everybody enters by the first
+        case.windows = vec![Window { concern, ..open("502 *", false) }];
+        assert_eq!(case.judge(&records).unexplained, own);
+    }
+}
+
+#[test]
 fn a_fault_of_a_tenant_or_of_writes_explains_nobody_elses_errors() {
     let mut case = case();
     let refused = End::Refused { status: 503, reason: Some("concurrency".into()) };
@@ -311,12 +326,15 @@ fn failover_lets_others_serve_the_tenants_of_the_stamp_that_it_names_and_no_othe
     // it enters by the other one, which is of no account
     let [other, owner] = STAMPS.map(str::to_owned);
     let at = records.iter().position(|(stamp, _)| *stamp == owner).unwrap();
+    let entered = STAMPS[0].to_owned();
     records[at].0.clone_from(&other);
     case.samples.samples[at].stamp = case.samples.stamps.index(&other);
     for (concern, misrouted) in [
         (Concern::All, 0),
         (Concern::Tenants(owner.clone()), 0),
-        (Concern::Stamp(owner), 0),
+        (Concern::Stamp(owner.clone()), 0),
+        (Concern::Between(owner.clone(), entered), 0),
+        (Concern::Between(owner, "synaxis-weu-009".into()), 1),
         (Concern::Tenants(other.clone()), 1),
         (Concern::Stamp(other), 1),
     ] {

@@ -33,6 +33,10 @@ pub(super) struct Aftermath {
 /// Lets everything go on that a fault stopped or held back, waits until nothing more is recorded, and looks around.
 pub(super) async fn settle(world: &Arc<World>) -> Aftermath {
     fault::calm(world);
+    if let Some(switch) = &world.switch {
+        // a world that is gone has nothing to be joined
+        let _ = switch.heal_all().await;
+    }
     for process in world.processes() {
         // one that has ended has nothing to go on with
         let _ = process.signal(Signal::CONT);

@@ -19,6 +19,7 @@ shipped!(
     "noisy-neighbour",
     "poison-tenant",
     "flapping-stamp",
+    "partition",
     "redis-down",
     "redis-hang",
     "table-hostile",

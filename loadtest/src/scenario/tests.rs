@@ -28,6 +28,24 @@ fn what_is_wrong_is_named_all_at_once() {
         ("[[faults]]\nat = \"1s\"\ndo = { kill-stamp = { stamp = 7 } }", &["7"]),
         ("[[faults]]\nat = \"1m\"\ndo = \"redis-kill\"", &["after the load"]),
         ("[[faults]]\nat = \"1s\"\ndo = \"explode\"", &["explode"]),
+        ("[[faults]]\nat = \"1s\"\ndo = { partition = { stamp = 0 } }", &["world.network = \"namespaces\""]),
+        ("[[faults]]\nat = \"1s\"\ndo = { heal = { stamp = 0, from = 1 } }", &["world.network = \"namespaces\""]),
+        ("[[faults]]\nat = \"1s\"\ndo = { partition = { from = 1 } }", &["missing field `stamp`"]),
+        ("[world]\nnetwork = \"lan\"", &["lan", "namespaces"]),
+        ("[world]\nnetwork = \"namespaces\"\nbalancers = true", &["goes without both"]),
+        ("[world]\nnetwork = \"namespaces\"\nchaos = [\"redis\"]", &["goes without both"]),
+        (
+            "[world]\nnetwork = \"namespaces\"\n[[faults]]\nat = \"1s\"\ndo = { partition = { stamp = 3 } }",
+            &["names the stamp 3"],
+        ),
+        (
+            "[world]\nnetwork = \"namespaces\"\n[[faults]]\nat = \"1s\"\ndo = { partition = { stamp = 0, from = 3 } }",
+            &["`from` another one's position"],
+        ),
+        (
+            "[world]\nnetwork = \"namespaces\"\n[[faults]]\nat = \"1s\"\ndo = { heal = { stamp = 1, from = 1 } }",
+            &["`from` another one's position"],
+        ),
         (
             "[[faults]]\nat = \"1s\"\ndo = { slow-clients = { clients = 0, at = \"head\" } }",
             &["clients is 1 to", "slow-clients need `for`"],

@@ -4,12 +4,15 @@ use std::{net::SocketAddr, path::Path};
 
 use synaxis_routing::id::StampId;
 
+use super::network::Place;
+
 /// What the configuration of a proxy says.
 #[derive(Clone, Copy)]
 pub(super) struct Written<'a> {
     pub(super) id: &'a StampId,
     /// Which of its stamp's processes it is.
     pub(super) process: usize,
+    pub(super) place: Place,
     /// URL of the store.
     pub(super) store: &'a str,
     /// Its app.
@@ -30,8 +33,8 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    pub(super) fn any() -> Self {
-        let any = ([127, 0, 0, 1], 0).into();
+    pub(super) fn any(place: Place) -> Self {
+        let any = (place.address, 0).into();
         Self { edge: any, peer: any, admin: any }
     }
 }

@@ -13,6 +13,7 @@ use tokio::{io::AsyncWriteExt as _, process::ChildStdin, sync::Mutex};
 
 use super::{
     PATIENCE,
+    network::Place,
     process::{Process, Registry},
 };
 use crate::origin::Script;
@@ -24,6 +25,7 @@ pub struct Origin {
     journal: PathBuf,
     log: PathBuf,
     program: PathBuf,
+    place: Place,
     registry: Arc<Registry>,
     running: Mutex<(Arc<Process>, ChildStdin)>,
 }
@@ -34,10 +36,11 @@ impl Origin {
         registry: &Arc<Registry>,
         program: &Path,
         stamp: &StampId,
+        place: Place,
     ) -> anyhow::Result<Self> {
         let (log, journal) = (folder.join(format!("origin-{stamp}.log")), folder.join(format!("{stamp}.journal")));
         let start =
-            Begin { stamp, listen: ([127, 0, 0, 1], 0).into(), journal: &journal, log: &log, program, registry };
+            Begin { stamp, place, listen: (place.address, 0).into(), journal: &journal, log: &log, program, registry };
         let (process, input, address) = start.begin().await?;
         Ok(Self {
             stamp: stamp.clone(),
@@ -45,6 +48,7 @@ impl Origin {
             journal: journal.clone(),
             log: log.clone(),
             program: program.to_owned(),
+            place,
             registry: Arc::clone(registry),
             running: Mutex::new((process, input)),
         })
@@ -99,8 +103,9 @@ impl Origin {
     pub async fn restart(&self) -> anyhow::Result<()> {
         let mut running = self.running.lock().await;
         running.0.kill(PATIENCE).await?;
-        let Self { stamp, address, journal, log, program, registry, .. } = self;
-        let (process, input, _) = Begin { stamp, listen: *address, journal, log, program, registry }.begin().await?;
+        let Self { stamp, address, journal, log, program, place, registry, .. } = self;
+        let (process, input, _) =
+            Begin { stamp, place: *place, listen: *address, journal, log, program, registry }.begin().await?;
         *running = (process, input);
         Ok(())
     }
@@ -108,6 +113,7 @@ impl Origin {
 
 struct Begin<'a> {
     stamp: &'a StampId,
+    place: Place,
     listen: SocketAddr,
     journal: &'a Path,
     log: &'a Path,
@@ -133,7 +139,7 @@ impl Begin<'_> {
         words.push(self.journal.display().to_string());
         let from = std::fs::metadata(self.log).map_or(0, |log| usize::try_from(log.len()).unwrap_or(usize::MAX));
         let name = format!("origin {}", self.stamp);
-        let (process, input) = Process::start(self.registry, name, self.program, &words, self.log)?;
+        let (process, input) = Process::start(self.registry, name, self.program, &words, self.log, self.place)?;
         let address = process.line(from, PATIENCE, |line| line.strip_prefix("listening ")?.parse().ok()).await?;
         Ok((process, input.context("an origin has a standard input")?, address))
     }

@@ -24,6 +24,8 @@ use tokio::{
     sync::Mutex,
 };
 
+use super::network::Place;
+
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 /// Lines of a log that an error quotes.
@@ -69,7 +71,7 @@ pub struct Process {
 pub type Registry = std::sync::Mutex<Vec<Arc<Process>>>;
 
 impl Process {
-    /// Starts a program whose standard error and output go to a log. Returns its standard input, too.
+    /// Starts a program in the network of a place. Its standard error and output go to a log. Returns its standard input, too.
     ///
     /// # Errors
     /// It cannot be started, or its log cannot be written.
@@ -79,12 +81,15 @@ impl Process {
         program: &Path,
         words: &[String],
         log: &Path,
+        place: Place,
     ) -> anyhow::Result<(Arc<Self>, Option<ChildStdin>)> {
         let open = || File::options().create(true).append(true).open(log).with_context(|| log.display().to_string());
         // the parent's death reaches the child only by way of the kernel: setpriv asks for that and becomes the program
         let mut command = Command::new("setpriv");
+        let network = place.namespace.map(|holder| format!("--net=/proc/{holder}/ns/net"));
         command
             .args(["--pdeathsig", "KILL", "--"])
+            .args(network.iter().flat_map(|network| ["nsenter", network, "--"]))
             .arg(program)
             .args(words)
             .env_clear()
@@ -110,6 +115,12 @@ impl Process {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its number in the system, while it has not been waited for.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        Some(self.id.load(Relaxed)).filter(|id| *id != 0)
     }
 
     /// Its log so far.
@@ -196,7 +207,7 @@ impl Process {
     #[must_use]
     pub fn usage(&self) -> Usage {
         let mut last = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(usage) = Some(self.id.load(Relaxed)).filter(|id| *id != 0).and_then(usage_of) {
+        if let Some(usage) = self.id().and_then(usage_of) {
             *last = usage.after(*last);
         }
         *last

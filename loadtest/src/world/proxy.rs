@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use super::{
     PATIENCE, admin,
     config::{self, Addresses, Written},
+    network::Place,
     process::{Process, Registry, eventually},
 };
 
@@ -23,6 +24,7 @@ pub struct Proxy {
     name: String,
     files: Files,
     program: PathBuf,
+    place: Place,
     registry: Arc<Registry>,
     process: Mutex<Arc<Process>>,
 }
@@ -41,17 +43,17 @@ impl Proxy {
     ) -> anyhow::Result<Self> {
         let name = format!("proxy {}/{}", written.id, written.process);
         let file = |ending: &str| folder.join(format!("{}-{}.{ending}", written.id, written.process));
-        let files = Files { config: file("toml"), log: file("log") };
+        let (files, place) = (Files { config: file("toml"), log: file("log") }, written.place);
         let write = |addresses: &Addresses| {
             let text = config::toml(&written, addresses, &file("snapshot.json"));
             fs::write(&files.config, text).with_context(|| files.config.display().to_string())
         };
-        write(&Addresses::any())?;
-        let (process, addresses) = begin(registry, &name, program, &files).await?;
+        write(&Addresses::any(place))?;
+        let (process, addresses) = begin(registry, &name, program, place, &files).await?;
         // from now on it is found where it is
         write(&addresses)?;
         let (program, registry) = (program.to_owned(), Arc::clone(registry));
-        Ok(Self { addresses, name, files, program, registry, process: Mutex::new(process) })
+        Ok(Self { addresses, name, files, program, place, registry, process: Mutex::new(process) })
     }
 
     /// Its process.
@@ -102,7 +104,7 @@ impl Proxy {
     /// It does not start or become ready.
     pub async fn restart(&self) -> anyhow::Result<()> {
         self.process().kill(PATIENCE).await?;
-        let (process, _) = begin(&self.registry, &self.name, &self.program, &self.files).await?;
+        let (process, _) = begin(&self.registry, &self.name, &self.program, self.place, &self.files).await?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
         let admin = self.admin();
         eventually(
@@ -130,13 +132,14 @@ async fn begin(
     registry: &Registry,
     name: &str,
     program: &Path,
+    place: Place,
     files: &Files,
 ) -> anyhow::Result<(Arc<Process>, Addresses)> {
     let words = ["--log-format", "json", "run", "--config"].map(str::to_owned);
     let mut words = words.to_vec();
     words.push(files.config.display().to_string());
     let from = fs::metadata(&files.log).map_or(0, |log| usize::try_from(log.len()).unwrap_or(usize::MAX));
-    let (process, _) = Process::start(registry, name.to_owned(), program, &words, &files.log)?;
+    let (process, _) = Process::start(registry, name.to_owned(), program, &words, &files.log, place)?;
     let addresses = process.line(from, PATIENCE, addresses).await?;
     Ok((process, addresses))
 }

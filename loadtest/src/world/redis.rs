@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     PATIENCE,
+    network::Place,
     process::{Process, Registry, eventually},
 };
 
@@ -32,11 +33,11 @@ pub struct Redis {
 }
 
 impl Redis {
-    pub(super) async fn start(folder: &Path, registry: &Arc<Registry>) -> anyhow::Result<Self> {
+    pub(super) async fn start(folder: &Path, registry: &Arc<Registry>, at: Ipv4Addr) -> anyhow::Result<Self> {
         let mut tried = 0;
         loop {
             tried += 1;
-            let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?;
+            let address = TcpListener::bind((at, 0)).await?.local_addr()?;
             match begin(address, folder, registry).await {
                 Ok(process) => {
                     let (folder, registry) = (folder.to_owned(), Arc::clone(registry));
@@ -97,14 +98,16 @@ impl Redis {
 }
 
 async fn begin(address: SocketAddr, folder: &Path, registry: &Registry) -> anyhow::Result<Arc<Process>> {
-    let port = address.port().to_string();
-    let words = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    let (ip, port) = (address.ip().to_string(), address.port().to_string());
+    // its protection takes only 127.0.0.1 for this machine
+    let words = ["--port", &port, "--bind", &ip, "--protected-mode", "no", "--save", "", "--appendonly", "no"];
     let mut words: Vec<String> = words.map(str::to_owned).into();
     words.extend(["--dir".to_owned(), folder.display().to_string()]);
     let log = folder.join("redis.log");
     let from = std::fs::metadata(&log).map_or(0, |log| usize::try_from(log.len()).unwrap_or(usize::MAX));
-    let (process, _) = Process::start(registry, "redis".into(), Path::new("redis-server"), &words, &log)
-        .context("Debian package redis-server")?;
+    let (process, _) =
+        Process::start(registry, "redis".into(), Path::new("redis-server"), &words, &log, Place::LOOPBACK)
+            .context("Debian package redis-server")?;
     process.line(from, PATIENCE, |line| line.contains("Ready to accept connections").then_some(())).await?;
     eventually(
         PATIENCE,
