@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod concern;
+mod degrade;
 mod perform;
 mod reload;
 mod slow;
@@ -22,6 +23,7 @@ mod table;
 mod timeline;
 
 pub use concern::Concern;
+pub use degrade::{Degraded, Leveled};
 pub(crate) use perform::calm;
 pub use reload::Reloads;
 pub use slow::Slowness;
@@ -121,6 +123,10 @@ pub enum Action {
     Partition(Parted),
     /// It passes again.
     Heal(Parted),
+    /// The operator sets a level of degradation at the proxies of a stamp.
+    Degrade(Degraded),
+    /// A level of degradation is waited for, and it is a fault of its own if it does not come.
+    Level(Leveled),
     /// Clients that are slow on purpose come, and stay as long as the fault lasts.
     SlowClients(Slowness),
 }
@@ -226,6 +232,8 @@ impl Action {
             Self::Chaos(toxic) => toxic.stamp,
             Self::Cut(place) => place.stamp,
             Self::Partition(parted) | Self::Heal(parted) => Some(parted.stamp),
+            Self::Degrade(degraded) => Some(degraded.stamp),
+            Self::Level(leveled) => leveled.stamp,
             Self::Nothing
             | Self::RedisKill
             | Self::RedisStart
@@ -300,6 +308,8 @@ impl Fault {
                         .push(format!("slow-clients at {:?} must go before the load ends: `for` is too long", self.at));
                 }
             }
+            Action::Degrade(degraded) => faults.extend(degraded.check()),
+            Action::Level(leveled) => faults.extend(leveled.check()),
             Action::Partition(parted) | Action::Heal(parted) => faults.extend(parted.check(world)),
             Action::Table(Written { lie: Lie::Shrunk }) if world.stamps == 1 => {
                 faults.push("the lie `shrunk` leaves one stamp: it needs a world of more".into());

@@ -39,7 +39,7 @@ mod redis;
 mod site;
 pub mod tables;
 
-pub use admin::get;
+pub use admin::{get, put};
 pub use binary::Binaries;
 pub use network::{Network, Switch};
 pub use origin::Origin;
@@ -63,7 +63,8 @@ pub struct Blueprint {
     pub network: Network,
     /// Worker threads of a proxy.
     pub workers: usize,
-    /// Whether a chaos proxy stands before Redis, between stamps (before each peer listener), before each origin.
+    /// Whether a chaos proxy stands before Redis, between stamps (before each peer listener), before each origin, before each
+    /// stamp's dependency.
     pub chaos: Vec<Wire>,
     /// Only these stamps, by their position, take tenants; the others stay Creating and only forward.
     pub takers: Option<Vec<usize>>,
@@ -71,6 +72,8 @@ pub struct Blueprint {
     pub proxy: String,
     /// TOML that is added to the section of every proxy's app, `[upstreams.app]`.
     pub app: String,
+    /// TOML that makes Redis a dependency of every stamp, by the section `[dependencies.redis]`.
+    pub dependency: String,
     /// Behaviour of the origins from the begin.
     pub origin: Script,
     /// Position of a stamp whose proxies send to another stamp's app; a planted fault.
@@ -87,6 +90,8 @@ pub enum Wire {
     Peers,
     /// Before the origins.
     Origins,
+    /// Before what stamps depend on.
+    Dependencies,
 }
 
 impl Default for Blueprint {
@@ -102,6 +107,7 @@ impl Default for Blueprint {
             takers: None,
             proxy: String::new(),
             app: String::new(),
+            dependency: String::new(),
             origin: Script::default(),
             crossed: None,
         }
@@ -122,6 +128,10 @@ impl Blueprint {
         demand((1..=4).contains(&self.processes), "world.processes is 1 to 4");
         demand((1..=64).contains(&self.workers), "world.workers is 1 to 64");
         demand(self.processes == 1 || self.balancers, "world.processes above 1 need world.balancers = true");
+        demand(
+            !self.has(Wire::Dependencies) || !self.dependency.is_empty(),
+            "a chaos proxy before `dependencies` needs world.dependency: what Redis is to them",
+        );
         let between = self.balancers || !self.chaos.is_empty();
         demand(
             self.network == Network::Loopback || !between,
@@ -156,6 +166,8 @@ pub struct Stamp {
     pub peer_chaos: Option<Chaos>,
     /// The chaos proxy before its app.
     pub origin_chaos: Option<Chaos>,
+    /// The chaos proxy before its dependency.
+    pub dependency_chaos: Option<Chaos>,
 }
 
 impl Stamp {
@@ -253,6 +265,11 @@ impl World {
         let mut stamps = Vec::new();
         for ((position, origin), origin_chaos) in origins.into_iter().enumerate().zip(apps) {
             let id = stamp_id(position)?;
+            let dependency_chaos = match blueprint.has(Wire::Dependencies) {
+                true => Some(Chaos::start(redis.address()).await?),
+                false => None,
+            };
+            let dependency = dependency_chaos.as_ref().map_or(redis.address(), Chaos::address);
             let proxies = try_join_all((0..blueprint.processes).map(|process| {
                 let written = config::Written {
                     id: &id,
@@ -263,6 +280,7 @@ impl World {
                     workers: blueprint.workers,
                     more: &blueprint.proxy,
                     more_of_app: &blueprint.app,
+                    dependency: (dependency, &blueprint.dependency),
                 };
                 Proxy::start(path, registry, &binaries.proxy, written)
             }))
@@ -277,7 +295,7 @@ impl World {
                 true => Some(Chaos::start(before_peers).await?),
                 false => None,
             };
-            let stamp = Stamp { id, origin, proxies, edge, peer, peer_chaos, origin_chaos };
+            let stamp = Stamp { id, origin, proxies, edge, peer, peer_chaos, origin_chaos, dependency_chaos };
             stamp.balance();
             stamps.push(stamp);
         }

@@ -41,6 +41,7 @@ scenarios! {
     a_poisonous_tenant: "poison-tenant",
     a_stamp_that_dies_again_and_again: "flapping-stamp",
     a_network_that_is_parted: "partition",
+    levels_of_degradation: "degradation",
     redis_is_gone: "redis-down",
     redis_hangs: "redis-hang",
     hostile_tables: "table-hostile",

@@ -42,6 +42,8 @@ impl Concern {
             Action::KillApp(one) | Action::StartApp(one) | Action::HangApp(one) | Action::ResumeApp(one) => {
                 Self::Tenants(id(one.stamp))
             }
+            Action::Degrade(degraded) => Self::Tenants(id(degraded.stamp)),
+            Action::Level(leveled) => all_or(leveled.stamp, Self::Tenants),
             Action::App(scripted) => Self::Tenants(id(scripted.stamp)),
             Action::Chaos(toxic) if toxic.wire != Wire::Redis => all_or(toxic.stamp, Self::Tenants),
             Action::Cut(place) if place.wire != Wire::Redis => all_or(place.stamp, Self::Tenants),
@@ -77,6 +79,8 @@ mod tests {
             ("{ reload-storm = { stamp = 1, count = 2, every = \"1s\" } }", whole()),
             ("{ partition = { stamp = 1 } }", whole()),
             ("{ heal = { stamp = 1, from = 2 } }", Concern::Between("1".into(), "2".into())),
+            ("{ degrade = { stamp = 1, level = \"auto\" } }", one()),
+            ("{ level = { level = \"full\" } }", Concern::All),
             ("{ kill-app = { stamp = 1 } }", one()),
             ("{ app = { stamp = 1 } }", one()),
             ("{ drain = { stamp = 1 } }", one()),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use synaxis_routing::change::{Drain, Guards, Overrides};
 
-use super::{Action, Fault, Place, reload, slow, table};
+use super::{Action, Fault, Place, degrade, reload, slow, table};
 use crate::{
     chaos::Chaos,
     world::{PATIENCE, Stamp, Switch, Wire, World},
@@ -47,6 +47,8 @@ pub(super) fn words(action: &Action, world: &World) -> String {
         Action::Chaos(toxic) => format!("chaos before {:?} of {}", toxic.wire, of(toxic.stamp)).to_lowercase(),
         Action::Cut(place) => format!("cut {:?} of {}", place.wire, of(place.stamp)).to_lowercase(),
         Action::Calm => "chaos ends".into(),
+        Action::Degrade(degraded) => format!("set {} at {}", degraded.level, name(degraded.stamp)),
+        Action::Level(leveled) => format!("{} at {}", leveled.level, of(leveled.stamp)),
         Action::Partition(parted) => format!("part {} from {}", name(parted.stamp), whom(parted.from)),
         Action::Heal(parted) => format!("join {} with {}", name(parted.stamp), whom(parted.from)),
         Action::SlowClients(slow) => slow.words(),
@@ -55,7 +57,7 @@ pub(super) fn words(action: &Action, world: &World) -> String {
 
 /// Makes every chaos proxy behave.
 pub(crate) fn calm(world: &World) {
-    for wire in [Wire::Redis, Wire::Peers, Wire::Origins] {
+    for wire in [Wire::Redis, Wire::Peers, Wire::Origins, Wire::Dependencies] {
         places(world, Place { wire, stamp: None }).for_each(Chaos::clear);
     }
 }
@@ -143,6 +145,8 @@ pub(super) async fn perform(fault: &Fault, world: &Arc<World>) -> anyhow::Result
             calm(world);
             Ok(())
         }
+        Action::Degrade(degraded) => degrade::set(stamp(degraded.stamp), &degraded.level).await,
+        Action::Level(leveled) => return degrade::reached(world, leveled).await.map(Some),
         Action::Partition(parted) => network(world)?.part(parted.stamp, parted.from).await,
         Action::Heal(parted) => network(world)?.heal(parted.stamp, parted.from).await,
         Action::SlowClients(how) => {
@@ -193,6 +197,7 @@ fn places(world: &World, place: Place) -> impl Iterator<Item = &Chaos> {
         Wire::Redis => None,
         Wire::Peers => stamp.peer_chaos.as_ref(),
         Wire::Origins => stamp.origin_chaos.as_ref(),
+        Wire::Dependencies => stamp.dependency_chaos.as_ref(),
     });
     of_redis.chain(of_stamps)
 }

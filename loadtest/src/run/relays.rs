@@ -11,11 +11,13 @@ use crate::{
 pub(super) fn relays(world: &World) -> Vec<Relay> {
     let mut all: Vec<Relay> = world.redis_chaos.iter().map(|chaos| of_chaos("redis", chaos)).collect();
     for stamp in &world.stamps {
-        let [edge, peers, app] = ["edge", "peers", "app"].map(|part| format!("the {part} of {}", stamp.id));
+        let [edge, peers, app, dependency] =
+            ["edge", "peers", "app", "dependency"].map(|part| format!("the {part} of {}", stamp.id));
         all.extend(stamp.edge.iter().map(|balancer| of_balancer(&edge, balancer)));
         all.extend(stamp.peer.iter().map(|balancer| of_balancer(&peers, balancer)));
         all.extend(stamp.peer_chaos.iter().map(|chaos| of_chaos(&peers, chaos)));
         all.extend(stamp.origin_chaos.iter().map(|chaos| of_chaos(&app, chaos)));
+        all.extend(stamp.dependency_chaos.iter().map(|chaos| of_chaos(&dependency, chaos)));
     }
     all
 }

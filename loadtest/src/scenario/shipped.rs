@@ -20,6 +20,7 @@ shipped!(
     "poison-tenant",
     "flapping-stamp",
     "partition",
+    "degradation",
     "redis-down",
     "redis-hang",
     "table-hostile",

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use synaxis_routing::id::StampId;
 
-use super::network::Place;
+use super::{admin::TOKEN, network::Place};
 
 /// What the configuration of a proxy says.
 #[derive(Clone, Copy)]
@@ -22,6 +22,8 @@ pub(super) struct Written<'a> {
     pub(super) more: &'a str,
     /// The same for the section of its app.
     pub(super) more_of_app: &'a str,
+    /// What it depends on, and TOML for that section; without it there is none.
+    pub(super) dependency: (SocketAddr, &'a str),
 }
 
 /// Where a proxy listens; port 0 before it was ever started.
@@ -41,7 +43,11 @@ impl Addresses {
 
 /// The configuration of a proxy that is to listen at these addresses.
 pub(super) fn toml(written: &Written<'_>, at: &Addresses, snapshot: &Path) -> String {
-    let Written { id, store, app, workers, more, more_of_app, .. } = written;
+    let Written { id, store, app, workers, more, more_of_app, dependency, .. } = written;
+    let dependency = match dependency {
+        (_, "") => String::new(),
+        (at, more) => format!("[dependencies.redis]\nprobe = \"redis://{at}\"\n{more}"),
+    };
     let Addresses { edge, peer, admin } = at;
     let snapshot = snapshot.display();
     format!(
@@ -64,6 +70,7 @@ address = "{peer}"
 
 [admin]
 address = "{admin}"
+token = "{TOKEN}"
 
 [routing]
 store = "{store}"
@@ -74,6 +81,8 @@ ack = "500ms"
 [upstreams.app]
 endpoints = ["http://{app}"]
 {more_of_app}
+
+{dependency}
 
 [access_log]
 output = "off"
