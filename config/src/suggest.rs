@@ -1,5 +1,7 @@
 //! Did you mean: the known word nearest to an unknown one.
 
+use crate::value::Shown;
+
 /// Longest word that is compared.
 const WORD_BYTES_MAX: usize = 64;
 
@@ -17,6 +19,17 @@ pub(crate) fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -
         .filter(|(distance, word)| *distance <= slips_max(word) && *distance < word.len())
         .min()
         .map(|(_, word)| word)
+}
+
+/// The cure for a name that nothing has: the nearest one that something has, or some of them. Only names that may be shown,
+/// in backticks: one that came from the environment is taken out of them. `None`: there are none.
+pub(crate) fn instead<'k>(written: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<String> {
+    let mut known = known.filter(|name| Shown(name).is_harmless());
+    if let Some(meant) = nearest(written, known.clone()) {
+        return Some(format!("did you mean `{meant}`?"));
+    }
+    let first = format!("there are `{}`", known.next()?);
+    Some(known.take(7).fold(first, |said, name| format!("{said}, `{name}`")))
 }
 
 #[cfg(test)]

@@ -171,15 +171,8 @@ fn third(timeout: Duration) -> Duration {
 
 /// What is said of a name that no upstream has; `section` is where it stands.
 pub(super) fn unknown_upstream(section: &str, name: &str, upstreams: &[written::Upstream]) -> String {
-    let known =
-        || upstreams.iter().map(|upstream| upstream.name.get_ref().as_str()).filter(|name| Shown(name).is_harmless());
-    let cure = match suggest::nearest(name, known()) {
-        Some(meant) => format!("did you mean \"{meant}\"?"),
-        None => {
-            let known: Vec<String> = known().take(8).map(|name| format!("\"{name}\"")).collect();
-            format!("there are {}", known.join(", "))
-        }
-    };
+    let known = upstreams.iter().map(|upstream| upstream.name.get_ref().as_str());
+    let cure = suggest::instead(name, known).unwrap_or_else(|| "there are none".to_owned());
     format!("`upstream` in {section}: no [upstreams.NAME] is called {}; {cure}", Shown(name))
 }
 
