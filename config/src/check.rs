@@ -16,6 +16,7 @@ use crate::{
 
 mod addresses;
 mod degradation;
+mod rate_limits;
 mod routes;
 mod unwise;
 
@@ -35,14 +36,25 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         findings,
     );
     let dependencies = degradation::settle(written.dependencies, written.upstreams.as_deref(), findings);
-    let common = routes::Common { tenant: &written.tenant.header, body_bytes: written.limits.body_bytes };
+    let common = routes::Common {
+        tenant: &written.tenant.header,
+        body_bytes: written.limits.body_bytes,
+        rate_limits: written.rate_limits.as_deref(),
+    };
     let routed = routes::settle(written.routes, written.upstreams, &common, findings);
+    let around = rate_limits::Around { user: written.user.as_ref(), has_store: written.limits_store.is_some() };
+    let limited = rate_limits::settle(written.tenant, written.tiers, written.rate_limits, &around, findings);
     let routing = match written.routing {
         None => Some(None),
         Some(routing) => self::routing(routing, &listeners_written, findings).map(Some),
     };
     let listeners: Option<Vec<Listener>> = listeners_written.into_iter().map(listener).collect();
+    let limits_store = match written.limits_store {
+        None => None,
+        Some(store) => Some(rate_limits::store(store)?),
+    };
     let (routes, upstreams) = routed?;
+    let rate_limits::Limited { tenant, tiers, rate_limits } = limited?;
     Some(Settings {
         stamp: written.stamp?,
         server: written.server,
@@ -53,8 +65,13 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
             hosts: written.admin.hosts,
         },
         routing: routing?,
-        tenant: written.tenant,
+        tenant,
+        user: written.user.map(Spanned::into_inner),
         routes,
+        tiers,
+        rate_limits,
+        rate_limiting: written.rate_limiting,
+        limits_store,
         upstreams,
         peers: written.peers.settled(),
         retries: written.retries,

@@ -38,6 +38,8 @@ macro_rules! compare {
     }};
 }
 
+mod rate_limits;
+
 /// What `wanted` means for a process that runs with `running`, whose addresses are those that it is really bound to.
 #[must_use]
 pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
@@ -49,7 +51,12 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         admin,
         routing: _,
         tenant,
+        user: _,
         routes: _,
+        tiers: _,
+        rate_limits: _,
+        rate_limiting: _,
+        limits_store: _,
         upstreams: _,
         peers,
         retries,
@@ -74,11 +81,12 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
     at_home(admin.address, &mut wanted.admin.address);
     compare!(found, "admin", admin => wanted.admin, Admin { now: [token, hosts], restart: [address], apart: [] });
     routing(running, &mut wanted, &mut found);
-    compare!(found, "tenant", tenant => wanted.tenant, Tenant { now: [on_missing], restart: [], apart: [header] });
+    compare!(found, "tenant", tenant => wanted.tenant, Tenant { now: [on_missing], restart: [], apart: [header, tier] });
     if tenant.header != wanted.tenant.header {
         found.applied.push("tenant.sources".into());
     }
     routes(running, &wanted, &mut found);
+    rate_limits::compare(running, &mut wanted, &mut found);
     upstreams(running, &wanted, &mut found);
     compare!(found, "peers", peers => wanted.peers, Peers { now: [health_check], restart: [], apart: [protection] });
     protection(&peers.protection, &wanted.peers.protection, "peers", &mut found);
@@ -189,13 +197,17 @@ fn routes(running: &Settings, wanted: &Settings, found: &mut Found) {
         compare!(found, section, old => new, Route {
             now: [
                 host, path_prefix, methods, headers, timeout, attempt_timeout, total, idempotency_key, class, body_bytes,
-                websocket, request_headers, response_headers
+                websocket, tier_limit, request_headers, response_headers
             ],
             restart: [],
-            apart: [name, upstream]
+            apart: [name, upstream, rate_limits]
         });
         if upstream_name(running, old.upstream) != upstream_name(wanted, new.upstream) {
             found.applied.push(format!("{section}.upstream"));
+        }
+        let asked = |settings, route: &Route| rate_limits::of_route(settings, &route.rate_limits);
+        if asked(running, old) != asked(wanted, new) {
+            found.applied.push(format!("{section}.rate_limits"));
         }
     }
     let is_new = |route: &&Route| !running.routes.iter().any(|old| old.name == route.name);

@@ -8,14 +8,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    settings::{
-        Admin, Failover, HeaderEdits, Listener, ListenerKind, OnMissing, Output, Route, Routing, Settings, Upstream,
-    },
+    settings::{Admin, Failover, HeaderEdits, Listener, ListenerKind, OnMissing, Output, Route, Routing, Settings},
     source::{Origin, Origins},
     units::{show_duration, show_size},
 };
 
 mod degradation;
+mod rate_limits;
 mod targets;
 
 const NOT_SHOWN: &str = "***";
@@ -30,7 +29,12 @@ pub fn effective(settings: &Settings) -> String {
         admin,
         routing,
         tenant,
+        user,
         routes,
+        tiers,
+        rate_limits: limits_of_routes,
+        rate_limiting,
+        limits_store,
         upstreams,
         peers,
         retries,
@@ -75,8 +79,23 @@ pub fn effective(settings: &Settings) -> String {
             OnMissing::Reject => "reject",
         }),
     );
+    page.maybe("tier", tenant.tier.and_then(|tier| tiers.get(tier)).map(|tier| json!(tier.name)));
+    if let Some(user) = user {
+        page.section("[[user.sources]]", "user.sources.0");
+        page.key("header", json!(user.header.as_str()));
+    }
     for (index, one) in routes.iter().enumerate() {
-        route(&mut page, index, one, upstreams);
+        route(&mut page, index, one, settings);
+    }
+    for one in tiers {
+        rate_limits::tier(&mut page, one);
+    }
+    for (index, one) in limits_of_routes.iter().enumerate() {
+        rate_limits::rate_limit(&mut page, index, one, tiers);
+    }
+    rate_limits::rate_limiting(&mut page, rate_limiting);
+    if let Some(one) = limits_store {
+        rate_limits::limits_store(&mut page, one);
     }
     for one in upstreams {
         targets::upstream(&mut page, one);
@@ -158,7 +177,7 @@ fn routing(page: &mut Page<'_>, one: &Routing) {
     page.key("ports", json!(endpoints.ports));
 }
 
-fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream]) {
+fn route(page: &mut Page<'_>, index: usize, one: &Route, settings: &Settings) {
     let Route {
         name,
         host,
@@ -173,6 +192,8 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream])
         class,
         body_bytes,
         websocket,
+        tier_limit,
+        rate_limits,
         request_headers,
         response_headers,
     } = one;
@@ -185,7 +206,7 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream])
         true => page.maybe("methods", None),
         false => page.list("methods", methods),
     }
-    page.key("upstream", json!(upstreams.get(*upstream).map_or("", |upstream| upstream.name.as_str())));
+    page.key("upstream", json!(settings.upstreams.get(*upstream).map_or("", |upstream| upstream.name.as_str())));
     page.duration("timeout", *timeout);
     page.duration("attempt_timeout", *attempt_timeout);
     page.maybe("total", total.map(|total| json!(show_duration(total))));
@@ -193,6 +214,9 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, upstreams: &[Upstream])
     page.key("class", json!(class.as_str()));
     page.key("body_bytes", size(*body_bytes));
     page.key("websocket", json!(websocket));
+    page.key("tier_limit", json!(tier_limit));
+    let limits = rate_limits.iter().filter_map(|position| settings.rate_limits.get(*position));
+    page.list("rate_limits", &limits.map(|limit| &limit.name).collect::<Vec<_>>());
     for (position, field) in headers.iter().enumerate() {
         page.section("[[routes.headers]]", &format!("{at}.headers.{position}"));
         page.key("name", json!(field.name.as_str()));

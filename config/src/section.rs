@@ -21,7 +21,10 @@ use crate::{
     value::{self, Reader, Shown, Wrong},
 };
 
+mod either;
 mod secret;
+
+pub(crate) use either::{Entry, OneOrNamed};
 
 /// Whether a section is in the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -300,11 +303,7 @@ impl<'f> Section<'f> {
             return None;
         }
         let section = |(name, value): (Spanned<std::borrow::Cow<'f, str>>, Spanned<DeValue<'f>>)| {
-            let shown = match Shown(name.get_ref()) {
-                shown if shown.is_harmless() => name.get_ref().to_string(),
-                _ => "NAME".to_owned(),
-            };
-            let (path, at, title) = (format!("{path}.{shown}"), format!("{at}.{shown}"), format!("[{path}.{shown}]"));
+            let [path, at, title] = self.below(key, name.get_ref());
             let name = Spanned::new(name.span(), name.into_inner().into_owned());
             match (value.span(), value.into_inner()) {
                 (span, DeValue::Table(table)) => Some((name, self.inner(path, at, title, span, table))),
@@ -357,6 +356,14 @@ impl<'f> Section<'f> {
         let mut entries: Vec<_> = table.into_iter().filter_map(entry).collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         entries
+    }
+
+    /// Path, place and title of a section below `key` under a name that the author chose.
+    fn below(&self, key: &str, name: &str) -> [String; 3] {
+        let shown = if Shown(name).is_harmless() { name } else { "NAME" };
+        let [path, at] = [&self.path, &self.at].map(|outer| format!("{}.{shown}", place(outer, key)));
+        let title = format!("[{path}]");
+        [path, at, title]
     }
 
     fn inner(&self, path: String, at: String, title: String, span: Span, table: DeTable<'f>) -> Section<'f> {

@@ -20,6 +20,7 @@ mod degradation;
 mod health;
 mod host;
 mod probe;
+mod rate_limits;
 mod secret;
 mod store;
 mod upstream;
@@ -32,6 +33,10 @@ pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
 pub(crate) use host::{http_path, is_name};
 pub(crate) use probe::probe_path;
 pub use probe::{InvalidProbe, ProbeUrl};
+pub use rate_limits::{
+    LimitFields, LimitKey, LimitMode, LimitScope, LimitsStore, OnStoreFailure, Quotas, RateLimit, RateLimiting,
+    TENANT_LIMIT, Tier,
+};
 pub use secret::{InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};
 pub use upstream::{Peers, Protection, Retries, Upstream};
@@ -52,8 +57,18 @@ pub struct Settings {
     pub routing: Option<Routing>,
     /// How a request names its tenant.
     pub tenant: Tenant,
+    /// How a request names its user. `None`: users are not told apart.
+    pub user: Option<User>,
     /// First match wins; at least one.
     pub routes: Vec<Route>,
+    /// Kinds of tenants, in the order of the file.
+    pub tiers: Vec<Tier>,
+    /// Limits that routes ask for, in the order of the file. That of the tiers is [`Settings::tenant_limit`].
+    pub rate_limits: Vec<RateLimit>,
+    /// What all limits of a process have in common.
+    pub rate_limiting: RateLimiting,
+    /// Where the fleet counts. `None`: each process counts alone.
+    pub limits_store: Option<LimitsStore>,
     /// The apps of this stamp, in the order of the file; at least one.
     pub upstreams: Vec<Upstream>,
     /// How each other stamp is treated.
@@ -219,6 +234,15 @@ pub struct Tenant {
     pub header: HeaderName,
     /// What happens to a request without one.
     pub on_missing: OnMissing,
+    /// The tier of a tenant whose record names none that is known. Position in [`Settings::tiers`]. `None`: it has none.
+    pub tier: Option<usize>,
+}
+
+/// `[user]`: how a request names its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The header that carries the id of the user on listeners that trust it; never that of the tenant.
+    pub header: HeaderName,
 }
 
 /// What happens to a request that names no tenant.
@@ -258,6 +282,10 @@ pub struct Route {
     pub body_bytes: u64,
     /// Whether a request may become a WebSocket.
     pub websocket: bool,
+    /// Whether the limit of the tenant's tier counts its requests.
+    pub tier_limit: bool,
+    /// Further limits, each once. Positions in [`Settings::rate_limits`].
+    pub rate_limits: Vec<usize>,
     /// What changes in a request's fields on its way to the app of this stamp.
     pub request_headers: HeaderEdits,
     /// What changes in an answer's fields on its way to the client, at the stamp that served it.

@@ -1,8 +1,12 @@
-//! Durations and sizes as people write them: `25s`, `250ms`, `32KiB`.
+//! Durations, sizes and quotas as people write them: `25s`, `250ms`, `32KiB`, `500/min`.
 //!
 //! Invariant: a number without its unit is never guessed at, and nothing overflows.
 
 use std::time::Duration;
+
+mod quota;
+
+pub(crate) use quota::{InvalidQuota, QUOTA, UNLIMITED, quota, show_quota};
 
 /// Milliseconds of the units of a duration, largest first.
 const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];

@@ -5,10 +5,14 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use toml::Spanned;
+
 use crate::{
     fault::Span,
     section::Section,
-    settings::{AccessLog, Degradation, Limits, Retries, Server, Shutdown, Stamp, Tenant, Timeouts, http_path},
+    settings::{
+        AccessLog, Degradation, Limits, RateLimiting, Retries, Server, Shutdown, Stamp, Timeouts, User, http_path,
+    },
     value::{Reader, text, text_shown},
 };
 
@@ -18,6 +22,7 @@ mod headers;
 mod health;
 mod listeners;
 mod process;
+mod rate_limits;
 mod routes;
 mod routing;
 mod tenant;
@@ -25,8 +30,10 @@ mod upstreams;
 
 pub(crate) use degradation::Dependency;
 pub(crate) use listeners::{Admin, Listener};
+pub(crate) use rate_limits::{LimitsStore, Quotas, RateLimit, ScopeRead, Tier};
 pub(crate) use routes::{HostRead, Route, TIMEOUT};
 pub(crate) use routing::Routing;
+pub(crate) use tenant::Tenant;
 pub(crate) use upstreams::{Peers, Protected, Upstream};
 
 /// The whole file.
@@ -40,7 +47,14 @@ pub(crate) struct Written {
     pub(crate) admin: Admin,
     pub(crate) routing: Option<Routing>,
     pub(crate) tenant: Tenant,
+    pub(crate) user: Option<Spanned<User>>,
     pub(crate) routes: Option<Vec<Route>>,
+    pub(crate) tiers: Option<Vec<Tier>>,
+    pub(crate) rate_limits: Option<Vec<RateLimit>>,
+    pub(crate) rate_limiting: RateLimiting,
+    /// Where it begins; `None`: it is not written.
+    pub(crate) rate_limiting_span: Option<Span>,
+    pub(crate) limits_store: Option<LimitsStore>,
     pub(crate) upstreams: Option<Vec<Upstream>>,
     pub(crate) peers: Peers,
     pub(crate) retries: Retries,
@@ -63,6 +77,8 @@ pub(crate) fn read(top: Section<'_>) -> Written {
         let server = file.section("server");
         let access_log = file.section("access_log");
         let limits = file.section("limits");
+        let has_rate_limiting = file.has("rate_limiting");
+        let rate_limiting = file.section("rate_limiting");
         let retries = file.section("retries");
         let shutdown = file.section("shutdown");
         let timeouts = file.section("timeouts");
@@ -75,7 +91,13 @@ pub(crate) fn read(top: Section<'_>) -> Written {
             admin: listeners::admin(file.section("admin")),
             routing: routing::routing(file.section("routing")),
             tenant: tenant::tenant(file.section("tenant")),
+            user: tenant::user(file.section("user")),
             routes: routes::routes(file),
+            tiers: rate_limits::tiers(file),
+            rate_limits: rate_limits::rate_limits(file),
+            rate_limiting_span: has_rate_limiting.then(|| rate_limiting.span()),
+            rate_limiting: rate_limits::rate_limiting(rate_limiting),
+            limits_store: rate_limits::limits_store(file.section("limits_store")),
             upstreams: upstreams::upstreams(file),
             peers: upstreams::peers(file.section("peers")),
             retries_span: retries.span(),

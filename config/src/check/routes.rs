@@ -8,6 +8,7 @@ use std::{
 use http::HeaderName;
 use toml::Spanned;
 
+use super::rate_limits;
 use crate::{
     fault::Findings,
     settings::{HeaderEdits, Route, RouteClass, Upstream},
@@ -25,6 +26,8 @@ pub(super) struct Common<'a> {
     pub(super) tenant: &'a HeaderName,
     /// Largest body, unless the route says otherwise.
     pub(super) body_bytes: u64,
+    /// What routes may ask for. `None`: unknown, which was noted.
+    pub(super) rate_limits: Option<&'a [written::RateLimit]>,
 }
 
 /// `None` only when something was noted.
@@ -80,6 +83,8 @@ fn default_route(upstreams: &[written::Upstream], common: &Common<'_>, findings:
         class: RouteClass::Core,
         body_bytes: common.body_bytes,
         websocket: true,
+        tier_limit: true,
+        rate_limits: Vec::new(),
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
     })
@@ -115,7 +120,8 @@ fn written_routes(
             position
         });
         refuse_tenant_edits(&route, common, findings);
-        routes.extend(settle_route(route, upstream, common));
+        let rate_limits = rate_limits::of_route(&route, common.rate_limits, findings);
+        routes.extend(settle_route(route, upstream, rate_limits, common));
     }
     let unused = upstreams.iter().enumerate().filter(|(position, _)| !used.contains(position));
     for (_, upstream) in unused.filter(|_| all_known) {
@@ -138,7 +144,12 @@ fn refuse_tenant_edits(route: &written::Route, common: &Common<'_>, findings: &F
     }
 }
 
-fn settle_route(route: written::Route, upstream: Option<usize>, common: &Common<'_>) -> Option<Route> {
+fn settle_route(
+    route: written::Route,
+    upstream: Option<usize>,
+    rate_limits: Option<Vec<usize>>,
+    common: &Common<'_>,
+) -> Option<Route> {
     let host = match route.host {
         HostRead::Every => None,
         HostRead::Pattern(pattern) => Some(pattern),
@@ -158,6 +169,8 @@ fn settle_route(route: written::Route, upstream: Option<usize>, common: &Common<
         class: route.class,
         body_bytes: route.body_bytes.unwrap_or(common.body_bytes),
         websocket: route.websocket,
+        tier_limit: route.tier_limit,
+        rate_limits: rate_limits?,
         request_headers: route.request_headers,
         response_headers: route.response_headers,
     })

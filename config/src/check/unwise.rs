@@ -13,6 +13,8 @@ use crate::{
     written::{self, Protected, Written},
 };
 
+mod rate_limits;
+
 /// An early answer that lingers longer keeps connections of clients that only send.
 const LINGER_WISE: Duration = Duration::from_secs(5);
 /// Endpoints and probes take about so long to notice that a proxy is leaving.
@@ -28,6 +30,7 @@ pub(super) fn warn(written: &Written, findings: &Findings) {
     access_log(written, findings);
     timeouts(written, findings);
     targets(written, findings);
+    rate_limits::warn(written, public, findings);
     if public {
         leaving(written, findings);
         if written.server.connections_per_address.is_some() {

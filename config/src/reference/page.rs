@@ -14,7 +14,8 @@ Every section and key of the file. This page is made from what the proxy reads; 
 same as a file, `synaxis-proxy print-schema` as a JSON Schema for editors.
 
 `${NAME}` inside a text is the environment variable of that name; `$${` is a `${` that stays. A duration is a whole number
-and `ms`, `s`, `m` or `h`; a size is a number of bytes, or a whole number and `KiB`, `MiB` or `GiB`.
+and `ms`, `s`, `m` or `h`; a size is a number of bytes, or a whole number and `KiB`, `MiB` or `GiB`. A quota is a number of
+requests, a slash and a time: `10/s`, `500/min`, `5000/h`, `100000/d`, or with a duration `10/30s`.
 ";
 
 /// The page as Markdown.
@@ -61,6 +62,9 @@ fn takes(schema: &Value) -> String {
     if let Some(words) = schema.get("enum").and_then(Value::as_array) {
         let words: Vec<String> = words.iter().map(|word| format!("`{}`", toml_text(word))).collect();
         return words.join(", ");
+    }
+    if let (Some(choices), None) = (schema.get("anyOf").and_then(Value::as_array), range) {
+        return choices.iter().map(takes).collect::<Vec<_>>().join(", or ");
     }
     let number = |name: &str| schema.get(name).map(Value::to_string).unwrap_or_default();
     match (schema.get("type").and_then(Value::as_str), range) {

@@ -91,8 +91,14 @@ fn with_environment(mut schema: Value) -> Value {
             *part = with_environment(part.take());
         }
     }
+    for part in parts.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        *part = with_environment(part.take());
+    }
     let variable = json!({ "$ref": "#/$defs/environment" });
     if let Some(Value::Array(choices)) = parts.get_mut("anyOf") {
+        for choice in choices.iter_mut().filter(|choice| choice["type"] == json!("object")) {
+            *choice = with_environment(choice.take());
+        }
         choices.push(variable);
     } else if parts.contains_key("enum") || parts.contains_key("pattern") {
         let comment = parts.remove("$comment");

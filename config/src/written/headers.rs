@@ -100,7 +100,7 @@ pub(super) fn steers(name: &HeaderName) -> bool {
 }
 
 /// A field that an edit may touch and a route may ask for.
-fn editable(written: &str) -> Result<HeaderName, Wrong> {
+pub(super) fn editable(written: &str) -> Result<HeaderName, Wrong> {
     let name = name(written)?;
     let text = name.as_str();
     if steers(&name) {

@@ -16,6 +16,8 @@ use crate::{
 const ROUTES_MAX: usize = 1024;
 /// Most methods of one route.
 const METHODS_MAX: usize = 16;
+/// Most limits of one route, beside that of its tenants' tiers.
+const RATE_LIMITS_MAX: usize = 8;
 /// Below the 30 s of Front Door, so that our answer wins.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -34,6 +36,8 @@ pub(crate) struct Route {
     pub(crate) class: RouteClass,
     pub(crate) body_bytes: Option<u64>,
     pub(crate) websocket: bool,
+    pub(crate) tier_limit: bool,
+    pub(crate) rate_limits: Vec<Spanned<String>>,
     pub(crate) request_headers: HeaderEdits,
     pub(crate) response_headers: HeaderEdits,
 }
@@ -97,6 +101,10 @@ fn read(s: &mut Section<'_>) -> Route {
         class: s.or("class", RouteClass::Core, choice(&RouteClass::ALL.map(|class| (class.as_str(), class)))),
         body_bytes: s.optional("body_bytes", size(0..=BODY_BYTES_MAX)).map(Spanned::into_inner),
         websocket: s.or("websocket", true, flag()),
+        tier_limit: s.or("tier_limit", true, flag()),
+        rate_limits: s
+            .list("rate_limits", 0..=RATE_LIMITS_MAX, text(|written| Ok::<_, String>(written.to_owned())))
+            .unwrap_or_default(),
         request_headers: headers::edits(s.section("request_headers")),
         response_headers: headers::edits(s.section("response_headers")),
     }

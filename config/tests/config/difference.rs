@@ -4,7 +4,7 @@ use std::path::Path;
 
 use synaxis_config::{
     difference::{Reload, reload},
-    settings::{Settings, Watched},
+    settings::{Quotas, Settings, Watched},
 };
 
 const FULL: &str = include_str!("../../examples/full.toml");
@@ -53,6 +53,35 @@ fn what_can_change_changes_at_once_and_is_named() {
         ("class = \"core\"", "class = \"ai\"", &["routes.api.class"]),
         ("body_bytes = \"10MiB\"", "body_bytes = \"9MiB\"", &["routes.api.body_bytes"]),
         ("websocket = true", "websocket = false", &["routes.api.websocket"]),
+        ("tier_limit = true", "tier_limit = false", &["routes.api.tier_limit"]),
+        ("[\"per-user\", \"per-address\"]", "[\"per-user\"]", &["routes.api.rate_limits"]),
+        ("[\"per-user\", \"per-address\"]", "[\"per-address\", \"per-user\"]", &["routes.api.rate_limits"]),
+        ("tier = \"starter\"", "tier = \"enterprise\"", &["tenant.tier"]),
+        ("header = \"x-user-id\"", "header = \"x-person\"", &["user.sources"]),
+        ("requests = \"500/min\"", "requests = \"600/min\"", &["tiers.starter.requests"]),
+        ("burst = 50 ", "burst = 60 ", &["tiers.starter.requests"]),
+        ("requests = \"unlimited\"", "requests = \"1/s\"", &["tiers.enterprise.requests"]),
+        ("\"tenant\", \"user\"]", "\"tenant\", \"route\", \"user\"]", &["rate_limits.per-user.key"]),
+        ("burst = 200 }", "burst = 100 }", &["rate_limits.per-user.quota"]),
+        ("starter = \"100/min\"", "starter = \"unlimited\"", &["rate_limits.per-user.quota"]),
+        ("candidate = \"400/min\"", "candidate = \"400/h\"", &["rate_limits.per-user.candidate"]),
+        ("candidate_burst = 40", "candidate_burst = 4", &["rate_limits.per-user.candidate"]),
+        ("mode = \"enforce\"", "mode = \"shadow\"", &["rate_limits.per-user.mode"]),
+        ("on_store_failure = \"share\"", "on_store_failure = \"open\"", &["rate_limits.per-user.scope"]),
+        ("quota = \"50/s\"", "quota = \"60/s\"", &["rate_limits.per-address.quota"]),
+        (
+            "name = \"per-address\"",
+            "name = \"more\"\nkey = [\"route\"]\nquota = \"1/s\"\n[[rate_limits]]\nname = \"per-address\"",
+            &["rate_limits.more"],
+        ),
+        ("keys_max = 1000000", "keys_max = 100000", &["rate_limiting.keys_max"]),
+        ("tenant_keys_max = 20000", "tenant_keys_max = 10", &["rate_limiting.tenant_keys_max"]),
+        ("denies_max = 100000", "denies_max = 0", &["rate_limiting.denies_max"]),
+        ("headers = \"none\"", "headers = \"draft\"", &["rate_limiting.headers"]),
+        ("legacy_headers = false", "legacy_headers = true", &["rate_limiting.legacy_headers"]),
+        ("redis://127.0.0.1:6379/2", "redis://127.0.0.1:6379/3", &["limits_store.url"]),
+        ("processes_max = 8", "processes_max = 9", &["limits_store.processes_max"]),
+        ("wait = \"5ms\"", "wait = \"6ms\"", &["limits_store.wait"]),
         ("remove = [\"x-debug\"]", "remove = []", &["routes.api.request_headers"]),
         ("31536000", "1", &["routes.api.response_headers"]),
         ("upstream = \"site\"", "upstream = \"app\"", &["routes.rest.upstream"]),
@@ -163,6 +192,43 @@ fn an_edge_listener_never_gets_what_was_meant_for_a_peer() {
     assert_eq!(outcome.settings.listeners, running.listeners);
     assert_eq!(outcome.applied, [""; 0]);
     assert_eq!(outcome.pending, ["listeners.0.kind", "listeners.0.address", "listeners.1.kind", "listeners.1.address"]);
+}
+
+#[test]
+fn the_store_of_limits_and_the_header_of_users_come_and_go() {
+    let with = load(FULL);
+    let mut without = with.clone();
+    without.limits_store = None;
+    without.user = None;
+    for (running, wanted) in [(&with, &without), (&without, &with)] {
+        let outcome = reload(running, wanted.clone());
+        assert_eq!(outcome.applied, ["user", "limits_store"]);
+        assert_eq!((outcome.pending.len(), &outcome.settings), (0, wanted));
+    }
+}
+
+#[test]
+fn another_order_of_tiers_or_limits_is_no_change_and_one_that_comes_or_goes_is() {
+    let running = load(FULL);
+    let mut wanted = running.clone();
+    wanted.tiers.reverse();
+    wanted.tenant.tier = wanted.tenant.tier.map(|tier| 1 - tier);
+    wanted.rate_limits.reverse();
+    for limit in &mut wanted.rate_limits {
+        if let Quotas::PerTier(quotas) = &mut limit.quota {
+            quotas.reverse();
+        }
+    }
+    wanted.routes.iter_mut().flat_map(|route| &mut route.rate_limits).for_each(|limit| *limit = 1 - *limit);
+    assert_eq!(reload(&running, wanted.clone()).applied, [""; 0]);
+    wanted.routes[0].rate_limits.reverse();
+    assert_eq!(reload(&running, wanted).applied, ["routes.api.rate_limits"]);
+
+    let more = FULL.replace("enterprise = {", "gold = \"1/s\", enterprise = {");
+    let wanted = load(&more.replace("[tiers.enterprise]", "[tiers.gold]\nrequests = \"1/s\"\n[tiers.enterprise]"));
+    let names = ["tiers.gold", "rate_limits.per-user.quota"];
+    assert_eq!(reload(&running, wanted.clone()).applied, names);
+    assert_eq!(reload(&wanted, running).applied, names);
 }
 
 #[test]

@@ -234,7 +234,8 @@ fn the_full_file_shows_the_defaults_where_it_says_nothing_else() {
     assert_eq!(full.server.connections_reserve, minimal.server.connections_reserve);
     assert_eq!(full.listeners[0], minimal.listeners[0]);
     assert_eq!(full.admin.address, minimal.admin.address);
-    assert_eq!(full.tenant, minimal.tenant);
+    assert_eq!((&full.tenant.header, full.tenant.on_missing), (&minimal.tenant.header, minimal.tenant.on_missing));
+    assert_eq!(full.rate_limiting, minimal.rate_limiting);
     assert_eq!(full.routes[1].timeout, minimal.routes[0].timeout);
     assert_eq!(full.upstreams[0].idle_max, minimal.upstreams[0].idle_max);
     assert_eq!(full.upstreams[0].protection, minimal.upstreams[0].protection);

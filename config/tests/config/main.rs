@@ -4,5 +4,6 @@ mod corpus;
 mod difference;
 mod examples;
 mod hostile;
+mod rate_limits;
 mod reference;
 mod secrets;

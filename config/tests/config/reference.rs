@@ -80,6 +80,16 @@ fn the_schema_takes_what_loads_and_refuses_unknown_keys_and_wrong_types() {
     assert!(valid(&effective(&settings(FULL))));
     assert!(valid(&FULL.replace("store = \"redis://127.0.0.1:6379/0\"", "store_file = \"/run/x\"")));
     assert!(valid(&FULL.replace("poll = \"1s\"", "poll = \"${POLL}\"")));
+    for (from, to) in [
+        ("starter = \"100/min\"", "starter = \"${QUOTA}\""),
+        ("starter = \"100/min\"", "starter = { quota = \"${QUOTA}\" }"),
+        ("starter = \"100/min\"", "starter = \"unlimited\""),
+        ("quota = \"50/s\"", "quota = \"${QUOTA}\""),
+        ("quota = \"50/s\"", "quota = \"10/1500ms\""),
+        ("[\"client_ip\"]", "[\"header:authorization\", \"${PART}\"]"),
+    ] {
+        assert!(FULL.contains(from) && valid(&FULL.replacen(from, to, 1)), "{to}");
+    }
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     for name in ["unknown_keys", "wrong_types", "missing_everything", "route_fields", "several_at_once", "empty"] {
         let text = fs::read_to_string(corpus.join(name).with_extension("toml")).unwrap();
@@ -101,6 +111,19 @@ fn the_schema_takes_what_loads_and_refuses_unknown_keys_and_wrong_types() {
         ("on_failure = \"read-only\"", "on_failure = \"full\""),
         ("store = \"redis", "store_file = \"/x\"\nstore = \"redis"),
         ("[upstreams.site]", "[upstreams.\"S ite\"]"),
+        ("[tiers.enterprise]", "[tiers.\"enter prise\"]"),
+        ("requests = \"500/min\"", "requests = \"500/m\""),
+        ("requests = \"500/min\"", "requests = 500"),
+        ("burst = 50 ", "burst = \"50\" "),
+        ("quota = \"50/s\"", "quota = \"unlimited\""),
+        ("starter = \"100/min\"", "starter = \"much\""),
+        ("starter = \"100/min\"", "starter = { burst = 10 }"),
+        ("starter = \"100/min\"", "starter = { quota = \"100/min\", bursts = 10 }"),
+        ("key = [\"tenant\", \"user\"]", "key = [\"tenants\"]"),
+        ("key = [\"tenant\", \"user\"]", "key = []"),
+        ("on_store_failure = \"share\"", "on_store_failure = \"wait\""),
+        ("processes_max = 8", "processes_max = 1025"),
+        ("url = \"redis", "url_file = \"/x\"\nurl = \"redis"),
         ("set = { \"x-api\" = \"2\" }", "set = { \"x-api\" = 2 }"),
     ] {
         let text = FULL.replacen(from, to, 1);
