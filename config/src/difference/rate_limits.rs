@@ -1,4 +1,5 @@
-//! Tiers and limits of new settings: all of them change at once, and are compared by name.
+//! Tiers and limits of new settings: all of them change at once, and are compared by name; only the buckets are as many
+//! as at the start.
 
 use super::Found;
 use crate::settings::{LimitsStore, Quotas, RateLimit, RateLimiting, Settings, Tier, User};
@@ -17,8 +18,8 @@ pub(super) fn compare(running: &Settings, wanted: &mut Settings, found: &mut Fou
     tiers(running, wanted, found);
     rate_limits(running, wanted, found);
     compare!(found, "rate_limiting", running.rate_limiting => wanted.rate_limiting, RateLimiting {
-        now: [keys_max, tenant_keys_max, denies_max, headers, legacy_headers],
-        restart: [],
+        now: [denies_max, headers, legacy_headers],
+        restart: [keys_max, tenant_keys_max],
         apart: []
     });
     match (&running.limits_store, &mut wanted.limits_store) {

@@ -124,7 +124,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "rate_limits.key",
-        "Requests that agree in all of these are counted together: tenant, user, route, client_ip, header:NAME. Without tenant each process counts for itself.",
+        "Requests that agree in all of these are counted together: tenant, user, route, client_ip, header:NAME. Where the user or header is missing or repeated, they agree in it: such requests of a tenant share one bucket. Values longer than 256 bytes are told apart by their first 256. Without tenant each process counts for itself.",
     ),
     (
         "rate_limits.quota",

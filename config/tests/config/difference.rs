@@ -74,8 +74,6 @@ fn what_can_change_changes_at_once_and_is_named() {
             "name = \"more\"\nkey = [\"route\"]\nquota = \"1/s\"\n[[rate_limits]]\nname = \"per-address\"",
             &["rate_limits.more"],
         ),
-        ("keys_max = 1000000", "keys_max = 100000", &["rate_limiting.keys_max"]),
-        ("tenant_keys_max = 20000", "tenant_keys_max = 10", &["rate_limiting.tenant_keys_max"]),
         ("denies_max = 100000", "denies_max = 0", &["rate_limiting.denies_max"]),
         ("headers = \"none\"", "headers = \"draft\"", &["rate_limiting.headers"]),
         ("legacy_headers = false", "legacy_headers = true", &["rate_limiting.legacy_headers"]),
@@ -142,6 +140,8 @@ fn what_needs_a_restart_is_named_and_stays() {
         ("key_prefix = \"synaxis\"", "key_prefix = \"other\"", "routing.key_prefix"),
         ("/var/lib/synaxis/routing.json", "/var/lib/synaxis/other.json", "routing.snapshot"),
         ("ports = [8443]", "ports = [8444]", "routing.endpoints"),
+        ("keys_max = 1000000", "keys_max = 100000", "rate_limiting.keys_max"),
+        ("tenant_keys_max = 20000", "tenant_keys_max = 10", "rate_limiting.tenant_keys_max"),
         ("output = \"stdout\"", "output = \"off\"", "access_log.output"),
         ("queue = 8192", "queue = 1", "access_log.queue"),
     ] {
