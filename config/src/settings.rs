@@ -33,10 +33,7 @@ pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
 pub(crate) use host::{http_path, is_name};
 pub(crate) use probe::probe_path;
 pub use probe::{InvalidProbe, ProbeUrl};
-pub use rate_limits::{
-    LimitFields, LimitKey, LimitMode, LimitScope, LimitsStore, OnStoreFailure, Quotas, RateLimit, RateLimiting,
-    TENANT_LIMIT, Tier,
-};
+pub use rate_limits::{LimitFields, LimitKey, LimitMode, Quotas, RateLimit, RateLimiting, TENANT_LIMIT, Tier};
 pub use secret::{InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};
 pub use upstream::{Peers, Protection, Retries, Upstream};
@@ -67,8 +64,6 @@ pub struct Settings {
     pub rate_limits: Vec<RateLimit>,
     /// What all limits of a process have in common.
     pub rate_limiting: RateLimiting,
-    /// Where the fleet counts. `None`: each process counts alone.
-    pub limits_store: Option<LimitsStore>,
     /// The apps of this stamp, in the order of the file; at least one.
     pub upstreams: Vec<Upstream>,
     /// How each other stamp is treated.

@@ -200,13 +200,10 @@ fn line() -> impl Strategy<Value = String> {
         "candidate",
         "candidate_burst",
         "mode",
-        "scope",
-        "on_store_failure",
         "rate_limits",
         "tier_limit",
         "keys_max",
         "tenant_keys_max",
-        "url",
         "x",
     ]);
     let value = prop::sample::select(vec![
@@ -255,8 +252,6 @@ fn line() -> impl Strategy<Value = String> {
         "{a='1/s',b={quota='9/d',burst=9}}",
         "['tenant', 'user']",
         "['client_ip', 'header:x']",
-        "'fleet'",
-        "'closed'",
     ]);
     let header = prop::sample::select(vec![
         "[stamp]",
@@ -287,7 +282,6 @@ fn line() -> impl Strategy<Value = String> {
         "[rate_limits.quota]",
         "[rate_limits.quota.a]",
         "[rate_limiting]",
-        "[limits_store]",
         "[access_log]",
         "[limits]",
         "[timeouts]",
