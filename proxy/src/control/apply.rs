@@ -145,7 +145,7 @@ fn finish(settings: Arc<Settings>, apps: Vec<Arc<App>>, fleet: Option<Arc<Fleet>
         }
         live_pools[target.pool] = true;
     }
-    let peer_limits = guard::Limits::new(&settings.peers.protection, &settings.retries);
+    let peer_limits = guard::Limits::new(&settings.peers.protection, &settings.retries).of_a_stamp();
     Snapshot { settings, apps, peer_limits, fleet, live_pools }
 }
 

@@ -79,6 +79,14 @@ impl Limits {
         }
     }
 
+    /// The same before another stamp. That judges its tenants itself, and what a network swallows on the way there is no
+    /// tenant's doing, however many of the requests are its own.
+    #[must_use]
+    pub fn of_a_stamp(mut self) -> Self {
+        self.breaker.tenants_max = 0;
+        self
+    }
+
     /// Whether an answer says that its upstream failed. `reason` is the token of a proxy's own answer: what another stamp
     /// refuses is its right, and no failure of it.
     #[must_use]

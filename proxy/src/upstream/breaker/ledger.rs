@@ -130,7 +130,7 @@ impl Ledger {
                 self.tenants.succeed(limits, tenant, now);
                 None
             }
-            (false, Outcome::AnswerFailure) if !upstream_opened => {
+            (false, Outcome::AnswerFailure) if !upstream_opened && limits.tenants_max > 0 => {
                 let is_failing = self.tenants.fail(limits, tenant, now);
                 // a trial of the upstream is too precious to be spent twice on a tenant whose answers fail
                 if is_failing || trial.upstream { self.tenants.open(limits, tenant, now, chance) } else { None }

@@ -17,7 +17,7 @@ pub struct Limits {
     /// [`RATIO_REQUESTS_MIN`](super::RATIO_REQUESTS_MIN) of them: of the upstream's for its breaker, of the tenant's for
     /// the tenant's own.
     pub ratio_per_mille: u32,
-    /// Most tenants that one breaker keeps count of.
+    /// Most tenants that one breaker keeps count of; 0: none has a breaker of its own.
     pub tenants_max: usize,
     /// How long the share of slots takes from 10 % to all after closing, in milliseconds; 0 is at once.
     pub recovery_ms: u64,

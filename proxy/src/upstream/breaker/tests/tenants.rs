@@ -143,3 +143,18 @@ fn a_running_trial_is_never_forgotten() {
     assert_eq!(rig.refused_by(tenant(0)), Some(Scope::Tenant));
     assert_eq!(rig.record(trial, Success).tenant, Some(State::Closed));
 }
+
+#[test]
+fn none_has_one_where_another_judges_tenants_and_the_upstream_is_judged_all_the_same() {
+    let limits = Limits { tenants_max: 0, ..LIMITS };
+    let rig = Rig::new(limits);
+    for request in 0..100 {
+        rig.pass(tenant(1 + request % 9), Success);
+    }
+    for _ in 0..10 * limits.failures {
+        assert_eq!(rig.pass(tenant(0), AnswerFailure), Changes::default());
+    }
+    assert_eq!(rig.breaker.counts(&limits, rig.now).tenants_open, 0);
+    let opened = (1..64).any(|number| rig.pass(tenant(number), AnswerFailure).upstream.is_some());
+    assert!(opened, "many tenants fail");
+}
