@@ -14,6 +14,7 @@ mod moves;
 mod plan;
 mod stamp;
 mod tenant;
+pub mod tier;
 mod whole;
 
 pub use degrade::Whom;
@@ -91,6 +92,9 @@ pub enum Refused {
     /// The tenant has no pin.
     #[error("tenant {0} has no pin; `stampctl tenant list` shows the listed tenants")]
     NotPinned(Box<TenantId>), // boxed: a tenant id is 132 bytes
+    /// No name of a tier.
+    #[error("{0:?} is no name of a tier: 1 to 32 of a-z 0-9 -")]
+    InvalidTier(String),
     /// The id is taken.
     #[error("stamp {stamp} is registered already, it is {state}")]
     Exists {

@@ -252,6 +252,8 @@ pub(crate) enum Tenant {
     Pin(Pin),
     /// Take pins away
     Unpin(Unpin),
+    /// Say which tier tenants are of
+    Set(Set),
     /// Show the listed tenants (those that differ from the default)
     List(TenantList),
 }
@@ -276,6 +278,19 @@ pub(crate) struct Unpin {
     /// The tenants
     #[arg(required = true, value_parser = tenant)]
     pub(crate) tenants: Vec<TenantId>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Set {
+    /// The tenants
+    #[arg(required = true, value_parser = tenant)]
+    pub(crate) tenants: Vec<TenantId>,
+    /// A tier of the proxies' settings, `[tiers.NAME]`
+    #[arg(long, value_name = "NAME", required_unless_present = "no_tier")]
+    pub(crate) tier: Option<String>,
+    /// None: they are limited like tenants that are not listed
+    #[arg(long, conflicts_with = "tier")]
+    pub(crate) no_tier: bool,
 }
 
 #[derive(Debug, Group)]

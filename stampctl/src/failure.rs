@@ -68,6 +68,7 @@ impl From<Refused> for Failure {
             Refused::Exists { .. }
             | Refused::Retired(_)
             | Refused::Invalid(_)
+            | Refused::InvalidTier(_)
             | Refused::Full(_)
             | Refused::Nothing(_) => Self::Failed(text),
         }

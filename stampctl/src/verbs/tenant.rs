@@ -1,4 +1,4 @@
-//! Tenants: `tenant pin`, `tenant unpin`, `tenant list`.
+//! Tenants: `tenant pin`, `tenant unpin`, `tenant set`, `tenant list`.
 
 use serde::Serialize;
 use synaxis_routing::{
@@ -19,6 +19,9 @@ pub(super) async fn run(session: &Session, said: args::Tenant) -> Result<(), Fai
     match said {
         args::Tenant::Pin(said) => pin(session, &said).await,
         args::Tenant::Unpin(said) => session.change(|fleet, now| fleet.unpin(&said.tenants, now)).await.map(|_| ()),
+        args::Tenant::Set(said) => {
+            session.change(|fleet, now| fleet.set_tier(&said.tenants, said.tier.as_deref(), now)).await.map(|_| ())
+        }
         args::Tenant::List(_) if !matches!(session.intent, Intent::Publish) => {
             Err(Failure::Usage("`tenant list` changes nothing, so there is nothing to plan".to_owned()))
         }

@@ -58,6 +58,12 @@ fn lives(world: &World) {
     assert_eq!(explained["choice"], "synaxis-weu-002");
     world.run("tenant unpin acme soft").code(0);
 
+    // tiers
+    world.run("tenant set acme other --tier enterprise").code(0);
+    assert_eq!(world.json("tenant list")["tenants"][0]["tier"], "enterprise");
+    world.run("tenant set acme other --no-tier").code(0);
+    assert_eq!(world.json("tenant list")["tenants"].as_array().map(Vec::len), Some(0));
+
     // a rollback brings the pins back
     let before = world.version();
     world.run(&format!("rollback {}", before.epoch - 1)).code(0);
