@@ -64,6 +64,15 @@ impl Shape {
         let missing = u64::try_from(missing + grown).unwrap_or(NOW_MAX);
         now + if self.interval < old.interval { missing.min(NOW_MAX) } else { missing.min(self.fill()) }
     }
+
+    /// The same of the keys that nobody has drawn from: what is there for them stays there, as far as the bucket holds it, and
+    /// what the bucket has grown by is missing. Nobody has spent it, so a bucket that shrinks has no reason to miss it.
+    pub(crate) fn carry_fresh(self, old: Self, tat: u64, now: u64) -> u64 {
+        let missing = tat.saturating_sub(now).div_ceil(old.interval);
+        let there = u64::from(old.burst).saturating_sub(missing);
+        let missing = u64::from(self.burst).saturating_sub(there);
+        now + missing.saturating_mul(self.interval).min(self.fill())
+    }
 }
 
 /// Takes a token; the TAT with it.

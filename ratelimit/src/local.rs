@@ -61,7 +61,7 @@ impl Limiter {
             governor: shape.governor(),
             keys: self.keys.clone(),
             cells: Arc::clone(&self.cells),
-            fresh: carry(self.fresh),
+            fresh: if shape == self.shape { self.fresh } else { shape.carry_fresh(self.shape, self.fresh, now) },
             crowd: AtomicU64::new(carry(self.crowd.load(Relaxed))),
         }
     }

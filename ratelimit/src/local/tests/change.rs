@@ -74,3 +74,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_comes_for_the_first_time_does_not_miss_what_a_bucket_had_grown_by_and_lost_again() {
+    let grown = limiter(quota(4, 3_600, 4)).with_quota(quota(6, 3_600, 6), SECOND);
+    assert_eq!(grown.peek(key("new", 1), SECOND).remaining(), 4);
+    let shrunk = grown.with_quota(quota(2, 3_600, 2), 2 * SECOND);
+    assert_eq!(shrunk.peek(key("new", 1), 2 * SECOND).remaining(), 2);
+    let grown = shrunk.with_quota(quota(5, 3_600, 5), 3 * SECOND);
+    assert_eq!(grown.peek(key("new", 1), 3 * SECOND).remaining(), 2);
+}
