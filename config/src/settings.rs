@@ -33,7 +33,9 @@ pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
 pub(crate) use host::{http_path, is_name};
 pub(crate) use probe::probe_path;
 pub use probe::{InvalidProbe, ProbeUrl};
-pub use rate_limits::{LimitFields, LimitKey, LimitMode, Quotas, RateLimit, RateLimiting, TENANT_LIMIT, Tier};
+pub use rate_limits::{
+    LimitFields, LimitKey, LimitMode, Quotas, ROUTE_LIMITS_MAX, RateLimit, RateLimiting, TENANT_LIMIT, Tier,
+};
 pub use secret::{InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};
 pub use upstream::{Peers, Protection, Retries, Upstream};

@@ -11,6 +11,7 @@ mod connection;
 mod degradation;
 mod drain;
 mod explain;
+mod limits;
 mod loglevel;
 mod memory;
 mod probes;
@@ -45,6 +46,8 @@ use loglevel::Levels;
 pub use loglevel::{LogFilter, check as check_filter};
 use probes::Pulse;
 
+/// Before the tenant whose limits are asked for.
+const LIMITS: &str = "/limits/";
 /// Most admin connections at a time.
 const CONNECTIONS_MAX: usize = 64;
 /// How often samples are moved into buckets.
@@ -144,6 +147,9 @@ async fn upkeep(desk: Rc<Desk>) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         desk.pulse.sample(plane, Instant::now());
         desk.levels.expire(Instant::now());
+        plane.buckets.sweep(plane.clock.nanos(Instant::now()));
+        plane.metrics.ratelimit_keys.set(plane.buckets.keys() as f64);
+        plane.metrics.ratelimit_shared.absolute(plane.buckets.shared());
         if since.elapsed() >= UPKEEP {
             since = Instant::now();
             plane.metrics.upkeep();
@@ -198,6 +204,7 @@ fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Respon
         "/drain" => Err(Refusal::MethodNotAllowed("POST")),
         "/breakers" => Ok(breakers::breakers(view)),
         "/upstreams" => Ok(upstreams::upstreams(view)),
+        _ if path.starts_with(LIMITS) => limits::of_tenant(view, &path[LIMITS.len()..], query),
         _ => Err(Refusal::Unknown),
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod capacity;
 pub mod degradation;
+pub mod limits;
 pub mod worker;
 
 use std::{
@@ -28,6 +29,7 @@ use synaxis_routing::{
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use capacity::Capacity;
+use limits::{Buckets, Limits};
 
 use crate::{
     shutdown::Shutdown,
@@ -48,6 +50,8 @@ pub struct Snapshot {
     pub apps: Vec<Arc<App>>,
     /// What bounds each other stamp.
     pub peer_limits: guard::Limits,
+    /// How many requests may come.
+    pub limits: Arc<Limits>,
     /// The routing table, once one is loaded.
     pub fleet: Option<Arc<Fleet>>,
     /// Whether a pool of this index is still meant by anything here.
@@ -120,6 +124,8 @@ pub struct DataPlane {
     pub clock: Clock,
     /// What makes tenants' fingerprints unknown to tenants.
     pub secret: u64,
+    /// What has been spent of the limits of requests.
+    pub buckets: Buckets,
     /// What this process can hold.
     pub capacity: Capacity,
     /// What each worker is doing.
@@ -214,6 +220,12 @@ impl Clock {
     #[must_use]
     pub fn uptime(&self, instant: Instant) -> Millis {
         u64::try_from(instant.duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The same in nanoseconds.
+    #[must_use]
+    pub fn nanos(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Sets the offset of the store's clock to this host's, in milliseconds.

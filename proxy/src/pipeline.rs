@@ -11,6 +11,7 @@ pub mod hops;
 pub mod local_reply;
 pub mod normalize;
 pub mod peer;
+pub mod rate_limit;
 pub mod respond;
 pub mod route;
 pub mod tenant;

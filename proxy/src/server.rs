@@ -20,7 +20,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::{
     admin::{self, LogFilter},
     control::{self, config_file::ConfigFile, status::Status},
-    dataplane::{self, Clock, DataPlane, Load, capacity::Capacity},
+    dataplane::{self, Clock, DataPlane, Load, capacity::Capacity, limits::Buckets},
     downstream::{
         acceptor,
         worker::{self, Cuts},
@@ -137,7 +137,9 @@ fn start(
     let settings = Arc::new(settings);
     let capacity = Capacity::of_this_process();
     warn_of_descriptors(&capacity, &settings);
-    let means = control::apply::Means { targets: &targets, metrics: &metrics, now: 0 };
+    let chance = RandomState::new();
+    let buckets = Buckets::new(secret(&chance), &settings);
+    let means = control::apply::Means { targets: &targets, metrics: &metrics, buckets: &buckets, now: 0 };
     let first = control::apply::first(Arc::clone(&settings), &means);
     let plane = Arc::new(DataPlane {
         snapshot: Arc::new(ArcSwap::from_pointee(first)),
@@ -146,7 +148,8 @@ fn start(
         targets,
         policy: endpoints.policy(own, peers.clone()),
         clock: Clock::default(),
-        secret: RandomState::new().hash_one(0),
+        secret: chance.hash_one(0),
+        buckets,
         capacity,
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
         degradation: dataplane::degradation::Published::default(),
@@ -277,4 +280,13 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
         Ok(socket.into())
     };
     bind().map_err(|source| StartError::Bind { address, source })
+}
+
+/// 32 bytes that nobody outside this process can guess.
+fn secret(chance: &RandomState) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (at, word) in bytes.chunks_exact_mut(8).enumerate() {
+        word.copy_from_slice(&chance.hash_one(1 + at).to_le_bytes());
+    }
+    bytes
 }

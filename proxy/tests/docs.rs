@@ -65,6 +65,7 @@ fn every_status_is_the_one_that_is_sent() {
                 "BAD_REQUEST" => 400,
                 "NOT_FOUND" => 404,
                 "METHOD_NOT_ALLOWED" => 405,
+                "TOO_MANY_REQUESTS" => 429,
                 "PAYLOAD_TOO_LARGE" => 413,
                 "URI_TOO_LONG" => 414,
                 "REQUEST_TIMEOUT" => 408,
@@ -88,6 +89,7 @@ fn every_metric_is_listed() {
     let metrics = Metrics::new().unwrap();
     metrics.local_reply("no_stamp").increment(1);
     let _ = UpstreamMetrics::new(&metrics, Kind::App, "app");
+    let _ = metrics.limit_counter("tenant", "allowed");
     metrics.table_refused("stale");
     metrics.admin_refused("unknown");
     metrics.server_duration.record(0.1);

@@ -2,6 +2,7 @@
 
 mod degradation;
 mod hop;
+mod limits;
 mod load;
 mod moves;
 mod store;

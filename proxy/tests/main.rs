@@ -21,6 +21,7 @@ mod fuzz;
 mod health;
 mod hops;
 mod layers;
+mod limits;
 mod linger;
 mod log;
 mod must_never;

@@ -9,6 +9,8 @@ use synaxis_ratelimit::quota::Quota;
 
 use super::Settings;
 
+/// Most of [`Settings::rate_limits`] that one route asks for.
+pub const ROUTE_LIMITS_MAX: usize = 8;
 /// Name of the limit that the tiers make; no other limit has it.
 pub const TENANT_LIMIT: &str = "tenant";
 

@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::{HOUR, MILLISECOND, NAME, THREE_DAYS, headers, http_path, name, process::BODY_BYTES_MAX};
 use crate::{
     section::Section,
-    settings::{HeaderEdits, HeaderMatch, HostPattern, RouteClass},
+    settings::{HeaderEdits, HeaderMatch, HostPattern, ROUTE_LIMITS_MAX, RouteClass},
     value::{choice, duration, flag, size, text},
 };
 
@@ -16,8 +16,6 @@ use crate::{
 const ROUTES_MAX: usize = 1024;
 /// Most methods of one route.
 const METHODS_MAX: usize = 16;
-/// Most limits of one route, beside that of its tenants' tiers.
-const RATE_LIMITS_MAX: usize = 8;
 /// Below the 30 s of Front Door, so that our answer wins.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -103,7 +101,7 @@ fn read(s: &mut Section<'_>) -> Route {
         websocket: s.or("websocket", true, flag()),
         tier_limit: s.or("tier_limit", true, flag()),
         rate_limits: s
-            .list("rate_limits", 0..=RATE_LIMITS_MAX, text(|written| Ok::<_, String>(written.to_owned())))
+            .list("rate_limits", 0..=ROUTE_LIMITS_MAX, text(|written| Ok::<_, String>(written.to_owned())))
             .unwrap_or_default(),
         request_headers: headers::edits(s.section("request_headers")),
         response_headers: headers::edits(s.section("response_headers")),

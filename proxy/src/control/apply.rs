@@ -13,7 +13,10 @@ use synaxis_routing::{
 };
 
 use crate::{
-    dataplane::{App, DataPlane, Fleet, Peer, Snapshot},
+    dataplane::{
+        App, DataPlane, Fleet, Peer, Snapshot,
+        limits::{Buckets, Limits},
+    },
     telemetry::{
         metrics::Metrics,
         upstream::{Kind, UpstreamMetrics},
@@ -31,13 +34,16 @@ pub struct Means<'a> {
     pub targets: &'a Targets,
     /// The server's metrics.
     pub metrics: &'a Metrics,
+    /// What has been spent of limits.
+    pub buckets: &'a Buckets,
     /// Milliseconds of the process's clock.
     pub now: Millis,
 }
 
 impl<'a> Means<'a> {
     fn of(plane: &'a DataPlane) -> Self {
-        Self { targets: &plane.targets, metrics: &plane.metrics, now: plane.clock.uptime(Instant::now()) }
+        let now = plane.clock.uptime(Instant::now());
+        Self { targets: &plane.targets, metrics: &plane.metrics, buckets: &plane.buckets, now }
     }
 }
 
@@ -45,15 +51,16 @@ impl<'a> Means<'a> {
 #[must_use]
 pub fn first(settings: Arc<Settings>, means: &Means<'_>) -> Snapshot {
     let apps = apps(&settings, means, None);
-    finish(settings, apps, None)
+    finish(settings, apps, None, means, None)
 }
 
 /// Publishes settings that [`synaxis_config::difference::reload`] made of those that run. Targets of what did not change
 /// stay, and with them their connections; so do breakers, places, health, and the table.
 pub fn settings(plane: &DataPlane, settings: Arc<Settings>) {
     let current = plane.snapshot.load();
-    let apps = apps(&settings, &Means::of(plane), Some(&current));
-    let next = finish(settings, apps, current.fleet.clone());
+    let means = Means::of(plane);
+    let apps = apps(&settings, &means, Some(&current));
+    let next = finish(settings, apps, current.fleet.clone(), &means, Some(&current));
     publish(plane, next);
 }
 
@@ -115,7 +122,8 @@ fn health_limits(upstream: &Upstream) -> health::Limits {
 pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     let current = plane.snapshot.load();
     let settings = Arc::clone(&current.settings);
-    let fleet = seen_from_here(&settings, bundle.to_bytes(), placement, &Means::of(plane), current.fleet.as_deref());
+    let means = Means::of(plane);
+    let fleet = seen_from_here(&settings, bundle.to_bytes(), placement, &means, current.fleet.as_deref());
     let fleet = Arc::new(fleet);
     let metrics = &plane.metrics;
     let version = fleet.placement.version();
@@ -125,7 +133,7 @@ pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     for (gauge, state) in metrics.stamps.iter().zip(states) {
         gauge.set(fleet.placement.table().stamps.iter().filter(|stamp| stamp.state == state).count() as f64);
     }
-    let next = finish(settings, current.apps.clone(), Some(fleet));
+    let next = finish(settings, current.apps.clone(), Some(fleet), &means, Some(&current));
     publish(plane, next);
 }
 
@@ -136,7 +144,13 @@ fn publish(plane: &DataPlane, next: Snapshot) {
     plane.published.send_replace(());
 }
 
-fn finish(settings: Arc<Settings>, apps: Vec<Arc<App>>, fleet: Option<Arc<Fleet>>) -> Snapshot {
+fn finish(
+    settings: Arc<Settings>,
+    apps: Vec<Arc<App>>,
+    fleet: Option<Arc<Fleet>>,
+    means: &Means<'_>,
+    before: Option<&Snapshot>,
+) -> Snapshot {
     let peers = fleet.iter().flat_map(|fleet| fleet.peers.iter().flatten()).map(|peer| &peer.target);
     let mut live_pools = Vec::new();
     for target in apps.iter().flat_map(|app| &app.targets).chain(peers) {
@@ -146,7 +160,11 @@ fn finish(settings: Arc<Settings>, apps: Vec<Arc<App>>, fleet: Option<Arc<Fleet>
         live_pools[target.pool] = true;
     }
     let peer_limits = guard::Limits::new(&settings.peers.protection, &settings.retries).of_a_stamp();
-    Snapshot { settings, apps, peer_limits, fleet, live_pools }
+    let tenants = fleet.as_ref().map(|fleet| fleet.placement.tenants());
+    let spent = (means.buckets, means.metrics);
+    let limits =
+        Limits::new(&settings, tenants, before.map(|before| before.limits.as_ref()), spent, means.now * 1_000_000);
+    Snapshot { settings, apps, peer_limits, limits: Arc::new(limits), fleet, live_pools }
 }
 
 fn seen_from_here(

@@ -8,6 +8,7 @@ use metrics::Counter;
 
 use synaxis_routing::id::StampId;
 
+use super::rate_limit::Told;
 use crate::{
     telemetry::metrics::Metrics,
     upstream::{attempt::Cause, framing::ForbiddenNomination, guard::Denied},
@@ -121,6 +122,9 @@ pub enum LocalReply {
     /// Nothing is served.
     #[error("{}", if .0.fleet_wide { "this service is in maintenance" } else { "this stamp is in maintenance" })]
     Maintenance(Maintenance),
+    /// A limit of requests is used up.
+    #[error("{0}")]
+    RateLimited(Box<Told>),
     /// Another reply, to a request that somebody may have executed before: it does not say that nobody has.
     #[error("{0}")]
     Executed(Box<LocalReply>),
@@ -156,7 +160,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 33] = [
+pub const REASONS: [&str; 34] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",
@@ -175,6 +179,7 @@ pub const REASONS: [&str; 33] = [
     "max_forwards_invalid",
     "expectation_failed",
     "route_unknown",
+    "rate_limited",
     "misdirected",
     "no_stamp",
     "no_stamp_in_region",
@@ -249,6 +254,9 @@ impl LocalReply {
             Self::Maintenance(Maintenance { retry_after, fleet_wide, .. }) => {
                 let seconds = Some(*retry_after);
                 Shape { retry_after: seconds, unprocessed: !fleet_wide, ..unavailable("maintenance") }
+            }
+            Self::RateLimited(told) => {
+                Shape { retry_after: Some(told.retry_after()), ..plain(StatusCode::TOO_MANY_REQUESTS, "rate_limited") }
             }
             Self::Executed(reply) => Shape { unprocessed: false, ..reply.shape() },
             Self::Overload => Shape { close: true, unprocessed: true, ..unavailable("overload") },

@@ -155,6 +155,7 @@ pub fn local(
     }
     match reply {
         LocalReply::MethodNotAllowed => _ = headers.insert(ALLOW, ANY_METHOD),
+        LocalReply::RateLimited(told) => told.write(headers),
         LocalReply::MethodUnrouted(methods) => _ = headers.insert(ALLOW, methods.clone()),
         _ => {}
     }

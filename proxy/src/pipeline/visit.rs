@@ -11,12 +11,12 @@ use super::{
     candidates::{Errand, Load},
     degrade, edits,
     local_reply::LocalReply,
-    peer,
+    peer, rate_limit,
     tries::{Failure, Next},
 };
 use crate::{
     body::UpstreamBody,
-    dataplane::Fleet,
+    dataplane::{App, Fleet},
     upstream::{
         attempt::{self, Cause, Failed, Means, Sent},
         breaker::{Outcome as Shown, Pass},
@@ -31,6 +31,9 @@ use crate::{
 
 /// Idle connections kept per peer and worker.
 const IDLE_PER_PEER: usize = 256;
+
+/// A place, what is noted of the visit when it ends, and what its answer says of limits.
+type Admitted = (Permit, Pass, Option<Box<rate_limit::Told>>);
 
 /// What became of one candidate's turn.
 pub enum Outcome {
@@ -126,8 +129,8 @@ impl Errand<'_> {
         }
         let app = &self.snapshot.apps[self.route.upstream];
         let now = self.worker.now();
-        let (permit, pass) = match self.enter(&app.guard, &app.limits, now, load) {
-            Ok(entered) => entered,
+        let (permit, pass, told) = match self.admit(app, now, load)? {
+            Ok(admitted) => admitted,
             Err(refused) => return self.refused(refused),
         };
         if load.head.announced {
@@ -154,6 +157,7 @@ impl Errand<'_> {
                     app.guard.record(&app.limits, pass, Shown::Success, now, 0.0);
                     keep(answer, permit, load);
                     edits::answer(&self.route.response_headers, answer);
+                    tell(told.as_deref(), answer);
                     return Ok(outcome);
                 }
                 Outcome::Answered(_) => End::GatewayStatus,
@@ -190,6 +194,7 @@ impl Errand<'_> {
                 // the app has spoken, and its word is final: what it may have done, no other stamp undoes
                 keep(answer, permit, load);
                 edits::answer(&self.route.response_headers, answer);
+                tell(told.as_deref(), answer);
             }
             // not the last attempt, but one before it may have been executed
             let outcome = match outcome {
@@ -286,6 +291,18 @@ impl Errand<'_> {
         if load.tries.attempts() == 0 { load.record.started() } else { Instant::now() }
     }
 
+    /// By this stamp's limits, and by what stands before its app. What is refused there has used up nothing.
+    fn admit(&self, app: &App, now: u64, load: &Load<'_>) -> Result<Result<Admitted, guard::Denied>, LocalReply> {
+        let spent = self.worker.plane.clock.nanos(load.record.started());
+        let charges = rate_limit::check(self, load, spent)?;
+        let told = charges.told(&self.snapshot.settings.rate_limiting);
+        let entered = self.enter(&app.guard, &app.limits, now, load);
+        if entered.is_err() {
+            charges.refund(spent);
+        }
+        Ok(entered.map(|(permit, pass)| (permit, pass, told)))
+    }
+
     fn enter(
         &self,
         guard: &Guard,
@@ -370,6 +387,13 @@ impl Errand<'_> {
             (Sent::Maybe, cause) => (End::AppReset, LocalReply::UpstreamReset(cause)),
         };
         Ok(if is_untouched(end) { Outcome::Untouched(end, reply) } else { Outcome::Spoilt(end, Err(reply)) })
+    }
+}
+
+/// Says how the limits stand.
+fn tell(told: Option<&rate_limit::Told>, answer: &mut Response<UpstreamBody>) {
+    if let Some(told) = told {
+        told.write(answer.headers_mut());
     }
 }
 

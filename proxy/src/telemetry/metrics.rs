@@ -88,6 +88,10 @@ pub struct Metrics {
     /// Failed reads of the routing store.
     pub routing_store_errors: Counter,
     /// Reloads of the configuration, by [`Reloaded`].
+    /// Buckets of limits.
+    pub ratelimit_keys: Gauge,
+    /// Decisions by a bucket that keys share.
+    pub ratelimit_shared: Counter,
     config_reloads: [Counter; 3],
     /// Whether the last reload was not refused.
     config_last_reload_success: Gauge,
@@ -175,6 +179,9 @@ impl Metrics {
             routing_term: make.gauge("routing_term", "Term of the applied table"),
             routing_table_age: make.gauge("routing_table_age_seconds", "Since the store confirmed the applied table"),
             routing_store_errors: make.counter("routing_store_errors_total", "Failed reads of the routing store"),
+            ratelimit_keys: make.gauge("ratelimit_keys", "Buckets of limits that are not full"),
+            ratelimit_shared: make
+                .counter("ratelimit_shared_total", "Decisions by a bucket that keys without one of their own share"),
             config_reloads: ["applied", "unchanged", "refused"].map(|result| {
                 make.counter_with("config_reloads_total", "Reloads of the configuration", &[("result", result)])
             }),
@@ -222,6 +229,14 @@ impl Metrics {
         self.recorder.describe_counter(name.into(), None, help.into());
         let mut labels = vec![Label::new("kind", kind), Label::new("upstream", upstream.to_owned())];
         labels.extend(extra.map(|(key, value)| Label::new(key, value)));
+        self.recorder.register_counter(&Key::from_parts(name, labels), &META)
+    }
+
+    /// Decisions of one limit of requests.
+    pub fn limit_counter(&self, limit: &str, decision: &'static str) -> Counter {
+        let name = "ratelimit_decisions_total";
+        self.recorder.describe_counter(name.into(), None, "Requests that a limit has judged".into());
+        let labels = vec![Label::new("limit", limit.to_owned()), Label::new("decision", decision)];
         self.recorder.register_counter(&Key::from_parts(name, labels), &META)
     }
 

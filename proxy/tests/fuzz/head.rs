@@ -13,7 +13,7 @@ use synaxis_config::{
 use synaxis_proxy::{
     body::Upload,
     control::apply,
-    dataplane::Snapshot,
+    dataplane::{Snapshot, limits::Buckets},
     pipeline::{normalize, peer, tenant},
     telemetry::metrics::Metrics,
     upstream::{head::Head, target::Targets},
@@ -34,7 +34,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let (settings, _) = synaxis_config::load(text, Path::new("minimal.toml")).unwrap();
     let settings = Arc::new(settings);
     let (targets, metrics) = (Targets::default(), Metrics::new().unwrap());
-    let means = apply::Means { targets: &targets, metrics: &metrics, now: 0 };
+    let buckets = Buckets::new([0; 32], &settings);
+    let means = apply::Means { targets: &targets, metrics: &metrics, buckets: &buckets, now: 0 };
     World { snapshot: apply::first(Arc::clone(&settings), &means), settings }
 });
 

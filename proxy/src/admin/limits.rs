@@ -1,0 +1,91 @@
+//! How the limits of one tenant stand: `/limits/TENANT`.
+
+use std::time::Instant;
+
+use http::Response;
+use serde::Serialize;
+use synaxis_config::settings::LimitKey;
+use synaxis_routing::id::TenantId;
+
+use super::{
+    View,
+    access::Refusal,
+    answers::{self, Reply},
+    query::Query,
+};
+
+/// What a tenant is limited by.
+#[derive(Serialize)]
+struct Page {
+    tenant: TenantId,
+    /// Name of its tier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<String>,
+    limits: Vec<Row>,
+}
+
+/// One limit, of whichever routes ask for it.
+#[derive(Serialize)]
+struct Row {
+    limit: String,
+    key: Vec<String>,
+    mode: &'static str,
+    requests: u32,
+    window_seconds: f64,
+    burst: u32,
+    /// How its bucket stands; only where the query says whose.
+    #[serde(flatten)]
+    bucket: Option<Bucket>,
+}
+
+#[derive(Serialize)]
+struct Bucket {
+    /// Requests that may come at once.
+    remaining: u32,
+    /// Until one may; 0 if one may now.
+    retry_seconds: u64,
+    /// Until the bucket is full.
+    reset_seconds: u64,
+}
+
+/// The tenant stands in the path; `user`, `route` and `client_ip` in the query.
+pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Response<Reply>, Refusal> {
+    let query = Query::parse(query, &["user", "route", "client_ip"])?;
+    let tenant =
+        TenantId::parse(tenant.as_bytes()).map_err(|_| Refusal::QueryInvalid("the path ends with no tenant's id"))?;
+    let snapshot = view.plane.snapshot.load();
+    let (buckets, tier) = (&view.plane.buckets, snapshot.limits.tier(&tenant));
+    let now = view.plane.clock.nanos(Instant::now());
+    let part = |part: &LimitKey| match part {
+        LimitKey::User => query.value("user"),
+        LimitKey::Route => query.value("route"),
+        LimitKey::ClientIp => query.value("client_ip"),
+        LimitKey::Tenant | LimitKey::Header(_) => None,
+    };
+    let limits = snapshot.limits.all().iter().filter_map(|limit| {
+        let bound = limit.bound(tier)?;
+        let parts: Option<Vec<&[u8]>> =
+            limit.key.iter().filter(|key| **key != LimitKey::Tenant).map(|key| part(key).map(str::as_bytes)).collect();
+        let bucket = parts.map(|parts| {
+            let standing = bound.limiter.peek(limit.keys.key(buckets.holder(limit, tenant.as_str()), &parts), now);
+            Bucket {
+                remaining: standing.remaining(),
+                retry_seconds: standing.retry_seconds(),
+                reset_seconds: standing.reset_seconds(),
+            }
+        });
+        let quota = bound.limiter.quota();
+        Some(Row {
+            limit: limit.name.clone(),
+            key: limit.key.iter().map(ToString::to_string).collect(),
+            mode: limit.mode.as_str(),
+            requests: quota.requests(),
+            window_seconds: quota.window().as_secs_f64(),
+            burst: quota.burst(),
+            bucket,
+        })
+    });
+    let limits = limits.collect();
+    let tier = tier.and_then(|tier| snapshot.settings.tiers.get(tier)).map(|tier| tier.name.clone());
+    Ok(answers::document(&Page { tenant, tier, limits }))
+}

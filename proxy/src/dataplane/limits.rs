@@ -1,0 +1,280 @@
+//! What limits requests here: the limits as they should be ([`Limits`], part of the snapshot) and what has been spent
+//! ([`Buckets`], which outlives it).
+//!
+//! Invariant: a bucket outlives every snapshot. A reload or a table that changes a quota hands the bucket on, so nobody gets
+//! a fresh one by it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::HeaderValue;
+use metrics::Counter;
+use synaxis_config::settings::{LimitKey, LimitMode, Quotas, RateLimit, Route, Settings};
+use synaxis_ratelimit::{
+    cells::{Caps, Cells},
+    key::{Keys, Secret, Tenant},
+    local::Limiter,
+    quota::Quota,
+};
+use synaxis_routing::{id::TenantId, table::Tenants};
+
+use crate::telemetry::metrics::Metrics;
+
+/// What has been spent, of all limits of a process.
+pub struct Buckets {
+    /// Makes keys that nobody can guess.
+    pub secret: Secret,
+    cells: Arc<Cells>,
+}
+
+impl Buckets {
+    /// Nothing has been spent. `secret` is 32 bytes that nobody can guess.
+    #[must_use]
+    pub fn new(secret: [u8; 32], settings: &Settings) -> Self {
+        let caps =
+            Caps { keys_max: settings.rate_limiting.keys_max, tenant_keys_max: settings.rate_limiting.tenant_keys_max };
+        Self { secret: Secret::new(secret), cells: Arc::new(Cells::new(caps)) }
+    }
+
+    /// In whose name a limit counts: the tenant's, unless it does not tell tenants apart.
+    #[must_use]
+    pub fn holder(&self, limit: &Limit, tenant: &str) -> Tenant {
+        self.secret.tenant(if limit.key.contains(&LimitKey::Tenant) { tenant } else { "" })
+    }
+
+    /// Forgets buckets that are full again, a part of all at a time. `now` in nanoseconds of the process's clock.
+    pub fn sweep(&self, now: u64) {
+        self.cells.sweep(Cells::SHARDS.div_ceil(SWEEPS), now);
+    }
+
+    /// Buckets that are kept.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.cells.counts().keys
+    }
+
+    /// Decisions so far that drew from a bucket that several keys share, because there was no room for one of their own.
+    #[must_use]
+    pub fn shared(&self) -> u64 {
+        self.cells.counts().shared
+    }
+}
+
+/// Calls of [`Buckets::sweep`] that look at all of them once.
+const SWEEPS: usize = 4;
+
+/// The limits of the settings, with the tenants of the table that are limited otherwise than the rest.
+#[derive(Default)]
+pub struct Limits {
+    /// That of the tiers first, if they make one.
+    limits: Vec<Limit>,
+    has_tenant_limit: bool,
+    /// Positions of tiers; those tenants that have the default are not in it.
+    tiers: HashMap<TenantId, Option<usize>>,
+    default_tier: Option<usize>,
+}
+
+/// One limit.
+pub struct Limit {
+    /// Its name, for clients, logs and metrics.
+    pub name: String,
+    /// What tells requests apart.
+    pub key: Vec<LimitKey>,
+    /// What becomes of a request beyond it.
+    pub mode: LimitMode,
+    /// Makes its keys.
+    pub keys: Keys,
+    /// What is counted beside it, without effect.
+    pub candidate: Option<(Keys, Bounds)>,
+    /// Its counters.
+    pub metrics: LimitMetrics,
+    bounds: Bounds,
+}
+
+/// Quotas by tier, each with its limiter.
+pub struct Bounds {
+    tiers: Vec<String>,
+    same: Option<Bound>,
+    of_tiers: Vec<Option<Bound>>,
+}
+
+/// One quota.
+#[derive(Clone)]
+pub struct Bound {
+    /// Counts.
+    pub limiter: Arc<Limiter>,
+    /// The quota in the words of `RateLimit-Policy`.
+    pub policy: HeaderValue,
+}
+
+/// Counters of one limit's decisions.
+pub struct LimitMetrics {
+    /// Requests that passed.
+    pub allowed: Counter,
+    /// Requests that were refused.
+    pub refused: Counter,
+    /// Requests that would have been refused if it were enforced.
+    pub shadow_refused: Counter,
+    /// Requests that the candidate quota would have refused.
+    pub candidate_refused: Counter,
+}
+
+impl Limits {
+    /// The limits of these settings and this table, in place of `before`. `now` in nanoseconds of the process's clock.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        tenants: Option<&Tenants>,
+        before: Option<&Self>,
+        means: (&Buckets, &Metrics),
+        now: u64,
+    ) -> Self {
+        let of_tiers = settings.tenant_limit();
+        let has_tenant_limit = of_tiers.is_some();
+        let limits = of_tiers.iter().chain(&settings.rate_limits);
+        let limits: Vec<Limit> = limits
+            .map(|limit| {
+                let before = before.and_then(|before| before.limits.iter().find(|known| known.name == limit.name));
+                Limit::new(limit, settings, before, means, now)
+            })
+            .collect();
+        let default_tier = settings.tier(None);
+        let tiers = match tenants {
+            Some(tenants) if !settings.tiers.is_empty() => tenants
+                .iter()
+                .map(|(tenant, record)| (*tenant, settings.tier(record.tier.as_deref())))
+                .filter(|(_, tier)| *tier != default_tier)
+                .collect(),
+            _ => HashMap::new(),
+        };
+        Self { limits, has_tenant_limit, tiers, default_tier }
+    }
+
+    /// Whether nothing is limited on this route.
+    #[must_use]
+    pub fn spares(&self, route: &Route) -> bool {
+        self.limits.is_empty() || (route.rate_limits.is_empty() && !(self.has_tenant_limit && route.tier_limit))
+    }
+
+    /// The limits of a route, that of the tenant's tier first.
+    pub fn of_route<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Limit> {
+        let first = usize::from(self.has_tenant_limit);
+        let of_tier = self.limits.iter().take(first).filter(|_| route.tier_limit);
+        of_tier.chain(route.rate_limits.iter().filter_map(move |at| self.limits.get(first + at)))
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> &[Limit] {
+        &self.limits
+    }
+
+    /// Position of a tenant's tier in the settings; `None` if it has none.
+    #[must_use]
+    pub fn tier(&self, tenant: &TenantId) -> Option<usize> {
+        if self.tiers.is_empty() {
+            self.default_tier
+        } else {
+            self.tiers.get(tenant).copied().unwrap_or(self.default_tier)
+        }
+    }
+}
+
+impl Limit {
+    fn new(
+        limit: &RateLimit,
+        settings: &Settings,
+        before: Option<&Self>,
+        (buckets, metrics): (&Buckets, &Metrics),
+        now: u64,
+    ) -> Self {
+        let keys = Keys::new(&buckets.secret, &limit.name);
+        let make = |quotas: &Quotas, name: &str, keys: &Keys, before: Option<&Bounds>| {
+            Bounds::new(quotas, settings, before, |quota, before| {
+                let policy = policy(name, quota);
+                let limiter = match before {
+                    Some(before) if before.limiter.quota() == quota => Arc::clone(&before.limiter),
+                    Some(before) => Arc::new(before.limiter.with_quota(quota, now)),
+                    None => Arc::new(Limiter::new(quota, keys.clone(), Arc::clone(&buckets.cells))),
+                };
+                Bound { limiter, policy }
+            })
+        };
+        let candidate = limit.candidate.as_ref().map(|quotas| {
+            let before = before.and_then(|before| before.candidate.as_ref()).map(|(_, bounds)| bounds);
+            // no name of a limit has a space, so these buckets are its own
+            let keys = Keys::new(&buckets.secret, &format!("{} candidate", limit.name));
+            let bounds = make(quotas, &limit.name, &keys, before);
+            (keys, bounds)
+        });
+        let bounds = make(&limit.quota, &limit.name, &keys, before.map(|before| &before.bounds));
+        Self {
+            name: limit.name.clone(),
+            key: limit.key.clone(),
+            mode: limit.mode,
+            keys,
+            candidate,
+            metrics: LimitMetrics::new(metrics, &limit.name),
+            bounds,
+        }
+    }
+
+    /// What bounds tenants of a tier; `None`: nothing does.
+    #[must_use]
+    pub fn bound(&self, tier: Option<usize>) -> Option<&Bound> {
+        self.bounds.of(tier)
+    }
+}
+
+impl Bounds {
+    fn new(
+        quotas: &Quotas,
+        settings: &Settings,
+        before: Option<&Self>,
+        make: impl Fn(Quota, Option<&Bound>) -> Bound,
+    ) -> Self {
+        let tiers: Vec<String> = settings.tiers.iter().map(|tier| tier.name.clone()).collect();
+        let same = match quotas {
+            Quotas::Same(quota) => Some(make(*quota, before.and_then(|before| before.same.as_ref()))),
+            Quotas::PerTier(_) => None,
+        };
+        let of_tiers = match quotas {
+            Quotas::Same(_) => Vec::new(),
+            Quotas::PerTier(quotas) => {
+                let known = |name: &String| {
+                    let before = before?;
+                    before.of_tiers.get(before.tiers.iter().position(|tier| tier == name)?)?.as_ref()
+                };
+                tiers.iter().zip(quotas).map(|(name, quota)| Some(make((*quota)?, known(name)))).collect()
+            }
+        };
+        Self { tiers, same, of_tiers }
+    }
+
+    /// That of a tier.
+    #[must_use]
+    pub fn of(&self, tier: Option<usize>) -> Option<&Bound> {
+        self.same.as_ref().or_else(|| self.of_tiers.get(tier?)?.as_ref())
+    }
+}
+
+/// `"NAME";q=500;w=60` (draft-ietf-httpapi-ratelimit-headers-11, section 3). Windows are whole seconds there: a shorter rest
+/// is rounded up.
+fn policy(name: &str, quota: Quota) -> HeaderValue {
+    let window = quota.window();
+    let seconds = window.as_secs() + u64::from(window.subsec_nanos() > 0);
+    let text = format!("\"{name}\";q={};w={seconds}", quota.requests());
+    // names of limits are letters, digits and dashes
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("\"limit\""))
+}
+
+impl LimitMetrics {
+    fn new(metrics: &Metrics, limit: &str) -> Self {
+        let decision = |decision| metrics.limit_counter(limit, decision);
+        Self {
+            allowed: decision("allowed"),
+            refused: decision("refused"),
+            shadow_refused: decision("shadow_refused"),
+            candidate_refused: decision("candidate_refused"),
+        }
+    }
+}

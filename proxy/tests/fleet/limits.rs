@@ -1,0 +1,40 @@
+//! Limits where several stamps take a tenant's requests and one serves them.
+
+use super::world::{World, stamp, tenant};
+use synaxis_routing::id::TenantId;
+
+const TIERS: &str =
+    "[tiers.starter]\nrequests = \"4/h\"\nburst = 4\n[tiers.enterprise]\nrequests = \"6/h\"\nburst = 6\n";
+
+/// Statuses of so many requests that enter by each stamp in turn.
+fn statuses(world: &World, tenant: &str, count: usize) -> Vec<u16> {
+    (0..count).map(|turn| world.edge(turn % 3).get(tenant, "/").status).collect()
+}
+
+fn id(index: usize) -> TenantId {
+    TenantId::parse(tenant(index).as_bytes()).unwrap()
+}
+
+#[test]
+fn a_request_counts_once_wherever_it_enters_and_by_the_tier_that_the_table_names() {
+    let world = World::start_with(TIERS);
+    assert_eq!(statuses(&world, &tenant(1), 6), [200, 200, 200, 200, 429, 429]);
+    // it is refused by whom it belongs to, and nobody else is asked
+    let refused = world.edge(0).get(&tenant(1), "/");
+    assert_eq!((refused.status, refused.reason().as_str()), (429, "rate_limited"));
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"tenant\";q=4;w=3600"));
+    let served: usize = world.origins.iter().map(|origin| origin.count()).sum();
+    assert_eq!(served, 4);
+    world.edit(|fleet, now| fleet.set_tier(&[id(2), id(3)], Some("enterprise"), now).unwrap());
+    assert_eq!(statuses(&world, &tenant(2), 8), [200, 200, 200, 200, 200, 200, 429, 429]);
+    // a tier that nobody knows is none, and a tenant that is listed for something else has its default
+    world.edit(|fleet, now| fleet.set_tier(&[id(4)], Some("gold"), now).unwrap());
+    world.edit(|fleet, now| fleet.pin(id(5), &stamp(1), synaxis_routing::table::PinMode::Strict, now).unwrap());
+    assert_eq!(statuses(&world, &tenant(4), 5), [200, 200, 200, 200, 429]);
+    assert_eq!(statuses(&world, &tenant(5), 5), [200, 200, 200, 200, 429]);
+    // who comes into another tier keeps what is spent
+    assert_eq!(statuses(&world, &tenant(3), 3), [200; 3]);
+    world.edit(|fleet, now| fleet.set_tier(&[id(3)], None, now).unwrap());
+    assert_eq!(statuses(&world, &tenant(3), 2), [200, 429]);
+    world.stop();
+}
