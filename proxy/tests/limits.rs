@@ -114,10 +114,9 @@ fn requests_without_a_user_or_with_several_share_one_bucket() {
     assert_eq!(ask(edge, "acme", "X-User-Id: a\r\nX-User-Id: b\r\n").status, 200);
     assert_eq!(ask(edge, "acme", "X-User-Id: c\r\nX-User-Id: d\r\n").status, 429);
     assert_eq!(ask(edge, "acme", "X-User-Id:\r\n").status, 429);
-    // only so much of a value tells users apart
-    let long = |end: &str| format!("{}{end}", "y".repeat(256));
-    let of_long = |end: &str| of_user(edge, "acme", &long(end)).status;
-    assert_eq!([of_long("a"), of_long("b"), of_long("c")], [200, 200, 429]);
+    // all of a value counts, such as that of two tokens that begin alike
+    let of_long = |end: &str| of_user(edge, "acme", &format!("{}{end}", "y".repeat(2_000))).status;
+    assert_eq!([of_long("a"), of_long("a"), of_long("a"), of_long("b")], [200, 200, 429, 200]);
     // whatever else a user is called, it is one user
     for hostile in ["a:b", "{acme}", "\"", "%0d%0a", "\u{e4}", &"x".repeat(5_000)] {
         assert_eq!(statuses(3, || of_user(edge, "acme", hostile)), [200, 200, 429], "{hostile}");
@@ -190,6 +189,42 @@ fn probes_count_for_nobody_and_an_upload_that_is_refused_ends_its_connection() {
     stop(proxy);
 }
 
+#[test]
+fn a_shadow_tells_nobody_of_itself_and_an_app_that_tells_of_limits_has_the_word() {
+    let app = Origin::start("app");
+    let limits = "[rate_limiting]\nheaders = \"draft\"\n\
+                  [[rate_limits]]\nname = \"shadow\"\nkey = [\"tenant\"]\nquota = \"2/min\"\nburst = 2\nmode = \"shadow\"\n\
+                  [[rate_limits]]\nname = \"real\"\nkey = [\"tenant\"]\nquota = \"60/min\"\nburst = 60\n";
+    let told = "[[routes]]\nname = \"told\"\npath_prefix = \"/told\"\nupstream = \"app\"\nrate_limits = [\"real\"]\n\
+                [routes.response_headers]\nset = { ratelimit = '\"app\";r=0;t=60' }\n";
+    let proxy = proxy(&alone(app.address, &format!("{limits}{told}{}", route("\"shadow\", \"real\""))));
+    let edge = proxy.edges[0];
+    for left in (50..60).rev() {
+        let answer = ask(edge, "acme", "");
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"real\";q=60;w=60"));
+        assert!(answer.header("ratelimit").unwrap().starts_with(&format!("\"real\";r={left};")), "{left}");
+    }
+    let answer = Client::connect(edge).get("acme", "/told");
+    assert_eq!((answer.header("ratelimit"), answer.header("ratelimit-policy")), (Some("\"app\";r=0;t=60"), None));
+    stop(proxy);
+}
+
+#[test]
+fn what_is_refused_costs_nothing_of_a_candidate_either() {
+    let app = Origin::start("app");
+    let wide = "[[rate_limits]]\nname = \"wide\"\nkey = [\"tenant\"]\nquota = \"100/h\"\nburst = 100\n\
+                candidate = \"5/h\"\ncandidate_burst = 5\n";
+    let proxy = proxy(&alone(app.address, &format!("{wide}{PER_USER}{}", route("\"wide\", \"per-user\""))));
+    let edge = proxy.edges[0];
+    assert_eq!(statuses(50, || of_user(edge, "acme", "ann")).iter().filter(|status| **status == 200).count(), 2);
+    assert_eq!(decisions(&proxy, "wide", "candidate_refused"), 0.0);
+    assert_eq!((decisions(&proxy, "wide", "allowed"), decisions(&proxy, "per-user", "allowed")), (2.0, 2.0));
+    assert_eq!(statuses(2, || of_user(edge, "acme", "bob")), [200; 2]);
+    assert_eq!(statuses(2, || of_user(edge, "acme", "cat")), [200; 2]);
+    assert_eq!(decisions(&proxy, "wide", "candidate_refused"), 1.0, "the sixth");
+    stop(proxy);
+}
+
 /// Rewrites the file and waits until it is applied.
 fn reload(proxy: &Running, path: &std::path::Path, text: &str) {
     let before = metric(proxy, "config_reloads_total{result=\"applied\"}");
@@ -211,12 +246,15 @@ fn a_reload_gives_nobody_a_fresh_bucket() {
     let edge = proxy.edges[0];
     assert_eq!(statuses(4, || ask(edge, "acme", "")), [200; 4]);
     // something else changes, the order of the tiers too
-    reload(&proxy, &path, &text(4, "[tiers.another]\nrequests = \"9/h\"\n[timeouts]\nconnect = \"2s\"\n"));
+    let another =
+        alone(app.address, &format!("[tiers.another]\nrequests = \"9/h\"\n{}[timeouts]\nconnect = \"2s\"\n", tier(4)));
+    reload(&proxy, &path, &another);
     assert_eq!(ask(edge, "acme", "").status, 429);
     assert_eq!(ask(edge, "other", "").status, 200);
-    // a larger quota fills at its own pace
+    // a larger quota fills at its own pace, for who was not there yet too
     reload(&proxy, &path, &text(6, ""));
     assert_eq!(ask(edge, "acme", "").status, 429);
+    assert_eq!(statuses(5, || ask(edge, "late", "")), [200, 200, 200, 200, 429]);
     // fewer are fewer at once
     reload(&proxy, &path, &text(2, ""));
     assert_eq!(ask(edge, "acme", "").status, 429);

@@ -65,8 +65,9 @@ impl Shape {
         now + if self.interval < old.interval { missing.min(NOW_MAX) } else { missing.min(self.fill()) }
     }
 
-    /// The same of the keys that nobody has drawn from: what is there for them stays there, as far as the bucket holds it, and
-    /// what the bucket has grown by is missing. Nobody has spent it, so a bucket that shrinks has no reason to miss it.
+    /// The same of the keys that have no cell, because nobody has drawn from them or they were full again: what is there for
+    /// them stays there, as far as the bucket holds it, and what the bucket has grown by is missing. So they never have more
+    /// than they had before a change, whatever they spent until then; and a bucket that shrinks misses nothing.
     pub(crate) fn carry_fresh(self, old: Self, tat: u64, now: u64) -> u64 {
         let missing = tat.saturating_sub(now).div_ceil(old.interval);
         let there = u64::from(old.burst).saturating_sub(missing);

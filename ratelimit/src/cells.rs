@@ -35,7 +35,7 @@ const SHARDS: usize = 1 << 9;
 pub struct Caps {
     /// Cells of all tenants. A sixteenth of them is kept for those that are shared by the keys of a tenant.
     pub keys_max: usize,
-    /// Cells of one tenant, in all limits.
+    /// Cells of one tenant, in all limits. Limits that do not tell tenants apart together have half of `keys_max`.
     pub tenant_keys_max: u32,
 }
 

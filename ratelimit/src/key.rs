@@ -56,6 +56,11 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tenant(pub(crate) u64);
 
+impl Tenant {
+    /// In whose name limits count that do not tell tenants apart. No tenant's, but for a chance of one in 2^64.
+    pub const NOBODY: Self = Self(0);
+}
+
 /// Keyed hash of (tenant, limit, parts): 64 bits for the tenant, 64 for what is limited within it.
 ///
 /// SipHash-2-4 (Aumasson and Bernstein 2012), a pseudorandom function: who chooses tenants and parts but does not know the

@@ -92,6 +92,7 @@ fn rate_limit(
     findings: &Findings,
 ) -> Option<RateLimit> {
     refuse_parts(limit.key.as_deref().unwrap_or_default(), tenant, user, findings);
+    refuse_tiers(&limit, findings);
     let quota = limit.quota.and_then(|quota| quotas("quota", quota, tiers, findings));
     let candidate = match limit.candidate {
         None => None,
@@ -120,6 +121,23 @@ fn refuse_parts(key: &[Spanned<LimitKey>], tenant: &HeaderName, user: Option<&Sp
             _ => continue,
         };
         findings.fault(&part.span(), format!("`key` in [[rate_limits]]: {why}"));
+    }
+}
+
+/// Without the tenant in the key, tenants of several tiers would draw from the same bucket.
+fn refuse_tiers(limit: &written::RateLimit, findings: &Findings) {
+    let Some(key) = &limit.key else { return };
+    if key.iter().any(|part| *part.get_ref() == LimitKey::Tenant) {
+        return;
+    }
+    for (name, quotas) in [("quota", &limit.quota), ("candidate", &limit.candidate)] {
+        if let Some(written::Quotas::PerTier(span, _)) = quotas {
+            let message = format!(
+                "`{name}` in [[rate_limits]]: without \"tenant\" in `key`, tenants of all tiers are counted together; write \
+                 one quota for all, or add \"tenant\""
+            );
+            findings.fault(span, message);
+        }
     }
 }
 

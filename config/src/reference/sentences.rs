@@ -127,7 +127,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "rate_limits.key",
-        "Requests that agree in all of these are counted together: tenant, user, route, client_ip, header:NAME. Where the user or header is missing or repeated, they agree in it: such requests of a tenant share one bucket. Values longer than 256 bytes are told apart by their first 256.",
+        "Requests that agree in all of these are counted together: tenant, user, route, client_ip, header:NAME. Where the user or header is missing or repeated, they agree in it: such requests of a tenant share one bucket. An IPv6 address counts by its network, a /64.",
     ),
     (
         "rate_limits.quota",

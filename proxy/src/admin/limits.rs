@@ -1,10 +1,11 @@
 //! How the limits of one tenant stand: `/limits/TENANT`.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use http::Response;
 use serde::Serialize;
 use synaxis_config::settings::LimitKey;
+use synaxis_ratelimit::key::Tenant;
 use synaxis_routing::id::TenantId;
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
     answers::{self, Reply},
     query::Query,
 };
+use crate::dataplane::limits::{Part, part_of_address};
 
 /// What a tenant is limited by.
 #[derive(Serialize)]
@@ -27,7 +29,7 @@ struct Page {
 /// One limit, of whichever routes ask for it.
 #[derive(Serialize)]
 struct Row {
-    limit: String,
+    limit: Arc<str>,
     key: Vec<String>,
     mode: &'static str,
     requests: u32,
@@ -54,20 +56,22 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
     let tenant =
         TenantId::parse(tenant.as_bytes()).map_err(|_| Refusal::QueryInvalid("the path ends with no tenant's id"))?;
     let snapshot = view.plane.snapshot.load();
-    let (buckets, tier) = (&view.plane.buckets, snapshot.limits.tier(&tenant));
+    let tier = snapshot.limits.tier(&tenant);
+    let own = view.plane.buckets.secret.tenant(tenant.as_str());
     let now = view.plane.clock.nanos(Instant::now());
     let part = |part: &LimitKey| match part {
-        LimitKey::User => query.value("user"),
-        LimitKey::Route => query.value("route"),
-        LimitKey::ClientIp => query.value("client_ip"),
+        LimitKey::User => query.value("user").map(|user| Part::Text(user.as_bytes())),
+        LimitKey::Route => query.value("route").map(|route| Part::Text(route.as_bytes())),
+        LimitKey::ClientIp => query.value("client_ip").map(|address| part_of_address(address.as_bytes())),
         LimitKey::Tenant | LimitKey::Header(_) => None,
     };
     let limits = snapshot.limits.all().iter().filter_map(|limit| {
         let bound = limit.bound(tier)?;
-        let parts: Option<Vec<&[u8]>> =
-            limit.key.iter().filter(|key| **key != LimitKey::Tenant).map(|key| part(key).map(str::as_bytes)).collect();
+        let parts: Option<Vec<Part<'_>>> = limit.key.iter().filter(|key| **key != LimitKey::Tenant).map(part).collect();
         let bucket = parts.map(|parts| {
-            let standing = bound.limiter.peek(limit.keys.key(buckets.holder(limit, tenant.as_str()), &parts), now);
+            let holder = if limit.is_by_tenant { own } else { Tenant::NOBODY };
+            let parts: Vec<&[u8]> = parts.iter().map(Part::as_bytes).collect();
+            let standing = bound.limiter.peek(limit.keys.key(holder, &parts), now);
             Bucket {
                 remaining: standing.remaining(),
                 retry_seconds: standing.retry_seconds(),
@@ -76,7 +80,7 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
         });
         let quota = bound.limiter.quota();
         Some(Row {
-            limit: limit.name.clone(),
+            limit: Arc::clone(&limit.name),
             key: limit.key.iter().map(ToString::to_string).collect(),
             mode: limit.mode.as_str(),
             requests: quota.requests(),

@@ -160,10 +160,15 @@ fn finish(
         live_pools[target.pool] = true;
     }
     let peer_limits = guard::Limits::new(&settings.peers.protection, &settings.retries).of_a_stamp();
-    let tenants = fleet.as_ref().map(|fleet| fleet.placement.tenants());
+    let tenants = fleet.as_ref().map(|fleet| fleet.placement.tenants_shared());
     let spent = (means.buckets, means.metrics);
-    let limits =
-        Limits::new(&settings, tenants, before.map(|before| before.limits.as_ref()), spent, means.now * 1_000_000);
+    let limits = Limits::new(
+        &settings,
+        tenants.as_ref(),
+        before.map(|before| before.limits.as_ref()),
+        spent,
+        means.now * 1_000_000,
+    );
     Snapshot { settings, apps, peer_limits, limits: Arc::new(limits), fleet, live_pools }
 }
 

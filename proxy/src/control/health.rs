@@ -21,7 +21,7 @@ use crate::{
     pipeline::{health, peer},
     telemetry::labels::Asked,
     upstream::{
-        connect,
+        connect::{self, ConnectError},
         health::checks::{self, next_probe},
         target::{Identity, Target},
     },
@@ -174,15 +174,18 @@ async fn ask(
             let _place = under_way.acquire().await;
             probe::within(question.probing.timeout, once(&question, &plane)).await
         };
-        note(&question, outcome, &plane, &peers, &mut told);
+        if !matches!(outcome, Err(Failure::NoSocket(_))) {
+            note(&question, outcome, &plane, &peers, &mut told);
+        }
     }
 }
 
 async fn once(question: &Question, plane: &DataPlane) -> Result<(), Failure> {
     let Question { target, host, path, probing } = question;
-    let stream = connect::connect(target, &plane.policy, probing.timeout)
-        .await
-        .map_err(|error| Failure::Connect(error.to_string()))?;
+    let stream = connect::connect(target, &plane.policy, probing.timeout).await.map_err(|error| match error {
+        ConnectError::NoSocket(_) => Failure::NoSocket(error.to_string()),
+        _ => Failure::Connect(error.to_string()),
+    })?;
     let answer = probe::get(stream, host, path).await?;
     if target.is_peer() && answer.headers().get(peer::APP).is_some_and(|app| app.as_bytes() == health::BAD.as_bytes()) {
         return Err(Failure::App);

@@ -28,6 +28,9 @@ pub enum Failure {
     /// No whole head, or no connection, in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// This process had no socket to ask with, which says nothing of whom it wanted to ask.
+    #[error("{0}")]
+    NoSocket(String),
     /// No connection.
     #[error("{0}")]
     Connect(String),

@@ -4,18 +4,21 @@
 //! Invariant: a bucket outlives every snapshot. A reload or a table that changes a quota hands the bucket on, so nobody gets
 //! a fresh one by it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use http::HeaderValue;
 use metrics::Counter;
 use synaxis_config::settings::{LimitKey, LimitMode, Quotas, RateLimit, Route, Settings};
 use synaxis_ratelimit::{
     cells::{Caps, Cells},
-    key::{Keys, Secret, Tenant},
+    key::{Keys, Secret},
     local::Limiter,
     quota::Quota,
 };
-use synaxis_routing::{id::TenantId, table::Tenants};
+use synaxis_routing::{
+    id::TenantId,
+    table::{Tenant, Tenants},
+};
 
 use crate::telemetry::metrics::Metrics;
 
@@ -33,12 +36,6 @@ impl Buckets {
         let caps =
             Caps { keys_max: settings.rate_limiting.keys_max, tenant_keys_max: settings.rate_limiting.tenant_keys_max };
         Self { secret: Secret::new(secret), cells: Arc::new(Cells::new(caps)) }
-    }
-
-    /// In whose name a limit counts: the tenant's, unless it does not tell tenants apart.
-    #[must_use]
-    pub fn holder(&self, limit: &Limit, tenant: &str) -> Tenant {
-        self.secret.tenant(if limit.key.contains(&LimitKey::Tenant) { tenant } else { "" })
     }
 
     /// Forgets buckets that are full again, a part of all at a time. `now` in nanoseconds of the process's clock.
@@ -68,17 +65,49 @@ pub struct Limits {
     /// That of the tiers first, if they make one.
     limits: Vec<Limit>,
     has_tenant_limit: bool,
-    /// Positions of tiers; those tenants that have the default are not in it.
-    tiers: HashMap<TenantId, Option<usize>>,
-    default_tier: Option<usize>,
+    tiers: Tiers,
+}
+
+/// Which tenant is of which tier.
+#[derive(Clone, Default)]
+struct Tiers {
+    /// What was made of which table and settings, so that it is not made again of the same.
+    of: Option<Arc<Tenants>>,
+    names: Vec<String>,
+    default: Option<usize>,
+    /// Positions; those tenants that have the default are not in it.
+    others: Arc<HashMap<TenantId, Option<usize>>>,
+}
+
+impl Tiers {
+    fn new(settings: &Settings, tenants: Option<&Arc<Tenants>>, before: Option<&Self>) -> Self {
+        let (default, names) = (settings.tier(None), settings.tiers.iter().map(|tier| tier.name.clone()).collect());
+        let of = tenants.filter(|_| !settings.tiers.is_empty()).cloned();
+        let is_same = |before: &&Self| {
+            let same_table = match (&before.of, &of) {
+                (Some(before), Some(of)) => Arc::ptr_eq(before, of),
+                (before, of) => before.is_none() && of.is_none(),
+            };
+            same_table && before.names == names && before.default == default
+        };
+        if let Some(before) = before.filter(is_same) {
+            return before.clone();
+        }
+        let tier = |(tenant, record): (&TenantId, &Tenant)| (*tenant, settings.tier(record.tier.as_deref()));
+        let others =
+            of.iter().flat_map(|tenants| tenants.iter()).map(tier).filter(|(_, tier)| *tier != default).collect();
+        Self { of, names, default, others: Arc::new(others) }
+    }
 }
 
 /// One limit.
 pub struct Limit {
     /// Its name, for clients, logs and metrics.
-    pub name: String,
+    pub name: Arc<str>,
     /// What tells requests apart.
     pub key: Vec<LimitKey>,
+    /// Whether tenants are among that; if not, all of them are counted together.
+    pub is_by_tenant: bool,
     /// What becomes of a request beyond it.
     pub mode: LimitMode,
     /// Makes its keys.
@@ -106,6 +135,41 @@ pub struct Bound {
     pub policy: HeaderValue,
 }
 
+/// What tells requests apart that a limit counts.
+pub enum Part<'a> {
+    /// As it was received.
+    Text(&'a [u8]),
+    /// An IPv4 address.
+    V4([u8; 4]),
+    /// The network of an IPv6 address: one client has all addresses of a /64.
+    V6([u8; 8]),
+}
+
+impl Part<'_> {
+    /// As it goes into a key.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::V4(address) => address,
+            Self::V6(network) => network,
+        }
+    }
+}
+
+/// An address as written, or the text if it is none.
+#[must_use]
+pub fn part_of_address(text: &[u8]) -> Part<'_> {
+    match std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
+        Some(IpAddr::V4(address)) => Part::V4(address.octets()),
+        Some(IpAddr::V6(address)) => {
+            let [a, b, c, d, e, f, g, h, ..] = address.octets();
+            Part::V6([a, b, c, d, e, f, g, h])
+        }
+        None => Part::Text(text),
+    }
+}
+
 /// Counters of one limit's decisions.
 pub struct LimitMetrics {
     /// Requests that passed.
@@ -123,7 +187,7 @@ impl Limits {
     #[must_use]
     pub fn new(
         settings: &Settings,
-        tenants: Option<&Tenants>,
+        tenants: Option<&Arc<Tenants>>,
         before: Option<&Self>,
         means: (&Buckets, &Metrics),
         now: u64,
@@ -133,20 +197,12 @@ impl Limits {
         let limits = of_tiers.iter().chain(&settings.rate_limits);
         let limits: Vec<Limit> = limits
             .map(|limit| {
-                let before = before.and_then(|before| before.limits.iter().find(|known| known.name == limit.name));
+                let before = before.and_then(|before| before.limits.iter().find(|known| *known.name == *limit.name));
                 Limit::new(limit, settings, before, means, now)
             })
             .collect();
-        let default_tier = settings.tier(None);
-        let tiers = match tenants {
-            Some(tenants) if !settings.tiers.is_empty() => tenants
-                .iter()
-                .map(|(tenant, record)| (*tenant, settings.tier(record.tier.as_deref())))
-                .filter(|(_, tier)| *tier != default_tier)
-                .collect(),
-            _ => HashMap::new(),
-        };
-        Self { limits, has_tenant_limit, tiers, default_tier }
+        let tiers = Tiers::new(settings, tenants, before.map(|before| &before.tiers));
+        Self { limits, has_tenant_limit, tiers }
     }
 
     /// Whether nothing is limited on this route.
@@ -171,11 +227,8 @@ impl Limits {
     /// Position of a tenant's tier in the settings; `None` if it has none.
     #[must_use]
     pub fn tier(&self, tenant: &TenantId) -> Option<usize> {
-        if self.tiers.is_empty() {
-            self.default_tier
-        } else {
-            self.tiers.get(tenant).copied().unwrap_or(self.default_tier)
-        }
+        let Tiers { others, default, .. } = &self.tiers;
+        if others.is_empty() { *default } else { others.get(tenant).copied().unwrap_or(*default) }
     }
 }
 
@@ -208,8 +261,9 @@ impl Limit {
         });
         let bounds = make(&limit.quota, &limit.name, &keys, before.map(|before| &before.bounds));
         Self {
-            name: limit.name.clone(),
+            name: limit.name.as_str().into(),
             key: limit.key.clone(),
+            is_by_tenant: limit.key.contains(&LimitKey::Tenant),
             mode: limit.mode,
             keys,
             candidate,

@@ -64,6 +64,8 @@ pub struct Load<'a> {
     pub upload: &'a Upload,
     /// What its attempts have come to.
     pub tries: Tries,
+    /// Whether this stamp's limits have counted it.
+    pub charged: bool,
     /// Its facts.
     pub record: &'a mut Record,
 }
@@ -80,7 +82,7 @@ impl Errand<'_> {
         record: &mut Record,
     ) -> Result<Response<UpstreamBody>, LocalReply> {
         let fleet = self.snapshot.fleet.as_deref().ok_or(LocalReply::NoStamp)?;
-        let mut load = Load { tries: Tries::new(head, self.route, false), head, upload, record };
+        let mut load = Load { tries: Tries::new(head, self.route, false), head, upload, record, charged: false };
         let owner = fleet.placement.owner(&self.tenant, fleet.entry, self.now);
         let first = match owner.filter(|owner| !self.is_shunned(fleet, *owner)) {
             Some(owner) => match self.visit(fleet, owner, self.has_others(fleet), &mut load).await? {
@@ -218,7 +220,7 @@ impl Errand<'_> {
                 return Err(LocalReply::Misdirected(fleet.version.clone()));
             }
         }
-        let mut load = Load { tries: Tries::new(head, self.route, true), head, upload, record };
+        let mut load = Load { tries: Tries::new(head, self.route, true), head, upload, record, charged: false };
         self.visit_app(false, &mut load).await?.told()
     }
 }

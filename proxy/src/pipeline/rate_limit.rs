@@ -2,14 +2,14 @@
 //!
 //! Invariant: a request takes a token from every limit of its route or from none. Nobody waits.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use arrayvec::ArrayVec;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use synaxis_config::settings::{LimitFields, LimitKey, LimitMode, ROUTE_LIMITS_MAX, RateLimiting};
 use synaxis_ratelimit::{
     decision::{Decision, Standing, Taken, tightest},
-    key::{Key, Keys, Tenant},
+    key::{Key, Tenant},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     local_reply::LocalReply,
     peer,
 };
-use crate::dataplane::limits::{Bound, Limit};
+use crate::dataplane::limits::{Bound, Limit, Part, part_of_address};
 
 /// `RateLimit-Policy`: the quotas that count for a request.
 pub const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -29,16 +29,16 @@ pub const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit"
 pub const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 /// Seconds until all may.
 pub const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-/// Most limits of one route, that of the tenant's tier among them.
-const LIMITS_MAX: usize = 1 + ROUTE_LIMITS_MAX;
-/// Most bytes of what a client says that go into a key; what is longer is told apart by these.
-const PART_MAX: usize = 256;
+/// Most tokens of one request: of each limit of its route, that of the tenant's tier among them, and of each one's candidate.
+const CHARGES_MAX: usize = 2 * (1 + ROUTE_LIMITS_MAX);
+/// Most parts of a key beside the tenant.
+const PARTS_MAX: usize = 4;
 
 /// How a limit stands, as a client is told.
 #[derive(Debug)]
 pub struct Told {
     /// Its name.
-    pub limit: String,
+    pub limit: Arc<str>,
     policy: HeaderValue,
     standing: Standing,
     legacy: bool,
@@ -53,7 +53,7 @@ impl fmt::Display for Told {
 
 impl Told {
     fn new(limit: &Limit, bound: &Bound, standing: Standing, settings: &RateLimiting) -> Self {
-        let (limit, policy) = (limit.name.clone(), bound.policy.clone());
+        let (limit, policy) = (Arc::clone(&limit.name), bound.policy.clone());
         Self { limit, policy, standing, legacy: settings.legacy_headers }
     }
 
@@ -61,6 +61,13 @@ impl Told {
     #[must_use]
     pub fn retry_after(&self) -> u32 {
         u32::try_from(self.standing.retry_seconds()).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Writes it into the fields of an answer, unless the app has its own: nobody is told of more than he has.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        if !headers.contains_key(POLICY) && !headers.contains_key(STANDING) {
+            self.write(headers);
+        }
     }
 
     /// Writes it into the fields of an answer (draft-ietf-httpapi-ratelimit-headers-11).
@@ -81,19 +88,29 @@ impl Told {
 
 /// Tokens that a request has taken.
 #[derive(Default)]
-pub struct Charges<'a>(ArrayVec<Charge<'a>, LIMITS_MAX>);
+pub struct Charges<'a>(ArrayVec<Charge<'a>, CHARGES_MAX>);
 
 struct Charge<'a> {
     limit: &'a Limit,
     bound: &'a Bound,
     key: Key,
     taken: Taken,
+    /// Of a quota that refuses nobody.
+    is_silent: bool,
+    /// Of a quota that is only tried out beside another.
+    is_candidate: bool,
 }
 
-impl Charges<'_> {
+impl<'a> Charges<'a> {
+    /// Whether nothing was taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Gives them back: the request goes nowhere. `now` is that of the decision.
-    pub fn refund(self, now: u64) {
-        for Charge { bound, key, taken, .. } in self.0 {
+    pub fn refund(&mut self, now: u64) {
+        for Charge { bound, key, taken, .. } in self.0.drain(..) {
             bound.limiter.refund(key, taken, now);
         }
     }
@@ -104,72 +121,83 @@ impl Charges<'_> {
         if settings.headers == LimitFields::None {
             return None;
         }
-        let standings = self.0.iter().map(|charge| (charge, &charge.taken.standing));
-        let (charge, standing) = tightest(standings)?;
+        let enforced = self.0.iter().filter(|charge| !charge.is_silent);
+        let (charge, standing) = tightest(enforced.map(|charge| (charge, &charge.taken.standing)))?;
         Some(Box::new(Told::new(charge.limit, charge.bound, *standing, settings)))
+    }
+
+    /// Takes a token of one quota. How it stands if there is none.
+    fn take(
+        &mut self,
+        (limit, bound): (&'a Limit, &'a Bound),
+        key: Key,
+        is_candidate: bool,
+        now: u64,
+    ) -> Result<(), Standing> {
+        let is_silent = is_candidate || limit.mode == LimitMode::Shadow;
+        match bound.limiter.decide(key, now) {
+            Decision::Allowed(taken) => {
+                // a route has no more limits than there is room for
+                let _ = self.0.try_push(Charge { limit, bound, key, taken, is_silent, is_candidate });
+                Ok(())
+            }
+            Decision::Refused(standing) => Err(standing),
+        }
     }
 }
 
-/// Takes a token from every limit of the request's route. `now` in nanoseconds of the process's clock.
+/// Takes a token from every limit of the request's route, and notes it in `charges`, which are none before. `now` in
+/// nanoseconds of the process's clock.
 ///
 /// # Errors
 /// `rate_limited`: one has none left. Nothing was taken then.
-pub fn check<'a>(errand: &Errand<'a>, load: &Load<'_>, now: u64) -> Result<Charges<'a>, LocalReply> {
+pub fn check<'a>(errand: &Errand<'a>, load: &Load<'_>, now: u64, charges: &mut Charges<'a>) -> Result<(), LocalReply> {
     let (limits, route) = (&*errand.snapshot.limits, errand.route);
     if limits.spares(route) {
-        return Ok(Charges::default());
+        return Ok(());
     }
-    let buckets = &errand.worker.plane.buckets;
     let tier = limits.tier(&errand.tenant);
-    let key = |limit: &Limit, keys: &Keys| {
-        key(errand, &load.head.headers, (limit, keys), buckets.holder(limit, errand.tenant.as_str()))
-    };
-    let mut charges = ArrayVec::new();
+    let tenant = errand.worker.plane.buckets.secret.tenant(errand.tenant.as_str());
     for limit in limits.of_route(route) {
+        let holder = if limit.is_by_tenant { tenant } else { Tenant::NOBODY };
+        let parts = parts(errand, &load.head.headers, limit);
+        let parts: ArrayVec<&[u8], PARTS_MAX> = parts.iter().map(Part::as_bytes).collect();
         if let Some((keys, bounds)) = &limit.candidate
             && let Some(bound) = bounds.of(tier)
-            && !bound.limiter.decide(key(limit, keys), now).is_allowed()
+            && charges.take((limit, bound), keys.key(holder, &parts), true, now).is_err()
         {
             limit.metrics.candidate_refused.increment(1);
         }
         let Some(bound) = limit.bound(tier) else { continue };
-        let at = key(limit, &limit.keys);
-        match bound.limiter.decide(at, now) {
-            Decision::Allowed(taken) => {
-                limit.metrics.allowed.increment(1);
-                // a route has no more limits than there is room for
-                let _ = charges.try_push(Charge { limit, bound, key: at, taken });
-            }
-            Decision::Refused(_) if limit.mode == LimitMode::Shadow => limit.metrics.shadow_refused.increment(1),
-            Decision::Refused(standing) => {
+        match charges.take((limit, bound), limit.keys.key(holder, &parts), false, now) {
+            Ok(()) => {}
+            Err(_) if limit.mode == LimitMode::Shadow => limit.metrics.shadow_refused.increment(1),
+            Err(standing) => {
                 limit.metrics.refused.increment(1);
-                Charges(charges).refund(now);
+                charges.refund(now);
                 let told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
                 return Err(LocalReply::RateLimited(Box::new(told)));
             }
         }
     }
-    Ok(Charges(charges))
+    let counted = charges.0.iter().filter(|charge| !charge.is_candidate);
+    counted.for_each(|charge| charge.limit.metrics.allowed.increment(1));
+    Ok(())
 }
 
-/// The bucket of a request: the values of what the limit tells apart. What is missing is one more value.
-fn key(errand: &Errand<'_>, headers: &HeaderMap, (limit, keys): (&Limit, &Keys), holder: Tenant) -> Key {
-    let mut parts: [&[u8]; 4] = [&[]; 4];
-    let mut count = 0;
-    for part in &limit.key {
-        let value = match part {
-            LimitKey::Tenant => continue,
-            LimitKey::User => errand.snapshot.settings.user.as_ref().map_or(&[][..], |user| one(headers, &user.header)),
-            LimitKey::Route => errand.route.name.as_bytes(),
-            LimitKey::ClientIp => peer::client(errand.downstream, errand.hop.as_deref()).as_bytes(),
-            LimitKey::Header(name) => one(headers, name),
-        };
-        if let Some(place) = parts.get_mut(count) {
-            *place = value.get(..PART_MAX).unwrap_or(value);
-            count += 1;
+/// What tells a request from others that a limit counts, beside the tenant. What is missing is one more value.
+fn parts<'a>(errand: &'a Errand<'_>, headers: &'a HeaderMap, limit: &Limit) -> ArrayVec<Part<'a>, PARTS_MAX> {
+    let part = |key: &LimitKey| match key {
+        LimitKey::Tenant => None,
+        LimitKey::User => {
+            let user = errand.snapshot.settings.user.as_ref();
+            Some(Part::Text(user.map_or(&[][..], |user| one(headers, &user.header))))
         }
-    }
-    keys.key(holder, &parts[..count])
+        LimitKey::Route => Some(Part::Text(errand.route.name.as_bytes())),
+        LimitKey::ClientIp => Some(part_of_address(peer::client(errand.downstream, errand.hop.as_deref()).as_bytes())),
+        LimitKey::Header(name) => Some(Part::Text(one(headers, name))),
+    };
+    limit.key.iter().filter_map(part).take(PARTS_MAX).collect()
 }
 
 /// The value of a field that stands there once; of one that is repeated, nothing can be believed.

@@ -82,6 +82,10 @@ impl Outcome {
     pub fn told_of_a_spoilt_one(self) -> Result<Response<UpstreamBody>, LocalReply> {
         match self {
             Self::Untouched(_, LocalReply::UpstreamConnect(cause)) => Err(LocalReply::UpstreamReset(cause)),
+            // by its status alone a 421 says that nobody has processed it (RFC 9110 §15.5.20)
+            Self::Untouched(_, LocalReply::Misdirected(_)) => {
+                Err(LocalReply::UpstreamReset(Cause::Reset("the stamp it went on to has another table".into())))
+            }
             Self::Untouched(_, reply) => Err(LocalReply::Executed(Box::new(reply))),
             outcome => outcome.told(),
         }
@@ -292,13 +296,19 @@ impl Errand<'_> {
     }
 
     /// By this stamp's limits, and by what stands before its app. What is refused there has used up nothing.
-    fn admit(&self, app: &App, now: u64, load: &Load<'_>) -> Result<Result<Admitted, guard::Denied>, LocalReply> {
-        let spent = self.worker.plane.clock.nanos(load.record.started());
-        let charges = rate_limit::check(self, load, spent)?;
+    fn admit(&self, app: &App, now: u64, load: &mut Load<'_>) -> Result<Result<Admitted, guard::Denied>, LocalReply> {
+        // filled in place: it has room for as many limits as a route can have
+        let mut charges = rate_limit::Charges::default();
+        let spent = self.worker.plane.clock.nanos(self.begins(load));
+        if !load.charged {
+            rate_limit::check(self, load, spent, &mut charges)?;
+            load.charged = true;
+        }
         let told = charges.told(&self.snapshot.settings.rate_limiting);
         let entered = self.enter(&app.guard, &app.limits, now, load);
-        if entered.is_err() {
+        if entered.is_err() && !charges.is_empty() {
             charges.refund(spent);
+            load.charged = false;
         }
         Ok(entered.map(|(permit, pass)| (permit, pass, told)))
     }
@@ -393,7 +403,7 @@ impl Errand<'_> {
 /// Says how the limits stand.
 fn tell(told: Option<&rate_limit::Told>, answer: &mut Response<UpstreamBody>) {
     if let Some(told) = told {
-        told.write(answer.headers_mut());
+        told.tell(answer.headers_mut());
     }
 }
 

@@ -16,7 +16,7 @@ use crate::tasks;
 
 /// Most lookups under way for one thread. A resolver that is away keeps each for as long as its own time limits say, long
 /// after whoever asked has given up.
-pub const LOOKUPS_MAX: usize = 64;
+pub const LOOKUPS_MAX: usize = 256;
 
 thread_local! {
     /// Of this thread, because so are the threads that it waits for.

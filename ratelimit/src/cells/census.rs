@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{Caps, Charged, Mixed};
+use crate::key::Tenant;
 
 const SHARDS: usize = 64;
 
@@ -40,6 +41,11 @@ impl Census {
         }
     }
 
+    /// Of nobody, so many that half of all are left to tenants.
+    fn own_max(&self, tenant: u64) -> usize {
+        if tenant == Tenant::NOBODY.0 { self.caps.keys_max / 2 } else { self.caps.tenant_keys_max as usize }
+    }
+
     fn tenants(&self, tenant: u64) -> &RwLock<Counts> {
         &self.tenants[(tenant >> 40) as usize % SHARDS]
     }
@@ -53,7 +59,7 @@ impl Census {
             return true;
         }
         let counts = self.tenants(tenant).read().unwrap_or_else(PoisonError::into_inner);
-        counts.get(&tenant).is_none_or(|&count| count < self.caps.tenant_keys_max)
+        counts.get(&tenant).is_none_or(|&count| (count as usize) < self.own_max(tenant))
     }
 
     /// Counts a cell, if there is room for it.
@@ -67,7 +73,7 @@ impl Census {
         }
         let mut counts = self.tenants(tenant).write().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(tenant).or_default();
-        if *count < self.caps.tenant_keys_max {
+        if (*count as usize) < self.own_max(tenant) {
             *count += 1;
             return true;
         }

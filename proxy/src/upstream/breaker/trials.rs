@@ -33,7 +33,9 @@ impl Trials {
     /// Whether the tenant may have a free place.
     pub(super) fn welcomes(&self, tenant: u64, own_is_closed: bool, now: u64) -> bool {
         let is_new = own_is_closed && !self.tried.may_hold(tenant);
-        is_new || self.tried.estimate() >= self.expected || now.saturating_sub(self.since) >= PATIENCE_MS
+        // where tenants have no breaker of their own, nothing else keeps one from spending every trial
+        let is_other = self.failed != Some(tenant) && self.tried.estimate() >= self.expected;
+        is_new || is_other || now.saturating_sub(self.since) >= PATIENCE_MS
     }
 
     /// The tenant has taken a place.

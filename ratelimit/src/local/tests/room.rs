@@ -79,3 +79,15 @@ fn threads_sweeps_and_changes_lose_no_count() {
     assert_eq!((0..100).filter(|&user| limiter.decide(key("a", user), minute).is_allowed()).count(), 100);
     assert_eq!(limiter.cells.counts().shared, before);
 }
+
+#[test]
+fn keys_that_do_not_tell_tenants_apart_are_not_one_tenant_and_leave_half_of_the_room_to_tenants() {
+    let caps = Caps { keys_max: 320, tenant_keys_max: 10 };
+    let limiter = limiter_in(quota(1, 60, 1), caps);
+    let keys = Keys::new(&Secret::new([9; 32]), "address");
+    let nobody = |number: u32| keys.key(crate::key::Tenant::NOBODY, &[&number.to_le_bytes()]);
+    let passed = |count: u32| (0..count).filter(|&at| limiter.decide(nobody(at), SECOND).is_allowed()).count();
+    // a bucket for each of 160, and one for all others
+    assert_eq!(passed(300), 161);
+    assert_eq!((0..20).filter(|&user| limiter.decide(key("a", user), SECOND).is_allowed()).count(), 11);
+}

@@ -145,3 +145,18 @@ fn a_tenant_whose_own_breaker_is_half_open_comes_after_the_others() {
     let both = Changes { upstream: Some(State::HalfOpen), tenant: Some(State::HalfOpen) };
     assert_eq!(rig.admit(tenant(0)).unwrap().changes(), both);
 }
+
+#[test]
+fn one_tenant_that_fails_does_not_take_every_trial_where_none_has_a_breaker_of_its_own() {
+    let mut rig = Rig::half_open(Limits { tenants_max: 0, trials: 1, ..LIMITS });
+    for number in 0..64 {
+        rig.pass(tenant(number), Success);
+        if rig.state() == State::Closed {
+            return;
+        }
+        assert_eq!(rig.pass(tenant(99), AnswerFailure).upstream, None);
+        rig.now += 1;
+        assert_eq!(rig.refused_by(tenant(99)), Some(Scope::Upstream), "it has had its trial");
+    }
+    panic!("it never closes");
+}
