@@ -148,8 +148,9 @@ async fn upkeep(desk: Rc<Desk>) {
         desk.pulse.sample(plane, Instant::now());
         desk.levels.expire(Instant::now());
         plane.buckets.sweep(plane.clock.nanos(Instant::now()));
-        plane.metrics.ratelimit_keys.set(plane.buckets.keys() as f64);
-        plane.metrics.ratelimit_shared.absolute(plane.buckets.shared());
+        let buckets = plane.buckets.counts();
+        plane.metrics.ratelimit_keys.set(buckets.keys as f64);
+        plane.metrics.ratelimit_shared.absolute(buckets.shared);
         if since.elapsed() >= UPKEEP {
             since = Instant::now();
             plane.metrics.upkeep();

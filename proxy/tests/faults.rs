@@ -10,6 +10,7 @@ mod budget;
 mod heads;
 mod moves;
 mod places;
+mod silent;
 mod stamps;
 
 use std::net::SocketAddr;

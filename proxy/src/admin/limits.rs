@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Instant};
 use http::Response;
 use serde::Serialize;
 use synaxis_config::settings::LimitKey;
-use synaxis_ratelimit::key::Tenant;
 use synaxis_routing::id::TenantId;
 
 use super::{
@@ -69,9 +68,8 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
         let bound = limit.bound(tier)?;
         let parts: Option<Vec<Part<'_>>> = limit.key.iter().filter(|key| **key != LimitKey::Tenant).map(part).collect();
         let bucket = parts.map(|parts| {
-            let holder = if limit.is_by_tenant { own } else { Tenant::NOBODY };
             let parts: Vec<&[u8]> = parts.iter().map(Part::as_bytes).collect();
-            let standing = bound.limiter.peek(limit.keys.key(holder, &parts), now);
+            let standing = bound.limiter.peek(limit.keys.key(limit.holder(own), &parts), now);
             Bucket {
                 remaining: standing.remaining(),
                 retry_seconds: standing.retry_seconds(),

@@ -51,7 +51,8 @@ impl<'a> Means<'a> {
 #[must_use]
 pub fn first(settings: Arc<Settings>, means: &Means<'_>) -> Snapshot {
     let apps = apps(&settings, means, None);
-    finish(settings, apps, None, means, None)
+    let limits = limits(&settings, means, None);
+    finish(settings, apps, &limits, None)
 }
 
 /// Publishes settings that [`synaxis_config::difference::reload`] made of those that run. Targets of what did not change
@@ -60,8 +61,13 @@ pub fn settings(plane: &DataPlane, settings: Arc<Settings>) {
     let current = plane.snapshot.load();
     let means = Means::of(plane);
     let apps = apps(&settings, &means, Some(&current));
-    let next = finish(settings, apps, current.fleet.clone(), &means, Some(&current));
+    let limits = limits(&settings, &means, Some(&current.limits));
+    let next = finish(settings, apps, &limits, current.fleet.clone());
     publish(plane, next);
+}
+
+fn limits(settings: &Settings, means: &Means<'_>, before: Option<&Limits>) -> Limits {
+    Limits::new(settings, before, (means.buckets, means.metrics), means.now * 1_000_000)
 }
 
 fn apps(settings: &Settings, means: &Means<'_>, current: Option<&Snapshot>) -> Vec<Arc<App>> {
@@ -122,8 +128,7 @@ fn health_limits(upstream: &Upstream) -> health::Limits {
 pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     let current = plane.snapshot.load();
     let settings = Arc::clone(&current.settings);
-    let means = Means::of(plane);
-    let fleet = seen_from_here(&settings, bundle.to_bytes(), placement, &means, current.fleet.as_deref());
+    let fleet = seen_from_here(&settings, bundle.to_bytes(), placement, &Means::of(plane), current.fleet.as_deref());
     let fleet = Arc::new(fleet);
     let metrics = &plane.metrics;
     let version = fleet.placement.version();
@@ -133,7 +138,7 @@ pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     for (gauge, state) in metrics.stamps.iter().zip(states) {
         gauge.set(fleet.placement.table().stamps.iter().filter(|stamp| stamp.state == state).count() as f64);
     }
-    let next = finish(settings, current.apps.clone(), Some(fleet), &means, Some(&current));
+    let next = finish(settings, current.apps.clone(), &current.limits, Some(fleet));
     publish(plane, next);
 }
 
@@ -144,13 +149,7 @@ fn publish(plane: &DataPlane, next: Snapshot) {
     plane.published.send_replace(());
 }
 
-fn finish(
-    settings: Arc<Settings>,
-    apps: Vec<Arc<App>>,
-    fleet: Option<Arc<Fleet>>,
-    means: &Means<'_>,
-    before: Option<&Snapshot>,
-) -> Snapshot {
+fn finish(settings: Arc<Settings>, apps: Vec<Arc<App>>, limits: &Limits, fleet: Option<Arc<Fleet>>) -> Snapshot {
     let peers = fleet.iter().flat_map(|fleet| fleet.peers.iter().flatten()).map(|peer| &peer.target);
     let mut live_pools = Vec::new();
     for target in apps.iter().flat_map(|app| &app.targets).chain(peers) {
@@ -161,15 +160,8 @@ fn finish(
     }
     let peer_limits = guard::Limits::new(&settings.peers.protection, &settings.retries).of_a_stamp();
     let tenants = fleet.as_ref().map(|fleet| fleet.placement.tenants_shared());
-    let spent = (means.buckets, means.metrics);
-    let limits = Limits::new(
-        &settings,
-        tenants.as_ref(),
-        before.map(|before| before.limits.as_ref()),
-        spent,
-        means.now * 1_000_000,
-    );
-    Snapshot { settings, apps, peer_limits, limits: Arc::new(limits), fleet, live_pools }
+    let limits = Arc::new(limits.with_tenants(&settings, tenants.as_ref()));
+    Snapshot { settings, apps, peer_limits, limits, fleet, live_pools }
 }
 
 fn seen_from_here(

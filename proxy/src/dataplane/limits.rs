@@ -10,8 +10,8 @@ use http::HeaderValue;
 use metrics::Counter;
 use synaxis_config::settings::{LimitKey, LimitMode, Quotas, RateLimit, Route, Settings};
 use synaxis_ratelimit::{
-    cells::{Caps, Cells},
-    key::{Keys, Secret},
+    cells::{Caps, Cells, Counts},
+    key::{Keys, Secret, Tenant as Holder},
     local::Limiter,
     quota::Quota,
 };
@@ -43,16 +43,10 @@ impl Buckets {
         self.cells.sweep(Cells::SHARDS.div_ceil(SWEEPS), now);
     }
 
-    /// Buckets that are kept.
+    /// How many are kept, and how often there was no room for one.
     #[must_use]
-    pub fn keys(&self) -> usize {
-        self.cells.counts().keys
-    }
-
-    /// Decisions so far that drew from a bucket that several keys share, because there was no room for one of their own.
-    #[must_use]
-    pub fn shared(&self) -> u64 {
-        self.cells.counts().shared
+    pub fn counts(&self) -> Counts {
+        self.cells.counts()
     }
 }
 
@@ -62,8 +56,8 @@ const SWEEPS: usize = 4;
 /// The limits of the settings, with the tenants of the table that are limited otherwise than the rest.
 #[derive(Default)]
 pub struct Limits {
-    /// That of the tiers first, if they make one.
-    limits: Vec<Limit>,
+    /// That of the tiers first, if they make one. Another table leaves them as they are.
+    limits: Arc<[Limit]>,
     has_tenant_limit: bool,
     tiers: Tiers,
 }
@@ -80,17 +74,11 @@ struct Tiers {
 }
 
 impl Tiers {
-    fn new(settings: &Settings, tenants: Option<&Arc<Tenants>>, before: Option<&Self>) -> Self {
+    fn new(settings: &Settings, tenants: Option<&Arc<Tenants>>, before: &Self) -> Self {
         let (default, names) = (settings.tier(None), settings.tiers.iter().map(|tier| tier.name.clone()).collect());
         let of = tenants.filter(|_| !settings.tiers.is_empty()).cloned();
-        let is_same = |before: &&Self| {
-            let same_table = match (&before.of, &of) {
-                (Some(before), Some(of)) => Arc::ptr_eq(before, of),
-                (before, of) => before.is_none() && of.is_none(),
-            };
-            same_table && before.names == names && before.default == default
-        };
-        if let Some(before) = before.filter(is_same) {
+        let same_table = before.of.as_ref().map(Arc::as_ptr) == of.as_ref().map(Arc::as_ptr);
+        if same_table && before.names == names && before.default == default {
             return before.clone();
         }
         let tier = |(tenant, record): (&TenantId, &Tenant)| (*tenant, settings.tier(record.tier.as_deref()));
@@ -106,8 +94,7 @@ pub struct Limit {
     pub name: Arc<str>,
     /// What tells requests apart.
     pub key: Vec<LimitKey>,
-    /// Whether tenants are among that; if not, all of them are counted together.
-    pub is_by_tenant: bool,
+    is_by_tenant: bool,
     /// What becomes of a request beyond it.
     pub mode: LimitMode,
     /// Makes its keys.
@@ -119,11 +106,12 @@ pub struct Limit {
     bounds: Bounds,
 }
 
-/// Quotas by tier, each with its limiter.
-pub struct Bounds {
-    tiers: Vec<String>,
-    same: Option<Bound>,
-    of_tiers: Vec<Option<Bound>>,
+/// Whose quota is which, each with its limiter.
+pub enum Bounds {
+    /// The same for everybody.
+    Same(Bound),
+    /// One for each tier of the settings, by its name and in their order; `None`: any number of requests.
+    PerTier(Vec<(String, Option<Bound>)>),
 }
 
 /// One quota.
@@ -183,26 +171,22 @@ pub struct LimitMetrics {
 }
 
 impl Limits {
-    /// The limits of these settings and this table, in place of `before`. `now` in nanoseconds of the process's clock.
+    /// The limits of these settings, in place of `before`. `now` in nanoseconds of the process's clock.
     #[must_use]
-    pub fn new(
-        settings: &Settings,
-        tenants: Option<&Arc<Tenants>>,
-        before: Option<&Self>,
-        means: (&Buckets, &Metrics),
-        now: u64,
-    ) -> Self {
+    pub fn new(settings: &Settings, before: Option<&Self>, means: (&Buckets, &Metrics), now: u64) -> Self {
         let of_tiers = settings.tenant_limit();
         let has_tenant_limit = of_tiers.is_some();
+        let known = |limit: &RateLimit| before?.limits.iter().find(|known| *known.name == *limit.name);
         let limits = of_tiers.iter().chain(&settings.rate_limits);
-        let limits: Vec<Limit> = limits
-            .map(|limit| {
-                let before = before.and_then(|before| before.limits.iter().find(|known| *known.name == *limit.name));
-                Limit::new(limit, settings, before, means, now)
-            })
-            .collect();
-        let tiers = Tiers::new(settings, tenants, before.map(|before| &before.tiers));
-        Self { limits, has_tenant_limit, tiers }
+        let limits = limits.map(|limit| Limit::new(limit, settings, known(limit), means, now)).collect();
+        Self { limits, has_tenant_limit, tiers: before.map(|before| before.tiers.clone()).unwrap_or_default() }
+    }
+
+    /// The same limits with the tiers of this table's tenants.
+    #[must_use]
+    pub fn with_tenants(&self, settings: &Settings, tenants: Option<&Arc<Tenants>>) -> Self {
+        let tiers = Tiers::new(settings, tenants, &self.tiers);
+        Self { limits: Arc::clone(&self.limits), has_tenant_limit: self.has_tenant_limit, tiers }
     }
 
     /// Whether nothing is limited on this route.
@@ -241,9 +225,9 @@ impl Limit {
         now: u64,
     ) -> Self {
         let keys = Keys::new(&buckets.secret, &limit.name);
-        let make = |quotas: &Quotas, name: &str, keys: &Keys, before: Option<&Bounds>| {
+        let make = |quotas: &Quotas, keys: &Keys, before: Option<&Bounds>| {
             Bounds::new(quotas, settings, before, |quota, before| {
-                let policy = policy(name, quota);
+                let policy = policy(&limit.name, quota);
                 let limiter = match before {
                     Some(before) if before.limiter.quota() == quota => Arc::clone(&before.limiter),
                     Some(before) => Arc::new(before.limiter.with_quota(quota, now)),
@@ -256,10 +240,10 @@ impl Limit {
             let before = before.and_then(|before| before.candidate.as_ref()).map(|(_, bounds)| bounds);
             // no name of a limit has a space, so these buckets are its own
             let keys = Keys::new(&buckets.secret, &format!("{} candidate", limit.name));
-            let bounds = make(quotas, &limit.name, &keys, before);
+            let bounds = make(quotas, &keys, before);
             (keys, bounds)
         });
-        let bounds = make(&limit.quota, &limit.name, &keys, before.map(|before| &before.bounds));
+        let bounds = make(&limit.quota, &keys, before.map(|before| &before.bounds));
         Self {
             name: limit.name.as_str().into(),
             key: limit.key.clone(),
@@ -270,6 +254,12 @@ impl Limit {
             metrics: LimitMetrics::new(metrics, &limit.name),
             bounds,
         }
+    }
+
+    /// In whose name it counts: the tenant's, unless it does not tell tenants apart.
+    #[must_use]
+    pub fn holder(&self, tenant: Holder) -> Holder {
+        if self.is_by_tenant { tenant } else { Holder::NOBODY }
     }
 
     /// What bounds tenants of a tier; `None`: nothing does.
@@ -286,28 +276,31 @@ impl Bounds {
         before: Option<&Self>,
         make: impl Fn(Quota, Option<&Bound>) -> Bound,
     ) -> Self {
-        let tiers: Vec<String> = settings.tiers.iter().map(|tier| tier.name.clone()).collect();
-        let same = match quotas {
-            Quotas::Same(quota) => Some(make(*quota, before.and_then(|before| before.same.as_ref()))),
-            Quotas::PerTier(_) => None,
-        };
-        let of_tiers = match quotas {
-            Quotas::Same(_) => Vec::new(),
-            Quotas::PerTier(quotas) => {
-                let known = |name: &String| {
-                    let before = before?;
-                    before.of_tiers.get(before.tiers.iter().position(|tier| tier == name)?)?.as_ref()
-                };
-                tiers.iter().zip(quotas).map(|(name, quota)| Some(make((*quota)?, known(name)))).collect()
+        match quotas {
+            Quotas::Same(quota) => {
+                let known = before.and_then(|before| if let Self::Same(bound) = before { Some(bound) } else { None });
+                Self::Same(make(*quota, known))
             }
-        };
-        Self { tiers, same, of_tiers }
+            Quotas::PerTier(quotas) => {
+                let known = |name: &str| {
+                    let Some(Self::PerTier(before)) = before else { return None };
+                    before.iter().find(|(known, _)| known == name)?.1.as_ref()
+                };
+                let tiers = settings.tiers.iter().map(|tier| &tier.name).zip(quotas);
+                Self::PerTier(
+                    tiers.map(|(name, quota)| (name.clone(), quota.map(|quota| make(quota, known(name))))).collect(),
+                )
+            }
+        }
     }
 
     /// That of a tier.
     #[must_use]
     pub fn of(&self, tier: Option<usize>) -> Option<&Bound> {
-        self.same.as_ref().or_else(|| self.of_tiers.get(tier?)?.as_ref())
+        match self {
+            Self::Same(bound) => Some(bound),
+            Self::PerTier(tiers) => tiers.get(tier?)?.1.as_ref(),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use synaxis_config::settings::{LimitFields, LimitKey, LimitMode, ROUTE_LIMITS_MAX, RateLimiting};
 use synaxis_ratelimit::{
     decision::{Decision, Standing, Taken, tightest},
-    key::{Key, Tenant},
+    key::Key,
 };
 
 use super::{
@@ -102,12 +102,6 @@ struct Charge<'a> {
 }
 
 impl<'a> Charges<'a> {
-    /// Whether nothing was taken.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Gives them back: the request goes nowhere. `now` is that of the decision.
     pub fn refund(&mut self, now: u64) {
         for Charge { bound, key, taken, .. } in self.0.drain(..) {
@@ -153,13 +147,10 @@ impl<'a> Charges<'a> {
 /// `rate_limited`: one has none left. Nothing was taken then.
 pub fn check<'a>(errand: &Errand<'a>, load: &Load<'_>, now: u64, charges: &mut Charges<'a>) -> Result<(), LocalReply> {
     let (limits, route) = (&*errand.snapshot.limits, errand.route);
-    if limits.spares(route) {
-        return Ok(());
-    }
     let tier = limits.tier(&errand.tenant);
     let tenant = errand.worker.plane.buckets.secret.tenant(errand.tenant.as_str());
     for limit in limits.of_route(route) {
-        let holder = if limit.is_by_tenant { tenant } else { Tenant::NOBODY };
+        let holder = limit.holder(tenant);
         let parts = parts(errand, &load.head.headers, limit);
         let parts: ArrayVec<&[u8], PARTS_MAX> = parts.iter().map(Part::as_bytes).collect();
         if let Some((keys, bounds)) = &limit.candidate

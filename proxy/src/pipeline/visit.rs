@@ -72,9 +72,7 @@ impl Outcome {
             Self::Spoilt(_, told) => told,
         }
     }
-}
 
-impl Outcome {
     /// The same when somebody before may have executed it: nothing then says that nothing was sent.
     ///
     /// # Errors
@@ -167,8 +165,9 @@ impl Errand<'_> {
                 Outcome::Answered(_) => End::GatewayStatus,
                 Outcome::Untouched(end, _) | Outcome::Spoilt(end, _) => *end,
             };
-            let judged = (end != End::NoSocket).then(|| app.health.failed(place, now, &app.health_limits));
-            if let Some(ejection) = judged.flatten() {
+            let shown = shown(end);
+            let ejection = shown.and_then(|_| app.health.failed(place, now, &app.health_limits));
+            if let Some(ejection) = ejection {
                 app.guard.metrics.ejections.increment(1);
                 tracing::warn!(endpoint = ?app.targets[place], for_ms = ejection.for_ms, "endpoint ejected");
             }
@@ -188,7 +187,7 @@ impl Errand<'_> {
                 }
                 continue;
             }
-            if let Some(shown) = shown(end) {
+            if let Some(shown) = shown {
                 app.guard.record(&app.limits, pass, shown, now, self.worker.chance());
             }
             if load.head.is_whole() {
@@ -297,18 +296,19 @@ impl Errand<'_> {
 
     /// By this stamp's limits, and by what stands before its app. What is refused there has used up nothing.
     fn admit(&self, app: &App, now: u64, load: &mut Load<'_>) -> Result<Result<Admitted, guard::Denied>, LocalReply> {
+        let enter = |load: &Load<'_>| self.enter(&app.guard, &app.limits, now, load);
+        if load.charged || self.snapshot.limits.spares(self.route) {
+            return Ok(enter(load).map(|(permit, pass)| (permit, pass, None)));
+        }
         // filled in place: it has room for as many limits as a route can have
         let mut charges = rate_limit::Charges::default();
         let spent = self.worker.plane.clock.nanos(self.begins(load));
-        if !load.charged {
-            rate_limit::check(self, load, spent, &mut charges)?;
-            load.charged = true;
-        }
+        rate_limit::check(self, load, spent, &mut charges)?;
         let told = charges.told(&self.snapshot.settings.rate_limiting);
-        let entered = self.enter(&app.guard, &app.limits, now, load);
-        if entered.is_err() && !charges.is_empty() {
+        let entered = enter(load);
+        load.charged = entered.is_ok();
+        if entered.is_err() {
             charges.refund(spent);
-            load.charged = false;
         }
         Ok(entered.map(|(permit, pass)| (permit, pass, told)))
     }

@@ -38,3 +38,14 @@ fn a_request_counts_once_wherever_it_enters_and_by_the_tier_that_the_table_names
     assert_eq!(statuses(&world, &tenant(3), 2), [200, 429]);
     world.stop();
 }
+
+#[test]
+fn a_request_that_asks_its_own_app_again_is_counted_once() {
+    let world = World::start_with("[tiers.starter]\nrequests = \"1/h\"\n");
+    // nobody else may have it
+    world.edit(|fleet, now| fleet.pin(id(7), &stamp(1), synaxis_routing::table::PinMode::Strict, now).unwrap());
+    world.origins[1].stop();
+    let answer = world.edge(1).get(&tenant(7), "/");
+    assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_connect"));
+    world.stop();
+}
