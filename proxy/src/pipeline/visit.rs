@@ -373,10 +373,7 @@ impl Errand<'_> {
         worker.sink.metrics.client_duration.record(ended.duration_since(began).as_secs_f64());
         let failed = match outcome {
             Ok(answer) => {
-                let elapsed = load.record.elapsed_ms(ended);
-                if let Some(line) = &mut load.record.line {
-                    line.ttfb_ms = Some(elapsed);
-                }
+                load.record.first_byte(ended);
                 return Ok(Outcome::Answered(answer));
             }
             Err(failed) => failed,

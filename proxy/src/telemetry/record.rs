@@ -132,10 +132,10 @@ impl Record {
         sink.metrics.server_duration.record(elapsed.as_secs_f64());
     }
 
-    /// Time since the start, in milliseconds, at `now`.
-    #[must_use]
-    pub fn elapsed_ms(&self, now: Instant) -> f64 {
-        now.duration_since(self.started).as_secs_f64() * 1e3
+    /// Notes for the log that an answer's head is there at `now`.
+    pub fn first_byte(&mut self, now: Instant) {
+        let Some(line) = &mut self.line else { return };
+        line.ttfb_ms = Some(now.duration_since(self.started).as_secs_f64() * 1e3);
     }
 }
 
