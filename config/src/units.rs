@@ -1,12 +1,14 @@
-//! Durations, sizes and quotas as people write them: `25s`, `250ms`, `32KiB`, `500/min`.
+//! Durations and sizes as people write them, `25s`, `250ms`, `32KiB`, and the words around quotas.
 //!
 //! Invariant: a number without its unit is never guessed at, and nothing overflows.
 
 use std::time::Duration;
 
-mod quota;
+/// What stands where a quota could and nothing is limited.
+pub(crate) const UNLIMITED: &str = "unlimited";
 
-pub(crate) use quota::{InvalidQuota, QUOTA, UNLIMITED, quota, show_quota};
+/// Quotas as editors know them; [`Quota::parse_plain`](synaxis_ratelimit::quota::Quota::parse_plain) judges.
+pub(crate) const QUOTA: &str = "^[0-9]+/(s|sec|min|h|hour|d|day|[0-9]+(ms|s|m|h))$";
 
 /// Milliseconds of the units of a duration, largest first.
 const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];

@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+mod text;
+
+pub use text::InvalidQuota;
+
 /// Most requests that a quota can name.
 pub const REQUESTS_MAX: u32 = 100_000_000;
 /// Shortest window.

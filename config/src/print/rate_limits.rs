@@ -6,13 +6,13 @@ use synaxis_ratelimit::quota::Quota;
 use super::{Page, toml_text};
 use crate::{
     settings::{Quotas, RateLimit, RateLimiting, Tier},
-    units::{UNLIMITED, show_quota},
+    units::UNLIMITED,
 };
 
 pub(super) fn tier(page: &mut Page<'_>, one: &Tier) {
     let Tier { name, requests } = one;
     page.section(&format!("[tiers.{name}]"), &format!("tiers.{name}"));
-    page.key("requests", json!(requests.map_or_else(|| UNLIMITED.to_owned(), show_quota)));
+    page.key("requests", json!(requests.as_ref().map_or_else(|| UNLIMITED.to_owned(), Quota::plain)));
     page.maybe("burst", requests.map(|quota| json!(quota.burst())));
 }
 
@@ -32,7 +32,7 @@ pub(super) fn rate_limit(page: &mut Page<'_>, index: usize, one: &RateLimit, tie
 fn quotas(page: &mut Page<'_>, [key, burst]: [&str; 2], quotas: &Quotas, tiers: &[Tier]) {
     match quotas {
         Quotas::Same(quota) => {
-            page.key(key, json!(show_quota(*quota)));
+            page.key(key, json!(quota.plain()));
             page.key(burst, json!(quota.burst()));
         }
         Quotas::PerTier(quotas) => {
@@ -51,7 +51,7 @@ fn of_tier(page: &Page<'_>, key: &str, tier: &str, quota: Option<Quota>) -> Stri
         Some(quota) => {
             let shown = match page.origins.of(&place) {
                 Some(_) => value(&place, Value::Null),
-                None => value(&format!("{place}.quota"), json!(show_quota(quota))),
+                None => value(&format!("{place}.quota"), json!(quota.plain())),
             };
             format!("{tier} = {{ quota = {shown}, burst = {} }}", quota.burst())
         }

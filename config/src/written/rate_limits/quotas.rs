@@ -3,14 +3,14 @@
 //! Invariant: a burst is judged with its quota, and a fault of it stands where it is written.
 
 use serde_json::json;
-use synaxis_ratelimit::quota::{Quota, REQUESTS_MAX};
+use synaxis_ratelimit::quota::{InvalidQuota, Quota, REQUESTS_MAX};
 use toml::Spanned;
 
 use super::TIERS_MAX;
 use crate::{
     fault::Span,
     section::{Entry, OneOrNamed, Section},
-    units::{InvalidQuota, QUOTA, UNLIMITED, quota, show_quota},
+    units::{QUOTA, UNLIMITED},
     value::{Reader, count, text_shown},
 };
 
@@ -72,18 +72,18 @@ pub(super) fn with_burst(s: &Section<'_>, keys: [&str; 2], quota: Quota, burst: 
 }
 
 fn one() -> Reader<Quota> {
-    text_shown(quota, |quota| show_quota(*quota)).like(QUOTA)
+    text_shown(Quota::parse_plain, Quota::plain).like(QUOTA)
 }
 
 pub(super) fn quota_or_unlimited() -> Reader<Option<Quota>> {
     let read = |written: &str| match written {
         UNLIMITED => Ok(None),
-        _ => quota(written).map(Some).map_err(|wrong| match wrong {
+        _ => Quota::parse_plain(written).map(Some).map_err(|wrong| match wrong {
             InvalidQuota::Form => format!("{wrong}; or \"{UNLIMITED}\""),
             other => other.to_string(),
         }),
     };
-    let show = |quota: &Option<Quota>| quota.map_or_else(|| UNLIMITED.to_owned(), show_quota);
+    let show = |quota: &Option<Quota>| quota.as_ref().map_or_else(|| UNLIMITED.to_owned(), Quota::plain);
     text_shown(read, show).like(&format!("{QUOTA}|^{UNLIMITED}$"))
 }
 
