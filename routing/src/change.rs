@@ -4,7 +4,7 @@
 //! a stamp along a step that [`crate::lifecycle`] does not list, and never takes the last capacity away unless told so
 //! by name. Nothing here reads a clock, a store or chance.
 //!
-//! Edits of one stamp are in `stamp`, pins in `tenant`, levels of degradation in `degrade`, whole tables (rollback, restore) in `whole`; what an edit moves is
+//! Edits of one stamp are in `stamp`, pins in `tenant`, tiers and quotas of tenants in `terms`, levels of degradation in `degrade`, whole tables (rollback, restore) in `whole`; what an edit moves is
 //! in `moves`, how it is named before it is published in `plan`.
 
 mod degrade;
@@ -14,6 +14,7 @@ mod moves;
 mod plan;
 mod stamp;
 mod tenant;
+mod terms;
 pub mod tier;
 mod whole;
 
@@ -23,10 +24,12 @@ pub use guard::{Guarded, Guards, Overrides};
 pub use moves::{Moves, RegionMoves, WAYS_MAX, Way, moves};
 pub use plan::{InvalidPlan, PlanId};
 pub use stamp::{Drain, GRACE_MAX, LABEL_NAME_BYTES_MAX, LABELS_MAX, RAMP_SECONDS_DEFAULT, Register, WARNINGS_MAX};
+pub use terms::Terms;
 
 use crate::{
     id::{Region, StampId, TenantId},
     lifecycle::{self, Blocked, Illegal},
+    limits::LIMIT_NAME_MAX,
     placement::EDGE,
     ramp,
     table::{ALGORITHM, FORMAT, Millis, Previous, STAMPS_MAX, Scope, Seed, Stamp, State, TENANTS_MAX, Table, Tenants},
@@ -95,6 +98,9 @@ pub enum Refused {
     /// No name of a tier.
     #[error("{0:?} is no name of a tier: 1 to 32 of a-z 0-9 -")]
     InvalidTier(String),
+    /// No name of a limit.
+    #[error("{0:?} is no name of a limit: 1 to {LIMIT_NAME_MAX} of a-z 0-9 - _, the first a letter or digit")]
+    InvalidLimit(String),
     /// The id is taken.
     #[error("stamp {stamp} is registered already, it is {state}")]
     Exists {

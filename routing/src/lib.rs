@@ -1,7 +1,7 @@
 //! Which stamp serves a tenant.
 //!
 //! Read in this order: [`id`] and [`version`] (names), [`table`] (the documents as written), [`bundle`] (their exact
-//! bytes and hashes), [`degradation`] (levels set by hand), [`rank`] and [`ramp`] (the two formulas), [`placement`] (the built table: lookup, hand,
+//! bytes and hashes), [`degradation`] (levels set by hand), [`limits`] (quotas of tenants' own), [`rank`] and [`ramp`] (the two formulas), [`placement`] (the built table: lookup, hand,
 //! acceptance), [`explain`], [`digest`], [`endpoint`] and [`sanity`] (why a table is refused), [`lifecycle`] and
 //! [`change`] (what operators do to a table), [`store`] and [`snapshot`] (where it is kept).
 
@@ -17,6 +17,7 @@ pub mod explain;
 mod fixture;
 pub mod id;
 pub mod lifecycle;
+pub mod limits;
 pub mod placement;
 pub mod ramp;
 pub mod rank;

@@ -11,6 +11,7 @@ use crate::{
     digest::Digest,
     endpoint::{EndpointError, EndpointPolicy},
     id::{Region, StampId, TenantId},
+    limits::InvalidLimit,
     placement::Placement,
     table::{State, Table, Tenants},
     version::Version,
@@ -198,6 +199,14 @@ pub enum Refusal {
         /// What is wrong.
         why: &'static str,
     },
+    /// A quota of a tenant's own cannot be followed.
+    #[error("the limits of tenant {tenant} cannot be followed: {why}")]
+    TenantLimits {
+        /// The tenant.
+        tenant: Box<TenantId>,
+        /// Which limit, and what is wrong.
+        why: InvalidLimit,
+    },
     /// Lost too many stamps at once.
     #[error(
         "{takers} stamps take slots where {previous} did; fewer than {least} needs \"forced\" with a reason (stampctl --force-shrink)"
@@ -244,6 +253,7 @@ impl Refusal {
             Self::PinUnknown { .. } => "pin_unknown",
             Self::PinOutsideRegions { .. } => "pin_outside_regions",
             Self::TenantRegions { .. } => "tenant_regions",
+            Self::TenantLimits { .. } => "tenant_limits",
             Self::Shrink { .. } => "shrink",
             Self::NoTakers => "no_takers",
         }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::{
     degradation::{Degradation, Override},
     id::{Region, StampId, TenantId},
+    limits::TenantLimits,
     version::Version,
 };
 
@@ -257,9 +258,9 @@ pub struct Tenant {
     /// The only regions that may serve it, in order; `None`: all of the table's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regions: Option<Vec<Region>>,
-    /// Limits of its own; not read until limits exist.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub limits: Map<String, Value>,
+    /// Quotas of its own, in place of those of its tier or of the limit.
+    #[serde(default, skip_serializing_if = "TenantLimits::is_empty")]
+    pub limits: TenantLimits,
     /// Room for tenant moves; not read.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "move")]
     pub moving: Option<Value>,

@@ -102,6 +102,7 @@ fn keeps_its_promises(placement: &Placement, current: &Current) {
         let pin = tenant.pin.as_ref();
         assert!(pin.is_none_or(|pin| living().any(|stamp| stamp.id == *pin)), "pinned to nobody");
         assert!(tenant.regions.as_ref().is_none_or(|regions| !regions.is_empty()));
+        assert!(tenant.limits.len() <= 16 && tenant.limits.quotas().count() == tenant.limits.len(), "a quota is none");
     }
     let others = ["acme", "globex", "initech"].map(|name| TenantId::parse(name.as_bytes()).unwrap());
     for tenant in tenants.keys().take(8).chain(&others) {

@@ -7,6 +7,7 @@ use super::{REGIONS_MAX, Refusal, SHARED_KEY_MAX};
 use crate::{
     endpoint::Endpoint,
     id::{Region, StampId, TenantId},
+    limits::LIMIT_QUOTAS_MAX,
     ramp,
     table::{ALGORITHM, FORMAT, PinMode, STAMPS_MAX, Stamp, State, TENANTS_MAX, Table, Tenant, Tenants},
 };
@@ -34,7 +35,8 @@ pub fn check(table: &Table, tenants: &Tenants) -> Result<(), Refusal> {
     let regions = check_regions(table)?;
     let stamps = check_stamps(table, &regions)?;
     check_degradation(table, &stamps)?;
-    tenants.iter().try_for_each(|(id, tenant)| check_tenant(*id, tenant, &regions, &stamps))
+    tenants.iter().try_for_each(|(id, tenant)| check_tenant(*id, tenant, &regions, &stamps))?;
+    check_limits(tenants)
 }
 
 fn at_most(what: &'static str, count: usize, max: usize) -> Result<(), Refusal> {
@@ -110,6 +112,16 @@ fn check_degradation(table: &Table, stamps: &HashMap<&StampId, &Stamp>) -> Resul
         Some(id) => refused(id.as_str(), "the stamp does not exist or is deleted"),
         None => Ok(()),
     }
+}
+
+fn check_limits(tenants: &Tenants) -> Result<(), Refusal> {
+    let mut quotas = HashSet::new();
+    for (id, tenant) in tenants {
+        tenant.limits.check().map_err(|why| Refusal::TenantLimits { tenant: Box::new(*id), why })?;
+        quotas.extend(tenant.limits.quotas());
+        at_most("different quotas of tenants' own", quotas.len(), LIMIT_QUOTAS_MAX)?;
+    }
+    Ok(())
 }
 
 fn check_tenant(

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     fixture::{build, chaos, fleet, id, pinned, ramp, region, stamp, tenant},
+    limits::{LIMIT_QUOTAS_MAX, TenantLimits},
     table::{PinMode, Tenant},
 };
 
@@ -16,6 +17,10 @@ fn healthy() -> (Table, Tenants) {
     table.previous.takers = 10;
     let strict = Tenant { regions: Some(vec![region("weu")]), ..pinned(&id("weu", 2), PinMode::Strict) };
     (table, [(tenant("acme"), strict)].into())
+}
+
+fn limits(document: &str) -> TenantLimits {
+    serde_json::from_str(document).unwrap()
 }
 
 fn current() -> Current {
@@ -137,6 +142,44 @@ fn what_a_table_must_not_be_is_refused_by_reader_and_writer() {
 }
 
 #[test]
+fn quotas_of_tenants_that_cannot_be_followed_are_refused_by_reader_and_writer_and_named() {
+    let refused = |document: &str| {
+        let (table, mut tenants) = healthy();
+        tenants.get_mut(&tenant("acme")).unwrap().limits = limits(document);
+        let written = Bundle::encode(&table, &tenants, "w").unwrap_err();
+        let read = admit(&forge(&table, &tenants, "0"), Some(&current()), &policy()).unwrap_err();
+        assert_eq!((&written, written.reason()), (&read, "tenant_limits"), "{document}");
+        read.to_string()
+    };
+    assert_eq!(
+        refused(r#"{"ok":"5/s","per-user":"5/s,burst=6"}"#),
+        "the limits of tenant acme cannot be followed: \"per-user\": the burst of this quota is 1 to 5: what may come at once \
+         is part of what may come in a window"
+    );
+    for document in [r#"{"per-user":5}"#, r#"{"Per User":"5/s"}"#, r#"{"per-user":"1e400/s"}"#] {
+        assert!(refused(document).contains("tenant acme"), "{document}");
+    }
+    let many: Vec<String> = (0..17).map(|at| format!("\"a{at}\":\"5/s\"")).collect();
+    assert!(refused(&format!("{{{}}}", many.join(","))).contains("there are 17; at most 16"));
+}
+
+#[test]
+fn a_table_has_so_many_different_quotas_of_tenants_and_no_more() {
+    let (table, mut tenants) = healthy();
+    let give = |tenants: &mut Tenants, name: usize, requests: usize| {
+        let entry = tenants.entry(tenant(&format!("t{name}"))).or_default();
+        entry.limits = limits(&format!("{{\"per-user\":\"{requests}/s\"}}"));
+    };
+    let said = |tenants: &Tenants| Bundle::encode(&table, tenants, "w").err().map(|refusal| refusal.reason());
+    (1..=LIMIT_QUOTAS_MAX).for_each(|at| give(&mut tenants, at, at));
+    // the same quota is one, whoever has it
+    give(&mut tenants, 0, 1);
+    assert_eq!(said(&tenants), None);
+    give(&mut tenants, 0, LIMIT_QUOTAS_MAX + 1);
+    assert_eq!(said(&tenants), Some("too_many"));
+}
+
+#[test]
 fn tombstones_and_unborn_stamps_need_no_endpoint_and_a_replaced_key_may_be_shared() {
     let (mut table, tenants) = healthy();
     table.stamps.push(stamp("weu", 50, State::Deleted));
@@ -223,11 +266,12 @@ fn the_digest_depends_on_every_decision_and_on_nothing_else() {
     };
     let calm = digest(&|_, _| {});
     type Change = fn(&mut Table, &mut Tenants);
-    let same: [Change; 4] = [
+    let same: [Change; 5] = [
         |t, _| (t.term, t.epoch) = (9, 9),
         |t, _| t.stamps.reverse(),
         |t, _| t.stamps[0].since = 5,
         |_, l| drop(l.insert(tenant("tier"), Tenant { tier: Some("starter".to_owned()), ..Tenant::default() })),
+        |_, l| l.get_mut(&tenant("acme")).unwrap().limits = limits(r#"{"per-user":"5/s"}"#),
     ];
     for (at, change) in same.iter().enumerate() {
         assert_eq!(digest(change), calm, "{at}");
