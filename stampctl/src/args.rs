@@ -6,8 +6,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use synaxis_routing::{
-    change::PlanId,
+    change::{PlanId, Refused},
     id::{Region, TenantId},
+    limits::{Quota, is_limit},
     table::State,
 };
 
@@ -252,7 +253,7 @@ pub(crate) enum Tenant {
     Pin(Pin),
     /// Take pins away
     Unpin(Unpin),
-    /// Say which tier tenants are of
+    /// Say which tier tenants are of, and which quotas of their own they have
     Set(Set),
     /// Show the listed tenants (those that differ from the default)
     List(TenantList),
@@ -286,11 +287,18 @@ pub(crate) struct Set {
     #[arg(required = true, value_parser = tenant)]
     pub(crate) tenants: Vec<TenantId>,
     /// A tier of the proxies' settings, `[tiers.NAME]`
-    #[arg(long, value_name = "NAME", required_unless_present = "no_tier")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["no_tier", "limits", "no_limits"])]
     pub(crate) tier: Option<String>,
     /// None: they are limited like tenants that are not listed
     #[arg(long, conflicts_with = "tier")]
     pub(crate) no_tier: bool,
+    /// A quota of their own for a limit of the proxies' settings, `[[rate_limits]]`, or for `tenant`, that of the tiers:
+    /// per-user=500/min, or with how many may come at once: per-user=500/min,burst=20. May be repeated
+    #[arg(long = "limit", value_name = "NAME=QUOTA", value_parser = limit)]
+    pub(crate) limits: Vec<(String, Quota)>,
+    /// No quota of their own for this limit: that of their tier or of the limit counts again. May be repeated
+    #[arg(long = "no-limit", value_name = "NAME", value_parser = limit_name)]
+    pub(crate) no_limits: Vec<String>,
 }
 
 #[derive(Debug, Group)]
@@ -367,6 +375,16 @@ fn url(text: &str) -> Result<url::Url, String> {
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     // it stands in the history for good
     if bare { Ok(url) } else { Err("it carries a user, a query or a fragment, which could be a secret".to_owned()) }
+}
+
+fn limit(text: &str) -> Result<(String, Quota), String> {
+    let (name, quota) = text.split_once('=').ok_or("a limit is NAME=QUOTA, such as per-user=500/min")?;
+    let quota = quota.parse::<Quota>().map_err(|error| error.to_string())?;
+    Ok((limit_name(name)?, quota))
+}
+
+fn limit_name(text: &str) -> Result<String, String> {
+    if is_limit(text) { Ok(text.to_owned()) } else { Err(Refused::InvalidLimit(text.to_owned()).to_string()) }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

@@ -69,6 +69,7 @@ impl From<Refused> for Failure {
             | Refused::Retired(_)
             | Refused::Invalid(_)
             | Refused::InvalidTier(_)
+            | Refused::InvalidLimit(_)
             | Refused::Full(_)
             | Refused::Nothing(_) => Self::Failed(text),
         }

@@ -36,6 +36,8 @@ fn the_documented_forms_are_understood() {
         "isolate weu-003 --last",
         "health weu-003 --at http://127.0.0.1:7001",
         "wait --for=healthy weu-003",
+        "tenant set acme --limit per-user=500/min,burst=20 --limit tenant=5/h --no-limit per-ip --tier gold",
+        "tenant set acme --no-limit per-user",
         "recover --from 127.0.0.1:9901 --from http://127.0.0.1:9902/routing/table",
     ] {
         Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap();
@@ -50,6 +52,10 @@ fn the_documented_forms_are_understood() {
         "activate weu-003 --ramp 1.5s",
         "tenant pin acme weu-001 --strict --preferred",
         "tenant unpin",
+        "tenant set --limit per-user=5/s",
+        "tenant set acme --limit",
+        "tenant set acme --limit per-user:5/s",
+        "tenant set acme --no-limit per-user=5/s",
         "plan",
         "plan list",
         "plan plan drain weu-003",

@@ -2,12 +2,14 @@
 
 use serde::Serialize;
 use synaxis_routing::{
+    change::Terms,
     id::TenantId,
+    limits::Quota,
     table::{PinMode, Tenant},
 };
 
 use crate::{
-    args::{self, Pin},
+    args::{self, Pin, Set},
     failure::Failure,
     names,
     output::columns,
@@ -19,9 +21,7 @@ pub(super) async fn run(session: &Session, said: args::Tenant) -> Result<(), Fai
     match said {
         args::Tenant::Pin(said) => pin(session, &said).await,
         args::Tenant::Unpin(said) => session.change(|fleet, now| fleet.unpin(&said.tenants, now)).await.map(|_| ()),
-        args::Tenant::Set(said) => {
-            session.change(|fleet, now| fleet.set_tier(&said.tenants, said.tier.as_deref(), now)).await.map(|_| ())
-        }
+        args::Tenant::Set(said) => set(session, &said).await,
         args::Tenant::List(_) if !matches!(session.intent, Intent::Publish) => {
             Err(Failure::Usage("`tenant list` changes nothing, so there is nothing to plan".to_owned()))
         }
@@ -34,6 +34,23 @@ async fn pin(session: &Session, said: &Pin) -> Result<(), Failure> {
     // --strict says what holds anyway
     let mode = if said.preferred && !said.strict { PinMode::Preferred } else { PinMode::Strict };
     session.change(|fleet, now| fleet.pin(said.tenant, &id, mode, now)).await?;
+    Ok(())
+}
+
+async fn set(session: &Session, said: &Set) -> Result<(), Failure> {
+    let mut limits: Vec<(&str, Option<Quota>)> = Vec::new();
+    let given = said.limits.iter().map(|(limit, quota)| (limit.as_str(), Some(*quota)));
+    for (limit, quota) in given.chain(said.no_limits.iter().map(|limit| (limit.as_str(), None))) {
+        if limits.iter().any(|(above, _)| *above == limit) {
+            return Err(Failure::Usage(format!(
+                "the limit {limit} is named twice: one --limit or one --no-limit for each"
+            )));
+        }
+        limits.push((limit, quota));
+    }
+    let tier = (said.tier.is_some() || said.no_tier).then_some(said.tier.as_deref());
+    let terms = Terms { tier, limits };
+    session.change(|fleet, now| fleet.set_terms(&said.tenants, &terms, now)).await?;
     Ok(())
 }
 
@@ -71,16 +88,18 @@ fn words(listed: &Listed) -> String {
             None => "",
         };
         let regions = row.entry.regions.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let limits: Vec<String> = row.entry.limits.quotas().map(|(limit, quota)| format!("{limit}={quota}")).collect();
         vec![
             row.id.to_string(),
             row.entry.pin.as_ref().map(|pin| format!("{pin}{mode}")).unwrap_or_default(),
             row.entry.home.as_ref().map(ToString::to_string).unwrap_or_default(),
             regions,
             row.entry.tier.clone().unwrap_or_default(),
+            limits.join(" "),
         ]
     };
     let rows: Vec<Vec<String>> = listed.tenants.iter().map(row).collect();
-    let mut text = columns(&["TENANT", "PIN", "HOME", "REGIONS", "TIER"], &rows);
+    let mut text = columns(&["TENANT", "PIN", "HOME", "REGIONS", "TIER", "LIMITS"], &rows);
     text.push_str(&format!("{} listed tenants at {}; all others follow the hash\n", rows.len(), listed.version));
     text
 }

@@ -62,6 +62,18 @@ fn lives(world: &World) {
     world.run("tenant set acme other --tier enterprise").code(0);
     assert_eq!(world.json("tenant list")["tenants"][0]["tier"], "enterprise");
     world.run("tenant set acme other --no-tier").code(0);
+
+    // quotas of their own
+    let line = "tenant set acme other --tier gold --limit per-user=500/60s,burst=20 --limit tenant=5/h";
+    world.run(line).code(0);
+    world.run("tenant set other --no-limit per-user").code(0);
+    let listed = world.json("tenant list");
+    assert_eq!(listed["tenants"][0]["limits"]["per-user"], "500/min,burst=20");
+    assert_eq!(listed["tenants"][1]["limits"], serde_json::json!({ "tenant": "5/h" }));
+    let words = world.run("tenant list").code(0).out;
+    assert!(words.contains("LIMITS") && words.contains("per-user=500/min,burst=20 tenant=5/h"), "{words}");
+    assert_eq!(listed["tenants"][0]["tier"], "gold");
+    world.run("tenant set acme other --no-tier --no-limit tenant --no-limit per-user").code(0);
     assert_eq!(world.json("tenant list")["tenants"].as_array().map(Vec::len), Some(0));
 
     // a rollback brings the pins back
