@@ -72,6 +72,14 @@ impl Limiter {
         self.quota
     }
 
+    /// Whether a key that has no cell finds a full bucket, so that this limiter is like a new one of its quota. One that was
+    /// made by [`with_quota`](Self::with_quota) is not while what its bucket has grown by is missing.
+    #[must_use]
+    pub fn is_settled(&self, now: u64) -> bool {
+        let now = now.min(NOW_MAX);
+        self.fresh <= now && self.crowd.load(Relaxed) <= now
+    }
+
     /// Takes a token for a request of this key.
     #[inline]
     pub fn decide(&self, key: Key, now: u64) -> Decision {

@@ -1,6 +1,6 @@
 //! How the limits of one tenant stand: `/limits/TENANT`.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use http::Response;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use super::{
     answers::{self, Reply},
     query::Query,
 };
-use crate::dataplane::limits::{Part, part_of_address};
+use crate::dataplane::limits::{Part, QuotaOf, part_of_address};
 
 /// What a tenant is limited by.
 #[derive(Serialize)]
@@ -23,6 +23,9 @@ struct Page {
     #[serde(skip_serializing_if = "Option::is_none")]
     tier: Option<String>,
     limits: Vec<Row>,
+    /// Quotas of its own that count nowhere here: no limit of that name tells tenants apart.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    unknown_overrides: BTreeMap<String, String>,
 }
 
 /// One limit, of whichever routes ask for it.
@@ -34,6 +37,7 @@ struct Row {
     requests: u32,
     window_seconds: f64,
     burst: u32,
+    quota_of: QuotaOf,
     /// How its bucket stands; only where the query says whose.
     #[serde(flatten)]
     bucket: Option<Bucket>,
@@ -55,7 +59,7 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
     let tenant =
         TenantId::parse(tenant.as_bytes()).map_err(|_| Refusal::QueryInvalid("the path ends with no tenant's id"))?;
     let snapshot = view.plane.snapshot.load();
-    let tier = snapshot.limits.tier(&tenant);
+    let terms = snapshot.limits.terms(&tenant);
     let own = view.plane.buckets.secret.tenant(tenant.as_str());
     let now = view.plane.clock.nanos(Instant::now());
     let part = |part: &LimitKey| match part {
@@ -65,7 +69,7 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
         LimitKey::Tenant | LimitKey::Header(_) => None,
     };
     let limits = snapshot.limits.all().iter().filter_map(|limit| {
-        let bound = limit.bound(tier)?;
+        let bound = limit.bound(terms)?;
         let parts: Option<Vec<Part<'_>>> = limit.key.iter().filter(|key| **key != LimitKey::Tenant).map(part).collect();
         let bucket = parts.map(|parts| {
             let parts: Vec<&[u8]> = parts.iter().map(Part::as_bytes).collect();
@@ -84,10 +88,15 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
             requests: quota.requests(),
             window_seconds: quota.window().as_secs_f64(),
             burst: quota.burst(),
+            quota_of: limit.quota_of(terms),
             bucket,
         })
     });
     let limits = limits.collect();
-    let tier = tier.and_then(|tier| snapshot.settings.tiers.get(tier)).map(|tier| tier.name.clone());
-    Ok(answers::document(&Page { tenant, tier, limits }))
+    let tier = terms.tier.and_then(|tier| snapshot.settings.tiers.get(tier)).map(|tier| tier.name.clone());
+    let record = snapshot.fleet.as_ref().and_then(|fleet| fleet.placement.tenants().get(&tenant));
+    let said = record.into_iter().flat_map(|record| record.limits.quotas());
+    let unknown = said.filter(|(limit, _)| !snapshot.limits.takes_quotas(limit));
+    let unknown_overrides = unknown.map(|(limit, quota)| (limit.to_owned(), quota.to_string())).collect();
+    Ok(answers::document(&Page { tenant, tier, limits, unknown_overrides }))
 }

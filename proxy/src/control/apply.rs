@@ -45,6 +45,11 @@ impl<'a> Means<'a> {
         let now = plane.clock.uptime(Instant::now());
         Self { targets: &plane.targets, metrics: &plane.metrics, buckets: &plane.buckets, now }
     }
+
+    /// The same instant in nanoseconds.
+    fn nanos(&self) -> u64 {
+        self.now * 1_000_000
+    }
 }
 
 /// The first snapshot: settings only, no table yet.
@@ -52,7 +57,7 @@ impl<'a> Means<'a> {
 pub fn first(settings: Arc<Settings>, means: &Means<'_>) -> Snapshot {
     let apps = apps(&settings, means, None);
     let limits = limits(&settings, means, None);
-    finish(settings, apps, &limits, None)
+    finish(settings, apps, &limits, None, means.nanos())
 }
 
 /// Publishes settings that [`synaxis_config::difference::reload`] made of those that run. Targets of what did not change
@@ -62,12 +67,12 @@ pub fn settings(plane: &DataPlane, settings: Arc<Settings>) {
     let means = Means::of(plane);
     let apps = apps(&settings, &means, Some(&current));
     let limits = limits(&settings, &means, Some(&current.limits));
-    let next = finish(settings, apps, &limits, current.fleet.clone());
+    let next = finish(settings, apps, &limits, current.fleet.clone(), means.nanos());
     publish(plane, next);
 }
 
 fn limits(settings: &Settings, means: &Means<'_>, before: Option<&Limits>) -> Limits {
-    Limits::new(settings, before, (means.buckets, means.metrics), means.now * 1_000_000)
+    Limits::new(settings, before, (means.buckets, means.metrics), means.nanos())
 }
 
 fn apps(settings: &Settings, means: &Means<'_>, current: Option<&Snapshot>) -> Vec<Arc<App>> {
@@ -128,7 +133,8 @@ fn health_limits(upstream: &Upstream) -> health::Limits {
 pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     let current = plane.snapshot.load();
     let settings = Arc::clone(&current.settings);
-    let fleet = seen_from_here(&settings, bundle.to_bytes(), placement, &Means::of(plane), current.fleet.as_deref());
+    let means = Means::of(plane);
+    let fleet = seen_from_here(&settings, bundle.to_bytes(), placement, &means, current.fleet.as_deref());
     let fleet = Arc::new(fleet);
     let metrics = &plane.metrics;
     let version = fleet.placement.version();
@@ -138,7 +144,7 @@ pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     for (gauge, state) in metrics.stamps.iter().zip(states) {
         gauge.set(fleet.placement.table().stamps.iter().filter(|stamp| stamp.state == state).count() as f64);
     }
-    let next = finish(settings, current.apps.clone(), &current.limits, Some(fleet));
+    let next = finish(settings, current.apps.clone(), &current.limits, Some(fleet), means.nanos());
     publish(plane, next);
 }
 
@@ -149,7 +155,13 @@ fn publish(plane: &DataPlane, next: Snapshot) {
     plane.published.send_replace(());
 }
 
-fn finish(settings: Arc<Settings>, apps: Vec<Arc<App>>, limits: &Limits, fleet: Option<Arc<Fleet>>) -> Snapshot {
+fn finish(
+    settings: Arc<Settings>,
+    apps: Vec<Arc<App>>,
+    limits: &Limits,
+    fleet: Option<Arc<Fleet>>,
+    now: u64,
+) -> Snapshot {
     let peers = fleet.iter().flat_map(|fleet| fleet.peers.iter().flatten()).map(|peer| &peer.target);
     let mut live_pools = Vec::new();
     for target in apps.iter().flat_map(|app| &app.targets).chain(peers) {
@@ -160,7 +172,7 @@ fn finish(settings: Arc<Settings>, apps: Vec<Arc<App>>, limits: &Limits, fleet: 
     }
     let peer_limits = guard::Limits::new(&settings.peers.protection, &settings.retries).of_a_stamp();
     let tenants = fleet.as_ref().map(|fleet| fleet.placement.tenants_shared());
-    let limits = Arc::new(limits.with_tenants(&settings, tenants.as_ref()));
+    let limits = Arc::new(limits.with_tenants(&settings, tenants.as_ref(), now));
     Snapshot { settings, apps, peer_limits, limits, fleet, live_pools }
 }
 

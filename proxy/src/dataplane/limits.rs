@@ -4,7 +4,11 @@
 //! Invariant: a bucket outlives every snapshot. A reload or a table that changes a quota hands the bucket on, so nobody gets
 //! a fresh one by it.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+mod listed;
+#[cfg(test)]
+mod tests;
+
+use std::{net::IpAddr, sync::Arc};
 
 use http::HeaderValue;
 use metrics::Counter;
@@ -15,12 +19,12 @@ use synaxis_ratelimit::{
     local::Limiter,
     quota::Quota,
 };
-use synaxis_routing::{
-    id::TenantId,
-    table::{Tenant, Tenants},
-};
+use synaxis_routing::{id::TenantId, table::Tenants};
+
+pub use listed::Terms;
 
 use crate::telemetry::metrics::Metrics;
+use listed::Listed;
 
 /// What has been spent, of all limits of a process.
 pub struct Buckets {
@@ -59,33 +63,7 @@ pub struct Limits {
     /// That of the tiers first, if they make one. Another table leaves them as they are.
     limits: Arc<[Limit]>,
     has_tenant_limit: bool,
-    tiers: Tiers,
-}
-
-/// Which tenant is of which tier.
-#[derive(Clone, Default)]
-struct Tiers {
-    /// What was made of which table and settings, so that it is not made again of the same.
-    of: Option<Arc<Tenants>>,
-    names: Vec<String>,
-    default: Option<usize>,
-    /// Positions; those tenants that have the default are not in it.
-    others: Arc<HashMap<TenantId, Option<usize>>>,
-}
-
-impl Tiers {
-    fn new(settings: &Settings, tenants: Option<&Arc<Tenants>>, before: &Self) -> Self {
-        let (default, names) = (settings.tier(None), settings.tiers.iter().map(|tier| tier.name.clone()).collect());
-        let of = tenants.filter(|_| !settings.tiers.is_empty()).cloned();
-        let same_table = before.of.as_ref().map(Arc::as_ptr) == of.as_ref().map(Arc::as_ptr);
-        if same_table && before.names == names && before.default == default {
-            return before.clone();
-        }
-        let tier = |(tenant, record): (&TenantId, &Tenant)| (*tenant, settings.tier(record.tier.as_deref()));
-        let others =
-            of.iter().flat_map(|tenants| tenants.iter()).map(tier).filter(|(_, tier)| *tier != default).collect();
-        Self { of, names, default, others: Arc::new(others) }
-    }
+    listed: Listed,
 }
 
 /// One limit.
@@ -103,7 +81,22 @@ pub struct Limit {
     pub candidate: Option<(Keys, Bounds)>,
     /// Its counters.
     pub metrics: LimitMetrics,
+    /// Its position among all of them.
+    at: usize,
     bounds: Bounds,
+    cells: Arc<Cells>,
+}
+
+/// Where the quota comes from that a tenant is limited by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuotaOf {
+    /// The routing table has one for this tenant.
+    Tenant,
+    /// The limit has one for each tier.
+    Tier,
+    /// The limit has one for everybody.
+    Limit,
 }
 
 /// Whose quota is which, each with its limiter.
@@ -178,15 +171,16 @@ impl Limits {
         let has_tenant_limit = of_tiers.is_some();
         let known = |limit: &RateLimit| before?.limits.iter().find(|known| *known.name == *limit.name);
         let limits = of_tiers.iter().chain(&settings.rate_limits);
-        let limits = limits.map(|limit| Limit::new(limit, settings, known(limit), means, now)).collect();
-        Self { limits, has_tenant_limit, tiers: before.map(|before| before.tiers.clone()).unwrap_or_default() }
+        let limit = |(at, limit): (usize, &RateLimit)| Limit::new((at, limit), settings, known(limit), means, now);
+        let limits = limits.enumerate().map(limit).collect();
+        Self { limits, has_tenant_limit, listed: before.map(|before| before.listed.clone()).unwrap_or_default() }
     }
 
-    /// The same limits with the tiers of this table's tenants.
+    /// The same limits with the tiers and the quotas of this table's tenants. `now` in nanoseconds of the process's clock.
     #[must_use]
-    pub fn with_tenants(&self, settings: &Settings, tenants: Option<&Arc<Tenants>>) -> Self {
-        let tiers = Tiers::new(settings, tenants, &self.tiers);
-        Self { limits: Arc::clone(&self.limits), has_tenant_limit: self.has_tenant_limit, tiers }
+    pub fn with_tenants(&self, settings: &Settings, tenants: Option<&Arc<Tenants>>, now: u64) -> Self {
+        let listed = Listed::new(settings, tenants, &self.limits, &self.listed, now);
+        Self { limits: Arc::clone(&self.limits), has_tenant_limit: self.has_tenant_limit, listed }
     }
 
     /// Whether nothing is limited on this route.
@@ -208,17 +202,22 @@ impl Limits {
         &self.limits
     }
 
-    /// Position of a tenant's tier in the settings; `None` if it has none.
+    /// How a tenant is limited.
     #[must_use]
-    pub fn tier(&self, tenant: &TenantId) -> Option<usize> {
-        let Tiers { others, default, .. } = &self.tiers;
-        if others.is_empty() { *default } else { others.get(tenant).copied().unwrap_or(*default) }
+    pub fn terms(&self, tenant: &TenantId) -> &Terms {
+        self.listed.terms(tenant)
+    }
+
+    /// Whether the table may have a quota of a tenant's own for a limit of this name.
+    #[must_use]
+    pub fn takes_quotas(&self, limit: &str) -> bool {
+        self.limits.iter().any(|known| known.is_by_tenant && *known.name == *limit)
     }
 }
 
 impl Limit {
     fn new(
-        limit: &RateLimit,
+        (at, limit): (usize, &RateLimit),
         settings: &Settings,
         before: Option<&Self>,
         (buckets, metrics): (&Buckets, &Metrics),
@@ -227,13 +226,7 @@ impl Limit {
         let keys = Keys::new(&buckets.secret, &limit.name);
         let make = |quotas: &Quotas, keys: &Keys, before: Option<&Bounds>| {
             Bounds::new(quotas, settings, before, |quota, before| {
-                let policy = policy(&limit.name, quota);
-                let limiter = match before {
-                    Some(before) if before.limiter.quota() == quota => Arc::clone(&before.limiter),
-                    Some(before) => Arc::new(before.limiter.with_quota(quota, now)),
-                    None => Arc::new(Limiter::new(quota, keys.clone(), Arc::clone(&buckets.cells))),
-                };
-                Bound { limiter, policy }
+                Bound::new(quota, before, (&limit.name, keys, &buckets.cells), now)
             })
         };
         let candidate = limit.candidate.as_ref().map(|quotas| {
@@ -252,8 +245,14 @@ impl Limit {
             keys,
             candidate,
             metrics: LimitMetrics::new(metrics, &limit.name),
+            at,
             bounds,
+            cells: Arc::clone(&buckets.cells),
         }
+    }
+
+    fn make(&self, quota: Quota, before: Option<&Bound>, now: u64) -> Bound {
+        Bound::new(quota, before, (&self.name, &self.keys, &self.cells), now)
     }
 
     /// In whose name it counts: the tenant's, unless it does not tell tenants apart.
@@ -262,10 +261,33 @@ impl Limit {
         if self.is_by_tenant { tenant } else { Holder::NOBODY }
     }
 
-    /// What bounds tenants of a tier; `None`: nothing does.
+    /// What bounds a tenant on these terms; `None`: nothing does.
     #[must_use]
-    pub fn bound(&self, tier: Option<usize>) -> Option<&Bound> {
-        self.bounds.of(tier)
+    pub fn bound<'a>(&'a self, terms: &'a Terms) -> Option<&'a Bound> {
+        terms.own(self.at).or_else(|| self.bounds.of(terms.tier))
+    }
+
+    /// Where the quota of [`bound`](Self::bound) comes from.
+    #[must_use]
+    pub fn quota_of(&self, terms: &Terms) -> QuotaOf {
+        match self.bounds {
+            _ if terms.says(self.at) => QuotaOf::Tenant,
+            Bounds::PerTier(_) => QuotaOf::Tier,
+            Bounds::Same(_) => QuotaOf::Limit,
+        }
+    }
+}
+
+impl Bound {
+    /// In place of `before`, whose buckets go on.
+    fn new(quota: Quota, before: Option<&Self>, (name, keys, cells): (&str, &Keys, &Arc<Cells>), now: u64) -> Self {
+        let policy = policy(name, quota);
+        let limiter = match before {
+            Some(before) if before.limiter.quota() == quota => Arc::clone(&before.limiter),
+            Some(before) => Arc::new(before.limiter.with_quota(quota, now)),
+            None => Arc::new(Limiter::new(quota, keys.clone(), Arc::clone(cells))),
+        };
+        Self { limiter, policy }
     }
 }
 

@@ -147,19 +147,19 @@ impl<'a> Charges<'a> {
 /// `rate_limited`: one has none left. Nothing was taken then.
 pub fn check<'a>(errand: &Errand<'a>, load: &Load<'_>, now: u64, charges: &mut Charges<'a>) -> Result<(), LocalReply> {
     let (limits, route) = (&*errand.snapshot.limits, errand.route);
-    let tier = limits.tier(&errand.tenant);
+    let terms = limits.terms(&errand.tenant);
     let tenant = errand.worker.plane.buckets.secret.tenant(errand.tenant.as_str());
     for limit in limits.of_route(route) {
         let holder = limit.holder(tenant);
         let parts = parts(errand, &load.head.headers, limit);
         let parts: ArrayVec<&[u8], PARTS_MAX> = parts.iter().map(Part::as_bytes).collect();
         if let Some((keys, bounds)) = &limit.candidate
-            && let Some(bound) = bounds.of(tier)
+            && let Some(bound) = bounds.of(terms.tier)
             && charges.take((limit, bound), keys.key(holder, &parts), true, now).is_err()
         {
             limit.metrics.candidate_refused.increment(1);
         }
-        let Some(bound) = limit.bound(tier) else { continue };
+        let Some(bound) = limit.bound(terms) else { continue };
         match charges.take((limit, bound), limit.keys.key(holder, &parts), false, now) {
             Ok(()) => {}
             Err(_) if limit.mode == LimitMode::Shadow => limit.metrics.shadow_refused.increment(1),

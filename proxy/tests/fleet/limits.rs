@@ -1,7 +1,7 @@
 //! Limits where several stamps take a tenant's requests and one serves them.
 
 use super::world::{World, stamp, tenant};
-use synaxis_routing::id::TenantId;
+use synaxis_routing::{change::Terms, id::TenantId};
 
 const TIERS: &str =
     "[tiers.starter]\nrequests = \"4/h\"\nburst = 4\n[tiers.enterprise]\nrequests = \"6/h\"\nburst = 6\n";
@@ -47,5 +47,47 @@ fn a_request_that_asks_its_own_app_again_is_counted_once() {
     world.origins[1].stop();
     let answer = world.edge(1).get(&tenant(7), "/");
     assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_connect"));
+    world.stop();
+}
+
+/// `/limits/TENANT` of the stamp that serves the tenant: where least of the limit `tenant` is left.
+fn told(world: &World, tenant: &str) -> serde_json::Value {
+    let pages = (0..3).map(|index| {
+        let page = world.ask(index, &format!("/limits/{tenant}"));
+        serde_json::from_slice::<serde_json::Value>(&page.body).unwrap()
+    });
+    pages.min_by_key(|page| page["limits"][0]["remaining"].as_u64()).unwrap()
+}
+
+#[test]
+fn a_quota_of_a_tenants_own_counts_at_every_stamp_and_keeps_what_is_spent() {
+    let world = World::start_with(TIERS);
+    let give = |index: usize, limits: &[(&str, Option<&str>)]| {
+        let limits = limits.iter().map(|(limit, quota)| (*limit, quota.map(|quota| quota.parse().unwrap()))).collect();
+        let terms = Terms { tier: None, limits };
+        world.edit(|fleet, now| fleet.set_terms(&[id(index)], &terms, now).unwrap());
+    };
+    // what it had is what it has: the bucket grows at its own pace
+    give(1, &[("tenant", Some("6/h,burst=6")), ("gone", Some("5/s"))]);
+    assert_eq!(statuses(&world, &tenant(1), 6), [200, 200, 200, 200, 429, 429]);
+    let refused = world.edge(0).get(&tenant(1), "/");
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"tenant\";q=6;w=3600"));
+    let page = told(&world, &tenant(1));
+    let row = &page["limits"][0];
+    assert_eq!((&row["quota_of"], &row["requests"], &row["burst"]), (&"tenant".into(), &6.into(), &6.into()), "{page}");
+    assert_eq!(page["unknown_overrides"], serde_json::json!({ "gone": "5/s" }));
+    // a smaller one binds at once; at its end what it had spent is missing still, and what the bucket grows by comes later
+    assert_eq!(statuses(&world, &tenant(2), 1), [200]);
+    give(2, &[("tenant", Some("2/h,burst=2"))]);
+    assert_eq!(statuses(&world, &tenant(2), 2), [200, 429]);
+    give(2, &[("tenant", None)]);
+    assert_eq!(statuses(&world, &tenant(2), 3), [429; 3]);
+    let page = told(&world, &tenant(2));
+    assert_eq!(
+        (&page["limits"][0]["quota_of"], &page["unknown_overrides"]),
+        (&"tier".into(), &serde_json::Value::Null)
+    );
+    // everybody else goes by the tier
+    assert_eq!(statuses(&world, &tenant(3), 5), [200, 200, 200, 200, 429]);
     world.stop();
 }

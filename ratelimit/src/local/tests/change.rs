@@ -84,3 +84,13 @@ fn who_comes_for_the_first_time_does_not_miss_what_a_bucket_had_grown_by_and_los
     let grown = shrunk.with_quota(quota(5, 3_600, 5), 3 * SECOND);
     assert_eq!(grown.peek(key("new", 1), 3 * SECOND).remaining(), 2);
 }
+
+#[test]
+fn a_limiter_is_settled_when_nobody_misses_what_its_bucket_has_grown_by() {
+    let small = limiter(quota(4, 3_600, 4));
+    assert!(small.is_settled(0) && small.with_quota(quota(2, 3_600, 2), SECOND).is_settled(SECOND));
+    // two of an hour each
+    let grown = small.with_quota(quota(6, 3_600, 6), SECOND);
+    assert!(!grown.is_settled(SECOND) && !grown.is_settled(7_200 * SECOND) && grown.is_settled(7_201 * SECOND));
+    assert_eq!(grown.with_quota(grown.quota(), SECOND).is_settled(SECOND), grown.is_settled(SECOND));
+}
