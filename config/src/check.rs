@@ -42,13 +42,17 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         rate_limits: written.rate_limits.as_deref(),
     };
     let routed = routes::settle(written.routes, written.upstreams, &common, findings);
-    let user = written.user.as_ref();
-    let limited = rate_limits::settle(written.tenant, written.tiers, written.rate_limits, user, findings);
+    let around = rate_limits::Around { user: written.user.as_ref(), has_store: written.limits_store.is_some() };
+    let limited = rate_limits::settle(written.tenant, written.tiers, written.rate_limits, &around, findings);
     let routing = match written.routing {
         None => Some(None),
         Some(routing) => self::routing(routing, &listeners_written, findings).map(Some),
     };
     let listeners: Option<Vec<Listener>> = listeners_written.into_iter().map(listener).collect();
+    let limits_store = match written.limits_store {
+        None => None,
+        Some(store) => Some(rate_limits::store(store)?),
+    };
     let (routes, upstreams) = routed?;
     let rate_limits::Limited { tenant, tiers, rate_limits } = limited?;
     Some(Settings {
@@ -67,6 +71,7 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         tiers,
         rate_limits,
         rate_limiting: written.rate_limiting,
+        limits_store,
         upstreams,
         peers: written.peers.settled(),
         retries: written.retries,

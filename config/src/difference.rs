@@ -56,6 +56,7 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         tiers: _,
         rate_limits: _,
         rate_limiting: _,
+        limits_store: _,
         upstreams: _,
         peers,
         retries,

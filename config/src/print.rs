@@ -34,6 +34,7 @@ pub fn effective(settings: &Settings) -> String {
         tiers,
         rate_limits: limits_of_routes,
         rate_limiting,
+        limits_store,
         upstreams,
         peers,
         retries,
@@ -93,6 +94,9 @@ pub fn effective(settings: &Settings) -> String {
         rate_limits::rate_limit(&mut page, index, one, tiers);
     }
     rate_limits::rate_limiting(&mut page, rate_limiting);
+    if let Some(one) = limits_store {
+        rate_limits::limits_store(&mut page, one);
+    }
     for one in upstreams {
         targets::upstream(&mut page, one);
     }

@@ -34,7 +34,8 @@ pub(crate) use host::{http_path, is_name};
 pub(crate) use probe::probe_path;
 pub use probe::{InvalidProbe, ProbeUrl};
 pub use rate_limits::{
-    LimitFields, LimitKey, LimitMode, Quotas, ROUTE_LIMITS_MAX, RateLimit, RateLimiting, TENANT_LIMIT, Tier,
+    LimitFields, LimitKey, LimitMode, LimitScope, LimitsStore, OnStoreFailure, Quotas, ROUTE_LIMITS_MAX, RateLimit,
+    RateLimiting, TENANT_LIMIT, Tier,
 };
 pub use secret::{InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};
@@ -66,6 +67,8 @@ pub struct Settings {
     pub rate_limits: Vec<RateLimit>,
     /// What all limits of a process have in common.
     pub rate_limiting: RateLimiting,
+    /// Where the fleet counts. `None`: each process counts alone.
+    pub limits_store: Option<LimitsStore>,
     /// The apps of this stamp, in the order of the file; at least one.
     pub upstreams: Vec<Upstream>,
     /// How each other stamp is treated.

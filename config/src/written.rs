@@ -30,7 +30,7 @@ mod upstreams;
 
 pub(crate) use degradation::Dependency;
 pub(crate) use listeners::{Admin, Listener};
-pub(crate) use rate_limits::{Quotas, RateLimit, Tier};
+pub(crate) use rate_limits::{LimitsStore, Quotas, RateLimit, ScopeRead, Tier};
 pub(crate) use routes::{HostRead, Route, TIMEOUT};
 pub(crate) use routing::Routing;
 pub(crate) use tenant::Tenant;
@@ -54,6 +54,7 @@ pub(crate) struct Written {
     pub(crate) rate_limiting: RateLimiting,
     /// Where it begins; `None`: it is not written.
     pub(crate) rate_limiting_span: Option<Span>,
+    pub(crate) limits_store: Option<LimitsStore>,
     pub(crate) upstreams: Option<Vec<Upstream>>,
     pub(crate) peers: Peers,
     pub(crate) retries: Retries,
@@ -96,6 +97,7 @@ pub(crate) fn read(top: Section<'_>) -> Written {
             rate_limits: rate_limits::rate_limits(file),
             rate_limiting_span: has_rate_limiting.then(|| rate_limiting.span()),
             rate_limiting: rate_limits::rate_limiting(rate_limiting),
+            limits_store: rate_limits::limits_store(file.section("limits_store")),
             upstreams: upstreams::upstreams(file),
             peers: upstreams::peers(file.section("peers")),
             retries_span: retries.span(),

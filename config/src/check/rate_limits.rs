@@ -1,4 +1,4 @@
-//! Limits against tiers, users and the routes that ask for them.
+//! Limits against tiers, users, the store and the routes that ask for them.
 
 use std::collections::HashSet;
 
@@ -8,14 +8,24 @@ use toml::Spanned;
 
 use crate::{
     fault::Findings,
-    settings::{LimitKey, Quotas, RateLimit, TENANT_LIMIT, Tenant, Tier, User},
+    settings::{
+        LimitKey, LimitScope, LimitsStore, OnStoreFailure, Quotas, RateLimit, TENANT_LIMIT, Tenant, Tier, User,
+    },
     suggest,
     value::Shown,
-    written,
+    written::{self, ScopeRead},
 };
 
 /// The tier of tenants whose record names none, unless another one is written.
 pub(super) const TIER: &str = "starter";
+
+/// What limits take from other sections.
+pub(super) struct Around<'a> {
+    /// Where the user stands.
+    pub(super) user: Option<&'a Spanned<User>>,
+    /// Whether there is a `[limits_store]`, even a faulty one.
+    pub(super) has_store: bool,
+}
 
 /// What passed.
 pub(super) struct Limited {
@@ -29,10 +39,10 @@ pub(super) fn settle(
     tenant: written::Tenant,
     tiers: Option<Vec<written::Tier>>,
     limits: Option<Vec<written::RateLimit>>,
-    user: Option<&Spanned<User>>,
+    around: &Around<'_>,
     findings: &Findings,
 ) -> Option<Limited> {
-    if let Some(user) = user.filter(|user| user.get_ref().header == tenant.header) {
+    if let Some(user) = around.user.filter(|user| user.get_ref().header == tenant.header) {
         findings.fault(
             &user.span(),
             "[user] takes the same header as [tenant], so that every tenant would be one user; write another, such as \
@@ -46,7 +56,7 @@ pub(super) fn settle(
             .into_iter()
             .map(|limit| {
                 refuse_twin(&limit, &mut names, findings);
-                rate_limit(limit, tiers.as_deref(), &tenant.header, user, findings)
+                rate_limit(limit, tiers.as_deref(), &tenant.header, around, findings)
             })
             .collect();
         settled.into_iter().collect::<Option<Vec<_>>>()
@@ -88,11 +98,12 @@ fn rate_limit(
     limit: written::RateLimit,
     tiers: Option<&[written::Tier]>,
     tenant: &HeaderName,
-    user: Option<&Spanned<User>>,
+    around: &Around<'_>,
     findings: &Findings,
 ) -> Option<RateLimit> {
-    refuse_parts(limit.key.as_deref().unwrap_or_default(), tenant, user, findings);
+    refuse_parts(limit.key.as_deref().unwrap_or_default(), tenant, around, findings);
     refuse_tiers(&limit, findings);
+    let scope = scope(&limit, around, findings);
     let quota = limit.quota.and_then(|quota| quotas("quota", quota, tiers, findings));
     let candidate = match limit.candidate {
         None => None,
@@ -104,18 +115,19 @@ fn rate_limit(
         quota: quota?,
         candidate,
         mode: limit.mode,
+        scope: scope?,
     })
 }
 
 /// Parts of a key that would be the same for everybody, or are told by another word.
-fn refuse_parts(key: &[Spanned<LimitKey>], tenant: &HeaderName, user: Option<&Spanned<User>>, findings: &Findings) {
+fn refuse_parts(key: &[Spanned<LimitKey>], tenant: &HeaderName, around: &Around<'_>, findings: &Findings) {
     for part in key {
         let why = match part.get_ref() {
-            LimitKey::User if user.is_none() => {
+            LimitKey::User if around.user.is_none() => {
                 "nothing says where the user stands; write sources = [{ header = \"x-user-id\" }] below a line [user]"
             }
             LimitKey::Header(name) if name == tenant => "this field holds the tenant; write \"tenant\"",
-            LimitKey::Header(name) if user.is_some_and(|user| user.get_ref().header == name) => {
+            LimitKey::Header(name) if around.user.is_some_and(|user| user.get_ref().header == name) => {
                 "this field holds the user; write \"user\""
             }
             _ => continue,
@@ -139,6 +151,55 @@ fn refuse_tiers(limit: &written::RateLimit, findings: &Findings) {
             findings.fault(span, message);
         }
     }
+}
+
+/// Whether the fleet counts; unless written, where it can. The keys of one call lie on one shard of the store: that of the
+/// tenant.
+pub(super) fn is_fleet(limit: &written::RateLimit, has_store: bool) -> bool {
+    match limit.scope {
+        ScopeRead::Fleet(_) => true,
+        ScopeRead::Local => false,
+        ScopeRead::Open | ScopeRead::Faulty => has_store && has_tenant(limit),
+    }
+}
+
+/// A faulty key may have been meant with the tenant.
+fn has_tenant(limit: &written::RateLimit) -> bool {
+    limit.key.as_ref().is_none_or(|key| key.iter().any(|part| *part.get_ref() == LimitKey::Tenant))
+}
+
+fn scope(limit: &written::RateLimit, around: &Around<'_>, findings: &Findings) -> Option<LimitScope> {
+    let written = limit.on_store_failure.as_ref();
+    let why = match &limit.scope {
+        ScopeRead::Faulty => return None,
+        ScopeRead::Fleet(at) if !around.has_store => Some((
+            at,
+            "the fleet has no store to count in; write url = \"redis://127.0.0.1:6379/2\" below a line [limits_store], or \
+             scope = \"local\"",
+        )),
+        ScopeRead::Fleet(at) if !has_tenant(limit) => Some((
+            at,
+            "the fleet counts by tenant, and the `key` has no \"tenant\" in it; add it, or write scope = \"local\"",
+        )),
+        _ => None,
+    };
+    if let Some((at, why)) = why {
+        findings.fault(at, format!("`scope` in [[rate_limits]]: {why}"));
+        return None;
+    }
+    if is_fleet(limit, around.has_store) {
+        let on_store_failure = written.map_or(OnStoreFailure::Share, |choice| *choice.get_ref());
+        return Some(LimitScope::Fleet { on_store_failure });
+    }
+    if let Some(written) = written {
+        findings.fault(
+            &written.span(),
+            "`on_store_failure` in [[rate_limits]]: each process counts this limit for itself and needs no store; leave it \
+             out, or let the fleet count: a [limits_store], \"tenant\" in the `key` and scope = \"fleet\"",
+        );
+        return None;
+    }
+    Some(LimitScope::Local)
 }
 
 /// Each tier has a quota: one that was forgotten would have none. `None` only when something was noted.
@@ -215,4 +276,15 @@ pub(super) fn of_route(
         is_good = false;
     }
     is_good.then_some(positions)
+}
+
+/// `None` only when something was noted.
+pub(super) fn store(store: written::LimitsStore) -> Option<LimitsStore> {
+    Some(LimitsStore {
+        url: store.url?.into_inner(),
+        key_prefix: store.key_prefix,
+        processes_max: store.processes_max,
+        deadline: store.deadline,
+        denies_max: store.denies_max,
+    })
 }

@@ -2,7 +2,7 @@
 //! as at the start.
 
 use super::Found;
-use crate::settings::{Quotas, RateLimit, RateLimiting, Settings, Tier, User};
+use crate::settings::{LimitsStore, Quotas, RateLimit, RateLimiting, Settings, Tier, User};
 
 pub(super) fn compare(running: &Settings, wanted: &mut Settings, found: &mut Found) {
     match (&running.user, &mut wanted.user) {
@@ -22,6 +22,15 @@ pub(super) fn compare(running: &Settings, wanted: &mut Settings, found: &mut Fou
         restart: [keys_max, tenant_keys_max],
         apart: []
     });
+    match (&running.limits_store, &mut wanted.limits_store) {
+        (Some(old), Some(new)) => compare!(found, "limits_store", old => new, LimitsStore {
+            now: [url, key_prefix, processes_max, deadline, denies_max],
+            restart: [],
+            apart: []
+        }),
+        (None, None) => {}
+        _ => found.applied.push("limits_store".into()),
+    }
 }
 
 fn tiers(running: &Settings, wanted: &Settings, found: &mut Found) {
@@ -52,7 +61,7 @@ fn rate_limits(running: &Settings, wanted: &Settings, found: &mut Found) {
             continue;
         };
         compare!(found, section, old => new, RateLimit {
-            now: [key, mode],
+            now: [key, mode, scope],
             restart: [],
             apart: [name, quota, candidate]
         });

@@ -1,11 +1,11 @@
-//! `[tiers.NAME]`, `[[rate_limits]]` and `[rate_limiting]` of the effective settings.
+//! `[tiers.NAME]`, `[[rate_limits]]`, `[rate_limiting]` and `[limits_store]` of the effective settings.
 
 use serde_json::{Value, json};
 use synaxis_ratelimit::quota::Quota;
 
 use super::{Page, toml_text};
 use crate::{
-    settings::{Quotas, RateLimit, RateLimiting, Tier},
+    settings::{LimitScope, LimitsStore, Quotas, RateLimit, RateLimiting, Tier},
     units::UNLIMITED,
 };
 
@@ -17,7 +17,7 @@ pub(super) fn tier(page: &mut Page<'_>, one: &Tier) {
 }
 
 pub(super) fn rate_limit(page: &mut Page<'_>, index: usize, one: &RateLimit, tiers: &[Tier]) {
-    let RateLimit { name, key, quota, candidate, mode } = one;
+    let RateLimit { name, key, quota, candidate, mode, scope } = one;
     page.section("[[rate_limits]]", &format!("rate_limits.{index}"));
     page.key("name", json!(name));
     page.list("key", key);
@@ -27,6 +27,10 @@ pub(super) fn rate_limit(page: &mut Page<'_>, index: usize, one: &RateLimit, tie
         None => page.maybe("candidate", None),
     }
     page.key("mode", json!(mode.as_str()));
+    page.key("scope", json!(scope.as_str()));
+    if let LimitScope::Fleet { on_store_failure } = scope {
+        page.key("on_store_failure", json!(on_store_failure.as_str()));
+    }
 }
 
 fn quotas(page: &mut Page<'_>, [key, burst]: [&str; 2], quotas: &Quotas, tiers: &[Tier]) {
@@ -66,4 +70,14 @@ pub(super) fn rate_limiting(page: &mut Page<'_>, one: &RateLimiting) {
     page.key("tenant_keys_max", json!(tenant_keys_max));
     page.key("headers", json!(headers.as_str()));
     page.key("legacy_headers", json!(legacy_headers));
+}
+
+pub(super) fn limits_store(page: &mut Page<'_>, one: &LimitsStore) {
+    let LimitsStore { url, key_prefix, processes_max, deadline, denies_max } = one;
+    page.section("[limits_store]", "limits_store");
+    page.secret("url", "url_file", &url.to_string());
+    page.key("key_prefix", json!(key_prefix));
+    page.key("processes_max", json!(processes_max));
+    page.duration("deadline", *deadline);
+    page.key("denies_max", json!(denies_max));
 }

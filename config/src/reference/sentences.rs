@@ -113,21 +113,18 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("routes.response_headers.add", "Fields that are added beside what is there."),
     (
         "tiers",
-        "Kinds of tenants; the record of a tenant in the routing table names its tier. Their requests make the limit tenant. Each process counts for itself: with N processes of a stamp a tenant may get N times as much.",
+        "Kinds of tenants; the record of a tenant in the routing table names its tier. Their requests make the limit tenant: the fleet counts it where there is a [limits_store], else each process for itself: with N processes of a stamp a tenant may get N times as much.",
     ),
     ("tiers.NAME.requests", "Quota of each tenant as a whole, or unlimited."),
     ("tiers.NAME.burst", "How many of them may come at once; unless written, a tenth, at least 1."),
-    (
-        "rate_limits",
-        "Limits that routes ask for by name; a refused request gets 429 rate_limited. Each process counts for itself: with N processes of a stamp a tenant may get N times as much.",
-    ),
+    ("rate_limits", "Limits that routes ask for by name; a refused request gets 429 rate_limited."),
     (
         "rate_limits.name",
         "Unique; a label of logs and metrics, and what a refused client reads; tenant is that of the tiers.",
     ),
     (
         "rate_limits.key",
-        "Requests that agree in all of these are counted together: tenant, user, route, client_ip, header:NAME. Where the user or header is missing or repeated, they agree in it: such requests of a tenant share one bucket. An IPv6 address counts by its network, a /64.",
+        "Requests that agree in all of these are counted together: tenant, user, route, client_ip, header:NAME. Where the user or header is missing or repeated, they agree in it: such requests of a tenant share one bucket. An IPv6 address counts by its network, a /64. Without tenant each process counts for itself.",
     ),
     (
         "rate_limits.quota",
@@ -140,6 +137,14 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ),
     ("rate_limits.candidate_burst", "The burst of candidate; unless written, a tenth, at least 1."),
     ("rate_limits.mode", "enforce: what is beyond the quota is refused; shadow: it passes and is counted."),
+    (
+        "rate_limits.scope",
+        "local: each process admits the quota; fleet: all of a region together, counted in [limits_store]; unless written, fleet where there is one and tenant is in the key, else local.",
+    ),
+    (
+        "rate_limits.on_store_failure",
+        "Only of the fleet, while the store is away: share: each process admits its part; open: everything passes; closed: everything is refused.",
+    ),
     ("rate_limiting", "What all limits of a process have in common."),
     (
         "rate_limiting.keys_max",
@@ -156,6 +161,19 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     (
         "rate_limiting.legacy_headers",
         "Whether X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset stand wherever RateLimit does.",
+    ),
+    (
+        "limits_store",
+        "The Redis in which the processes of a region count together; without this section each counts for itself.",
+    ),
+    ("limits_store.url", "redis://HOST:PORT/DATABASE, or rediss:// with TLS; a password goes in as ${NAME}."),
+    ("limits_store.url_file", "Instead of url: the file that holds it, such as /run/secrets/limits-url."),
+    ("limits_store.key_prefix", "First part of every key in it."),
+    ("limits_store.processes_max", "Processes that count in it at a time, at most."),
+    ("limits_store.deadline", "How long a request may wait for its answer; then the process decides by itself."),
+    (
+        "limits_store.denies_max",
+        "Refusals that an entry remembers until their key may be asked for again; further ones are not remembered.",
     ),
     ("upstreams", "The apps of this stamp: at least one."),
     ("upstreams.NAME.endpoints", "Where it listens: http://HOST:PORT."),

@@ -1,13 +1,14 @@
-//! `[tiers.NAME]`, `[[rate_limits]]` and `[rate_limiting]`: how many requests somebody may make of one process.
+//! `[tiers.NAME]`, `[[rate_limits]]`, `[rate_limiting]` and `[limits_store]`: how many requests somebody may make, and who
+//! counts them.
 //!
-//! Invariant: where each tier has a quota of its own, there is one for every tier.
+//! Invariant: what the fleet counts has the tenant in its key, and there is a store to count it in.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use http::HeaderName;
 use synaxis_ratelimit::quota::Quota;
 
-use super::Settings;
+use super::{Settings, StoreUrl};
 
 /// Most of [`Settings::rate_limits`] that one route asks for.
 pub const ROUTE_LIMITS_MAX: usize = 8;
@@ -28,7 +29,8 @@ pub struct Tier {
 pub struct RateLimit {
     /// Unique and never [`TENANT_LIMIT`]; a label of logs and metrics, and what a refused client reads.
     pub name: String,
-    /// Requests that agree in all of these are counted together. 1 to 4, each once.
+    /// Requests that agree in all of these are counted together. 1 to 4, each once; [`LimitKey::Tenant`] is among them
+    /// unless the scope is [`LimitScope::Local`].
     pub key: Vec<LimitKey>,
     /// How many.
     pub quota: Quotas,
@@ -36,6 +38,8 @@ pub struct RateLimit {
     pub candidate: Option<Quotas>,
     /// What becomes of a request beyond the quota.
     pub mode: LimitMode,
+    /// Who counts.
+    pub scope: LimitScope,
 }
 
 /// By what a limit tells requests apart.
@@ -110,6 +114,55 @@ impl LimitMode {
     }
 }
 
+/// Who counts the requests of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitScope {
+    /// Each process for itself, and each admits the whole quota.
+    Local,
+    /// All processes together, in [`Settings::limits_store`], which is there.
+    Fleet {
+        /// What a process does without the store.
+        on_store_failure: OnStoreFailure,
+    },
+}
+
+impl LimitScope {
+    /// As the file writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Fleet { .. } => "fleet",
+        }
+    }
+}
+
+/// What becomes of a limit of the fleet while its store cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnStoreFailure {
+    /// Each process admits its share of the quota.
+    Share,
+    /// Every request passes.
+    Open,
+    /// Every request is refused.
+    Closed,
+}
+
+impl OnStoreFailure {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Share, Self::Open, Self::Closed];
+
+    /// As the file writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Share => "share",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// `[rate_limiting]`: what all limits of a process have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimiting {
@@ -146,9 +199,24 @@ impl LimitFields {
     }
 }
 
+/// `[limits_store]`: where the processes of a region count together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsStore {
+    /// A Redis: `redis://` or `rediss://`.
+    pub url: StoreUrl,
+    /// First part of every key in it; 1 to 32 of a-z 0-9 -.
+    pub key_prefix: String,
+    /// Processes that count in it at a time, at most; 1 to 64.
+    pub processes_max: u32,
+    /// How long a request may wait for an answer of the store; 1 to 50 ms.
+    pub deadline: Duration,
+    /// Refusals that an entry remembers until their key may be asked for again; further ones are not remembered.
+    pub denies_max: usize,
+}
+
 impl Settings {
-    /// The limit that `requests` of the tiers make, by the name [`TENANT_LIMIT`], for every route with
-    /// [`tier_limit`](super::Route::tier_limit). `None`: no tier is limited.
+    /// The limit that `requests` of the tiers make, by the name [`TENANT_LIMIT`]: counted by the fleet when there is a
+    /// store, for every route with [`tier_limit`](super::Route::tier_limit). `None`: no tier is limited.
     #[must_use]
     pub fn tenant_limit(&self) -> Option<RateLimit> {
         let quotas: Vec<Option<Quota>> = self.tiers.iter().map(|tier| tier.requests).collect();
@@ -158,6 +226,10 @@ impl Settings {
             quota: Quotas::PerTier(quotas),
             candidate: None,
             mode: LimitMode::Enforce,
+            scope: match self.limits_store {
+                Some(_) => LimitScope::Fleet { on_store_failure: OnStoreFailure::Share },
+                None => LimitScope::Local,
+            },
         })
     }
 

@@ -9,6 +9,8 @@ use url::Url;
 
 /// Longest store address in bytes.
 const STORE_BYTES_MAX: usize = 2048;
+/// Where a Redis listens unless written.
+const REDIS_PORT: u16 = 6379;
 
 /// Where the routing table of the fleet is kept: `redis://`, `rediss://`, `file:PATH` or `memory:`.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +34,9 @@ pub enum InvalidStore {
     /// A scheme that is no store.
     #[error("it starts with none of redis://, rediss://, file: and memory:")]
     Scheme,
+    /// No server where only one will do.
+    #[error("it starts with neither redis:// nor rediss://")]
+    NoServer,
     /// Longer than 2048 bytes.
     #[error("it is longer than 2048 bytes")]
     TooLong,
@@ -91,6 +96,20 @@ impl StoreUrl {
         Err(InvalidStore::Scheme)
     }
 
+    /// [`parse`](Self::parse), of a server only.
+    ///
+    /// # Errors
+    /// [`InvalidStore`]: as there, and for a file or memory.
+    pub fn parse_server(text: &str) -> Result<Self, InvalidStore> {
+        match Self::parse(text) {
+            Ok(store) if store.is_remote() => Ok(store),
+            Ok(_) | Err(InvalidStore::Scheme | InvalidStore::Path | InvalidStore::FileHost | InvalidStore::Memory) => {
+                Err(InvalidStore::NoServer)
+            }
+            Err(wrong) => Err(wrong),
+        }
+    }
+
     fn local(text: &str, place: Location) -> Self {
         Self { secret: text.into(), shown: text.into(), place }
     }
@@ -129,6 +148,16 @@ impl StoreUrl {
     #[must_use]
     pub fn is_remote(&self) -> bool {
         self.place == Location::Server
+    }
+
+    /// Whether both are the same database of the same server, as far as their addresses tell.
+    pub(crate) fn is_database_of(&self, other: &Self) -> bool {
+        let database = |store: &Self| {
+            let url = Url::parse(&store.secret).ok().filter(|_| store.is_remote())?;
+            let number = url.path().trim_start_matches('/').parse::<u16>().unwrap_or(0);
+            Some((url.host_str()?.to_ascii_lowercase(), url.port().unwrap_or(REDIS_PORT), number))
+        };
+        database(self).is_some_and(|mine| database(other) == Some(mine))
     }
 
     /// Whether it is a file that other processes of this machine may share.
@@ -172,6 +201,36 @@ mod tests {
             assert_eq!(store.is_remote(), text.starts_with("redis"));
             assert!(!format!("{store:?}").contains("s3cret"), "{store:?}");
         }
+    }
+
+    #[test]
+    fn a_database_is_known_by_its_host_port_and_number() {
+        let store = |text: &str| StoreUrl::parse(text).unwrap();
+        for (a, b, expected) in [
+            ("redis://h:6379/0", "redis://h", true),
+            ("redis://:s3cret@h", "rediss://user:other@H:6379/", true),
+            ("redis://h/1", "redis://h/1", true),
+            ("redis://[::1]:1", "redis://[::1]:1/0", true),
+            ("redis://h/1", "redis://h/2", false),
+            ("redis://h:1", "redis://h:2", false),
+            ("redis://a", "redis://b", false),
+            ("redis://h", "file:h", false),
+            ("memory:", "memory:", false),
+        ] {
+            assert_eq!(store(a).is_database_of(&store(b)), expected, "{a} {b}");
+            assert_eq!(store(b).is_database_of(&store(a)), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn where_only_a_server_will_do_nothing_else_is_a_store() {
+        for good in ["redis://h", "rediss://:s3cret@h:1/2"] {
+            assert_eq!(StoreUrl::parse_server(good).unwrap().expose(), good);
+        }
+        for bad in ["", "s3cret", "memory:", "memory:x", "file:table", "file:", "file://x", "http://h"] {
+            assert_eq!(StoreUrl::parse_server(bad), Err(InvalidStore::NoServer), "{bad:?}");
+        }
+        assert_eq!(StoreUrl::parse_server("redis://"), Err(InvalidStore::Host));
     }
 
     #[test]

@@ -1,15 +1,18 @@
-//! `[tiers.NAME]`, `[[rate_limits]]` and `[rate_limiting]`: how many requests somebody may make.
+//! `[tiers.NAME]`, `[[rate_limits]]`, `[rate_limiting]` and `[limits_store]`: how many requests somebody may make.
+
+use std::time::Duration;
 
 use synaxis_ratelimit::quota::Quota;
 use toml::Spanned;
 
 use self::quotas::{burst, quota_or_unlimited, quotas, with_burst};
-use super::{NAME, headers, name};
+use super::{MILLISECOND, NAME, headers, name, routing::key_prefix};
 use crate::{
+    fault::Span,
     section::Section,
-    settings::{LimitFields, LimitKey, LimitMode, RateLimiting, TENANT_LIMIT},
+    settings::{LimitFields, LimitKey, LimitMode, OnStoreFailure, RateLimiting, StoreUrl, TENANT_LIMIT},
     suggest,
-    value::{Wrong, choice, count, flag, text},
+    value::{Wrong, choice, count, duration, flag, text},
 };
 
 mod quotas;
@@ -26,6 +29,10 @@ const KEYS_MAX: usize = 4;
 const BUCKETS_MAX: usize = 20_000_000;
 /// Fewer than this, and hardly anybody would have one of his own.
 const BUCKETS_LEAST: usize = 1024;
+/// Most processes that share one store: each gets its part of a quota when the store is away.
+const PROCESSES_MAX: u32 = 64;
+/// Most refusals that are remembered.
+const DENIES_MAX: usize = 1_000_000;
 
 /// One of `[tiers.NAME]` as written.
 pub(crate) struct Tier {
@@ -41,6 +48,29 @@ pub(crate) struct RateLimit {
     pub(crate) quota: Option<Quotas>,
     pub(crate) candidate: Option<Quotas>,
     pub(crate) mode: LimitMode,
+    pub(crate) scope: ScopeRead,
+    /// `None`: not written, or noted.
+    pub(crate) on_store_failure: Option<Spanned<OnStoreFailure>>,
+}
+
+/// Who counts: a faulty word must not count as none.
+pub(crate) enum ScopeRead {
+    /// It follows from the store and the key.
+    Open,
+    Local,
+    /// And where that is written.
+    Fleet(Span),
+    Faulty,
+}
+
+/// `[limits_store]` as written.
+pub(crate) struct LimitsStore {
+    pub(crate) span: Span,
+    pub(crate) url: Option<Spanned<StoreUrl>>,
+    pub(crate) key_prefix: String,
+    pub(crate) processes_max: u32,
+    pub(crate) deadline: Duration,
+    pub(crate) denies_max: usize,
 }
 
 /// `None`: something else stands in their place, which was noted.
@@ -83,6 +113,7 @@ pub(super) fn rate_limits(file: &mut Section<'_>) -> Option<Vec<RateLimit>> {
 
 fn rate_limit(section: Section<'_>) -> RateLimit {
     let modes = LimitMode::ALL.map(|mode| (mode.as_str(), mode));
+    let failures = OnStoreFailure::ALL.map(|choice| (choice.as_str(), choice));
     section.read(|s| RateLimit {
         name: s.required("name", "name = \"per-user\"", text(limit_name).like(NAME)),
         key: key(s),
@@ -99,7 +130,23 @@ fn rate_limit(section: Section<'_>) -> RateLimit {
             quotas(s, ["candidate", "candidate_burst"])
         },
         mode: s.or("mode", LimitMode::Enforce, choice(&modes)),
+        scope: scope(s),
+        on_store_failure: {
+            let read = s.spanned_or("on_store_failure", OnStoreFailure::Share, choice(&failures));
+            // a default stands where its section does
+            (read.span() != s.span()).then_some(read)
+        },
     })
+}
+
+fn scope(s: &mut Section<'_>) -> ScopeRead {
+    let is_written = s.has("scope");
+    match s.optional("scope", choice(&[("local", false), ("fleet", true)])) {
+        Some(is_fleet) if *is_fleet.get_ref() => ScopeRead::Fleet(is_fleet.span()),
+        Some(_) => ScopeRead::Local,
+        None if is_written => ScopeRead::Faulty,
+        None => ScopeRead::Open,
+    }
 }
 
 fn limit_name(written: &str) -> Result<String, Wrong> {
@@ -156,4 +203,18 @@ pub(super) fn rate_limiting(section: Section<'_>) -> RateLimiting {
             legacy_headers: s.or("legacy_headers", false, flag()),
         }
     })
+}
+
+/// `None`: the section is not written.
+pub(super) fn limits_store(section: Section<'_>) -> Option<LimitsStore> {
+    let section = section.if_written()?;
+    let store = section.read(|s| LimitsStore {
+        span: s.span(),
+        url: s.required_secret(["url", "url_file"], "url = \"redis://127.0.0.1:6379/2\"", text(StoreUrl::parse_server)),
+        key_prefix: s.or("key_prefix", "synaxis".to_owned(), text(key_prefix)),
+        processes_max: s.or("processes_max", 8, count(1..=PROCESSES_MAX)),
+        deadline: s.or("deadline", 5 * MILLISECOND, duration(MILLISECOND..=50 * MILLISECOND)),
+        denies_max: s.or("denies_max", 10_000, count(0..=DENIES_MAX)),
+    });
+    Some(store)
 }

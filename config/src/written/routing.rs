@@ -69,7 +69,7 @@ fn endpoints(section: Section<'_>) -> Endpoints {
     })
 }
 
-fn key_prefix(written: &str) -> Result<String, &'static str> {
+pub(super) fn key_prefix(written: &str) -> Result<String, &'static str> {
     match synaxis_routing::store::is_key_prefix(written) {
         true => Ok(written.to_owned()),
         false => Err("a key prefix is 1 to 32 of a-z 0-9 -"),

@@ -67,14 +67,19 @@ fn what_can_change_changes_at_once_and_is_named() {
         ("candidate = \"400/min\"", "candidate = \"400/h\"", &["rate_limits.per-user.candidate"]),
         ("candidate_burst = 40", "candidate_burst = 4", &["rate_limits.per-user.candidate"]),
         ("mode = \"enforce\"", "mode = \"shadow\"", &["rate_limits.per-user.mode"]),
+        ("on_store_failure = \"share\"", "on_store_failure = \"open\"", &["rate_limits.per-user.scope"]),
         ("quota = \"50/s\"", "quota = \"60/s\"", &["rate_limits.per-address.quota"]),
         (
             "name = \"per-address\"",
             "name = \"more\"\nkey = [\"route\"]\nquota = \"1/s\"\n[[rate_limits]]\nname = \"per-address\"",
             &["rate_limits.more"],
         ),
+        ("denies_max = 10000", "denies_max = 0", &["limits_store.denies_max"]),
         ("headers = \"none\"", "headers = \"draft\"", &["rate_limiting.headers"]),
         ("legacy_headers = false", "legacy_headers = true", &["rate_limiting.legacy_headers"]),
+        ("redis://127.0.0.1:6379/2", "redis://127.0.0.1:6379/3", &["limits_store.url"]),
+        ("processes_max = 8", "processes_max = 9", &["limits_store.processes_max"]),
+        ("deadline = \"5ms\"", "deadline = \"6ms\"", &["limits_store.deadline"]),
         ("remove = [\"x-debug\"]", "remove = []", &["routes.api.request_headers"]),
         ("31536000", "1", &["routes.api.response_headers"]),
         ("upstream = \"site\"", "upstream = \"app\"", &["routes.rest.upstream"]),
@@ -190,13 +195,14 @@ fn an_edge_listener_never_gets_what_was_meant_for_a_peer() {
 }
 
 #[test]
-fn the_header_of_users_comes_and_goes() {
+fn the_store_of_limits_and_the_header_of_users_come_and_go() {
     let with = load(FULL);
     let mut without = with.clone();
+    without.limits_store = None;
     without.user = None;
     for (running, wanted) in [(&with, &without), (&without, &with)] {
         let outcome = reload(running, wanted.clone());
-        assert_eq!(outcome.applied, ["user"]);
+        assert_eq!(outcome.applied, ["user", "limits_store"]);
         assert_eq!((outcome.pending.len(), &outcome.settings), (0, wanted));
     }
 }

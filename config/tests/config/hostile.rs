@@ -200,10 +200,17 @@ fn line() -> impl Strategy<Value = String> {
         "candidate",
         "candidate_burst",
         "mode",
+        "scope",
+        "on_store_failure",
+        "url",
+        "deadline",
+        "processes_max",
+        "denies_max",
         "rate_limits",
         "tier_limit",
         "keys_max",
         "tenant_keys_max",
+        "url",
         "x",
     ]);
     let value = prop::sample::select(vec![
@@ -252,6 +259,8 @@ fn line() -> impl Strategy<Value = String> {
         "{a='1/s',b={quota='9/d',burst=9}}",
         "['tenant', 'user']",
         "['client_ip', 'header:x']",
+        "'fleet'",
+        "'closed'",
     ]);
     let header = prop::sample::select(vec![
         "[stamp]",
@@ -282,6 +291,7 @@ fn line() -> impl Strategy<Value = String> {
         "[rate_limits.quota]",
         "[rate_limits.quota.a]",
         "[rate_limiting]",
+        "[limits_store]",
         "[access_log]",
         "[limits]",
         "[timeouts]",

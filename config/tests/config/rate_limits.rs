@@ -1,16 +1,20 @@
-//! Limits and tiers: what follows from what is written, and what does from what is not.
+//! Limits, tiers and their store: what follows from what is written, and what does from what is not.
 
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use synaxis_config::{
     Environment, Settings, load, load_with,
     print::effective,
-    settings::{LimitFields, LimitKey, LimitMode, Quotas, RateLimiting, User},
+    settings::{
+        LimitFields, LimitKey, LimitMode, LimitScope, LimitsStore, OnStoreFailure, Quotas, RateLimiting, StoreUrl, User,
+    },
 };
 use synaxis_ratelimit::quota::Quota;
 
 const MINIMAL: &str = include_str!("../../examples/minimal.toml");
 const FULL: &str = include_str!("../../examples/full.toml");
+const STORE: &str = "[limits_store]\nurl = 'redis://127.0.0.1:6379/2'\n";
+const SHARE: LimitScope = LimitScope::Fleet { on_store_failure: OnStoreFailure::Share };
 
 fn quota(requests: u32, seconds: u64, burst: u32) -> Quota {
     Quota::new(requests, Duration::from_secs(seconds), Some(burst)).unwrap_or_else(|error| panic!("{error}"))
@@ -37,7 +41,7 @@ fn limit(keys: &str) -> String {
 fn without_limits_nothing_is_limited_and_users_are_not_told_apart() {
     let (settings, warnings) = loaded("");
     assert_eq!((settings.tiers.len(), settings.rate_limits.len(), warnings.len()), (0, 0, 0));
-    assert_eq!((&settings.user, settings.tenant.tier), (&None, None));
+    assert_eq!((&settings.user, &settings.limits_store, settings.tenant.tier), (&None, &None, None));
     assert_eq!((settings.tenant_limit(), settings.tier(Some("starter"))), (None, None));
     assert!(settings.routes[0].tier_limit && settings.routes[0].rate_limits.is_empty());
     let common = RateLimiting {
@@ -51,7 +55,7 @@ fn without_limits_nothing_is_limited_and_users_are_not_told_apart() {
 }
 
 #[test]
-fn the_full_file_says_what_is_counted() {
+fn the_full_file_says_what_is_counted_and_by_whom() {
     let settings = load(FULL, Path::new("f.toml")).unwrap_or_else(|faults| panic!("{faults}")).0;
     let [starter, enterprise] = settings.tiers.as_slice() else { panic!("{:?}", settings.tiers) };
     assert_eq!((starter.name.as_str(), starter.requests), ("starter", Some(quota(500, 60, 50))));
@@ -60,13 +64,21 @@ fn the_full_file_says_what_is_counted() {
     assert_eq!((user.name.as_str(), user.key.as_slice()), ("per-user", &[LimitKey::Tenant, LimitKey::User][..]));
     assert_eq!(user.quota, Quotas::PerTier(vec![Some(quota(100, 60, 10)), Some(quota(1000, 60, 200))]));
     assert_eq!(user.candidate, Some(Quotas::Same(quota(400, 60, 40))));
-    assert_eq!(user.mode, LimitMode::Enforce);
-    assert_eq!(address.key, [LimitKey::ClientIp]);
+    assert_eq!((user.mode, user.scope), (LimitMode::Enforce, SHARE));
+    assert_eq!((address.key.as_slice(), address.scope), (&[LimitKey::ClientIp][..], LimitScope::Local));
     assert_eq!((&address.quota, &address.candidate), (&Quotas::Same(quota(50, 1, 50)), &None));
     assert_eq!(settings.routes[0].rate_limits, [0, 1]);
     assert_eq!(settings.user, Some(User { header: "x-user-id".parse().unwrap() }));
+    let store = LimitsStore {
+        url: StoreUrl::parse("redis://127.0.0.1:6379/2").unwrap(),
+        key_prefix: "synaxis".to_owned(),
+        processes_max: 8,
+        deadline: Duration::from_millis(5),
+        denies_max: 10_000,
+    };
+    assert_eq!(settings.limits_store, Some(store));
     let tenant = settings.tenant_limit().unwrap();
-    assert_eq!((tenant.name.as_str(), tenant.key.as_slice()), ("tenant", &[LimitKey::Tenant][..]));
+    assert_eq!((tenant.name.as_str(), tenant.key.as_slice(), tenant.scope), ("tenant", &[LimitKey::Tenant][..], SHARE));
     assert_eq!([Some(0), Some(1), None].map(|tier| tenant.quota.of(tier)), [starter.requests, None, None]);
 }
 
@@ -88,22 +100,28 @@ fn a_tenant_without_a_known_tier_has_that_of_the_file_or_starter() {
 }
 
 #[test]
-fn a_limit_tells_requests_apart_with_and_without_the_tenant() {
-    for (written, expected) in [
-        ("'tenant', 'route'", &[LimitKey::Tenant, LimitKey::Route][..]),
-        ("'client_ip', 'header:X-A'", &[LimitKey::ClientIp, LimitKey::Header("x-a".parse().unwrap())]),
+fn the_fleet_counts_what_it_can_unless_told_otherwise() {
+    for (store, keys, expected) in [
+        ("", "key = ['tenant']", LimitScope::Local),
+        ("", "key = ['tenant']\nscope = 'local'", LimitScope::Local),
+        (STORE, "key = ['tenant']", SHARE),
+        (STORE, "key = ['tenant']\nscope = 'fleet'", SHARE),
+        (
+            STORE,
+            "key = ['route', 'tenant']\non_store_failure = 'open'",
+            LimitScope::Fleet { on_store_failure: OnStoreFailure::Open },
+        ),
+        (STORE, "key = ['tenant']\nscope = 'local'", LimitScope::Local),
+        (STORE, "key = ['client_ip', 'header:X-A']", LimitScope::Local),
     ] {
-        let settings = settings(&limit(&format!("key = [{written}]\nquota = '10/s'")));
-        assert_eq!(settings.rate_limits[0].key, expected);
+        let settings = settings(&format!("{}{store}", limit(&format!("{keys}\nquota = '10/s'"))));
+        assert_eq!(settings.rate_limits[0].scope, expected, "{store}{keys}");
     }
-}
-
-#[test]
-fn tiers_without_a_quota_make_no_limit() {
-    for (requests, expected) in [("5/s", Some(Quotas::PerTier(vec![Some(quota(5, 1, 1))]))), ("unlimited", None)] {
-        let settings = settings(&format!("[tiers.starter]\nrequests = '{requests}'\n"));
-        assert_eq!(settings.tenant_limit().map(|limit| limit.quota), expected);
+    let tiers = "[tiers.starter]\nrequests = '5/s'\n";
+    for (store, expected) in [("", LimitScope::Local), (STORE, SHARE)] {
+        assert_eq!(settings(&format!("{tiers}{store}")).tenant_limit().unwrap().scope, expected);
     }
+    assert_eq!(settings(&tiers.replace("5/s", "unlimited")).tenant_limit(), None);
 }
 
 #[test]
@@ -145,7 +163,11 @@ fn what_is_printed_of_limits_loads_again_to_the_same() {
     let table = "key = ['tenant', 'header:X-A']\ncandidate = { a = 'unlimited', b = { quota = '8/d', burst = 8 } }";
     for text in [
         format!("{tiers}{}", limit(&format!("{table}\nquota = {{ b = '3/1500ms', a = '1/h' }}\nmode = 'shadow'"))),
-        format!("{tiers}[tenant]\ntier = 'b'\n[user]\n{}", limit("key = ['user', 'tenant']\nquota = '6/s'")),
+        format!(
+            "{tiers}[tenant]\ntier = 'b'\n[user]\n{STORE}{}",
+            limit("key = ['user', 'tenant']\nquota = '6/s'\non_store_failure = 'open'")
+        ),
+        format!("{STORE}{}", limit("key = ['tenant']\nquota = '6/s'\nscope = 'local'")),
         "[rate_limiting]\nheaders = 'draft'\nlegacy_headers = true\ntenant_keys_max = 1\n".to_owned(),
     ] {
         let before = settings(&text);
@@ -179,6 +201,37 @@ fn what_came_from_the_environment_is_printed_as_where_it_came_from() {
     assert!(!printed.contains("77"), "{printed}");
     let again = load_with(&printed, Path::new("f.toml"), &environment).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(effective(&again.settings), printed);
+}
+
+#[test]
+fn the_store_of_limits_may_hold_a_password_that_is_shown_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("limits-url");
+    fs::write(&path, "rediss://:s3cret@h:1/0\n").unwrap();
+    let environment: Environment = [("URL", "rediss://:s3cret@h:1/0"), ("PASSWORD", "s3cret")].into_iter().collect();
+    let file = format!("url_file = \"{}\"", path.display());
+    let url = "url = \"redis://127.0.0.1:6379/2\"";
+    for (written, shown) in [
+        (file.as_str(), file.as_str()),
+        ("url = \"${URL}\"", "url = \"${URL}\""),
+        ("url = \"rediss://:${PASSWORD}@h:1/0\"", "url = \"***\" # not shown"),
+        ("url = \"rediss://:s3cret@h:1/0\"", "url = \"rediss://***@h:1/0\" # ***"),
+    ] {
+        assert!(FULL.contains(url));
+        let text = FULL.replacen(url, written, 1);
+        let loaded = load_with(&text, Path::new("f.toml"), &environment).unwrap_or_else(|faults| panic!("{faults}"));
+        let store = loaded.settings.limits_store.as_ref().unwrap();
+        assert_eq!(store.url.expose(), "rediss://:s3cret@h:1/0");
+        assert_eq!(loaded.files.contains(&path), written == file, "{written}");
+        let said = format!("{} {loaded:?} {store:?}", effective(&loaded.settings));
+        assert!(said.contains(shown) && !said.contains("s3cret"), "{said}");
+    }
+    for wrong in ["memory:", "file:/s3cret", "http://:s3cret@h:1", "redis://:s3cret#x@h:1", "s3cret"] {
+        fs::write(&path, wrong).unwrap();
+        let faults = load_with(&FULL.replacen(url, &file, 1), Path::new("f.toml"), &environment).unwrap_err();
+        let (said, expected) = (faults.to_string(), format!("[limits_store]: what {} holds: ", path.display()));
+        assert!(said.contains(&expected) && said.lines().count() == 1 && !said.contains("s3cret"), "{said}");
+    }
 }
 
 #[test]

@@ -121,6 +121,11 @@ fn the_schema_takes_what_loads_and_refuses_unknown_keys_and_wrong_types() {
         ("starter = \"100/min\"", "starter = { quota = \"100/min\", bursts = 10 }"),
         ("key = [\"tenant\", \"user\"]", "key = [\"tenants\"]"),
         ("key = [\"tenant\", \"user\"]", "key = []"),
+        ("on_store_failure = \"share\"", "on_store_failure = \"wait\""),
+        ("processes_max = 8", "processes_max = 65"),
+        ("deadline = \"5ms\"", "deadline = 5"),
+        ("denies_max = 10000", "denies_max = -1"),
+        ("url = \"redis", "url_file = \"/x\"\nurl = \"redis"),
         ("set = { \"x-api\" = \"2\" }", "set = { \"x-api\" = 2 }"),
     ] {
         let text = FULL.replacen(from, to, 1);

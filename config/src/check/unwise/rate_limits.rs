@@ -1,9 +1,9 @@
 //! Limits that limit nothing, or more than is meant.
 
 use crate::{
-    check::rate_limits::TIER,
+    check::rate_limits::{TIER, is_fleet},
     fault::Findings,
-    settings::LimitKey,
+    settings::{LimitKey, OnStoreFailure},
     value::Shown,
     written::{Quotas, RateLimit, Written},
 };
@@ -13,6 +13,14 @@ pub(super) fn warn(written: &Written, is_public: bool, findings: &Findings) {
     tiers(written, limits, findings);
     unused(written, limits, findings);
     for limit in limits {
+        let choice = limit.on_store_failure.as_ref();
+        if let Some(closed) = choice.filter(|choice| *choice.get_ref() == OnStoreFailure::Closed) {
+            findings.warn(
+                &closed.span(),
+                "`on_store_failure` in [[rate_limits]]: while the store is away every request of this limit is refused; write \
+                 \"share\", and each process admits its part",
+            );
+        }
         let addresses = limit.key.iter().flatten().filter(|part| *part.get_ref() == LimitKey::ClientIp);
         for part in addresses.filter(|_| is_public) {
             findings.warn(
@@ -21,6 +29,17 @@ pub(super) fn warn(written: &Written, is_public: bool, findings: &Findings) {
                  together; leave it out unless clients connect directly",
             );
         }
+    }
+    let url = written.limits_store.as_ref().and_then(|store| store.url.as_ref());
+    let routing = written.routing.as_ref().and_then(|routing| routing.store.as_ref());
+    if let (Some(url), Some(routing)) = (url, routing)
+        && url.get_ref().is_database_of(routing.get_ref())
+    {
+        findings.warn(
+            &url.span(),
+            "`url` in [limits_store]: the routing table lies in the same database, and what fills or empties it takes the \
+             table along; write another database, or better another server",
+        );
     }
 }
 
@@ -62,6 +81,14 @@ fn unused(written: &Written, limits: &[RateLimit], findings: &Findings) {
         limits.iter().flat_map(|limit| &limit.key).flatten().any(|part| *part.get_ref() == LimitKey::User);
     if let Some(user) = written.user.as_ref().filter(|_| !asks_for_user) {
         findings.warn(&user.span(), "[user]: no limit has \"user\" in its `key`, so nobody asks for it; leave it out");
+    }
+    let fleet_counts = is_limited || limits.iter().any(|limit| is_fleet(limit, true));
+    if let Some(store) = written.limits_store.as_ref().filter(|_| !fleet_counts) {
+        findings.warn(
+            &store.span,
+            "[limits_store]: no limit is counted by the fleet, so nothing is counted there; leave it out, or write limits with \
+             \"tenant\" in their `key`",
+        );
     }
     if let Some(span) = written.rate_limiting_span.as_ref().filter(|_| !is_limited && limits.is_empty()) {
         findings.warn(span, "[rate_limiting]: there is no limit; leave it out, or write [[rate_limits]]");
