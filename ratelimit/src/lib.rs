@@ -5,6 +5,7 @@
 mod bucket;
 pub mod cells;
 pub mod decision;
+pub mod fleet;
 pub mod key;
 pub mod local;
 pub mod quota;
