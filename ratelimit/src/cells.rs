@@ -6,7 +6,7 @@
 //! Many small shards, each under its own lock. A key that has a cell takes its shard's lock to read, for one look-up and one
 //! compare-and-swap; the lock is held to write while a cell is made, and while a shard is swept.
 
-mod census;
+pub(crate) mod census;
 
 #[cfg(test)]
 mod tests;
@@ -256,7 +256,7 @@ impl Cells {
 
 /// Hands on what is mixed already.
 #[derive(Default)]
-struct Mixed(u64);
+pub(crate) struct Mixed(u64);
 
 impl Hasher for Mixed {
     fn write(&mut self, bytes: &[u8]) {

@@ -19,18 +19,18 @@ const SHARDS: usize = 64;
 
 type Counts = HashMap<u64, u32, BuildHasherDefault<Mixed>>;
 
-pub(super) struct Census {
+pub(crate) struct Census {
     caps: Caps,
     keys: AtomicUsize,
     tenants: [RwLock<Counts>; SHARDS],
 }
 
 impl Census {
-    pub(super) fn new(caps: Caps) -> Self {
+    pub(crate) fn new(caps: Caps) -> Self {
         Self { caps, keys: AtomicUsize::new(0), tenants: array::from_fn(|_| RwLock::default()) }
     }
 
-    pub(super) fn keys(&self) -> usize {
+    pub(crate) fn keys(&self) -> usize {
         self.keys.load(Relaxed)
     }
 
@@ -51,7 +51,7 @@ impl Census {
     }
 
     /// Whether [`enter`](Self::enter) would let one in.
-    pub(super) fn has_room(&self, tenant: u64, charged: Charged) -> bool {
+    pub(crate) fn has_room(&self, tenant: u64, charged: Charged) -> bool {
         if self.keys() >= self.keys_max(charged) {
             return false;
         }
@@ -63,7 +63,7 @@ impl Census {
     }
 
     /// Counts a cell, if there is room for it.
-    pub(super) fn enter(&self, tenant: u64, charged: Charged) -> bool {
+    pub(crate) fn enter(&self, tenant: u64, charged: Charged) -> bool {
         let max = self.keys_max(charged);
         if self.keys.fetch_update(Relaxed, Relaxed, |keys| (keys < max).then_some(keys + 1)).is_err() {
             return false;
@@ -82,7 +82,7 @@ impl Census {
     }
 
     /// A counted cell is gone.
-    pub(super) fn leave(&self, tenant: u64, charged: Charged) {
+    pub(crate) fn leave(&self, tenant: u64, charged: Charged) {
         self.keys.fetch_sub(1, Relaxed);
         if charged != Charged::Own {
             return;

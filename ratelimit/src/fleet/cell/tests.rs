@@ -250,7 +250,7 @@ fn no_window_admits_more_than_the_quota() {
 #[test]
 fn nearly_all_of_the_quota_is_delivered_when_nothing_goes_wrong() {
     let faults = Faults { lost: 0, slow: 0, refunds: 0, crashes: 0 };
-    for (plan, part) in [
+    for (plan, load, part) in [
         (plan(10_000, 10, 500), 3.0, 0.95),
         (plan(2_000, 2, 200), 3.0, 0.95),
         (plan(100, 2, 10), 3.0, 0.9), // nothing is saved for who comes late, so they must come often
