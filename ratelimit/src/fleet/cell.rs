@@ -6,7 +6,10 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{AcqRel, Relaxed},
+    },
 };
 
 use super::{
@@ -65,9 +68,8 @@ pub(super) enum From {
     Lease(u64),
     /// The store, at this microsecond of its clock.
     Direct(u64),
+    /// The share of this process.
     Share,
-    /// It was not counted.
-    Nobody,
 }
 
 /// The state of a key.
@@ -218,6 +220,12 @@ impl Cell {
         self.standing(plan, now.min(NOW_MAX))
     }
 
+    /// The same for a request that was refused: with at least an instant to wait.
+    pub(super) fn peek_refused(&self, plan: &Plan, now: u64) -> Standing {
+        let standing = self.standing(plan, now);
+        if standing.retry() > 0 { standing } else { Standing::new(plan.quota(), now + plan.missing(1), now) }
+    }
+
     fn standing(&self, plan: &Plan, now: u64) -> Standing {
         let denied = self.denied.load(Relaxed);
         let tokens = Word(self.word.load(Relaxed)).tokens(now);
@@ -253,15 +261,16 @@ impl Cell {
     }
 
     /// Gives back a token because a later limit has refused the request; true: the store has to be told.
-    pub(super) fn refund(&self, taken: &Taken, now: u64) -> bool {
-        match taken.from {
+    pub(super) fn refund(&self, taken: Taken, now: u64) -> bool {
+        let Taken { from, at: taken_at, .. } = taken;
+        match from {
             // the store counts it as outstanding only until the next report, and until the lease is over
-            From::Lease(tag) if now.saturating_sub(taken.at) <= REFUND => {
+            From::Lease(tag) if now.saturating_sub(taken_at) <= REFUND => {
                 let back = |seen| Word(seen).give_back(tag, now).map(|word| word.0);
                 let _ = self.word.fetch_update(Relaxed, Relaxed, back);
                 false
             }
-            From::Lease(_) | From::Nobody => false,
+            From::Lease(_) => false,
             From::Share => {
                 self.forgive();
                 false
@@ -399,11 +408,21 @@ impl Cell {
 
     /// True: nobody looked after it yet.
     pub(super) fn list(&self) -> bool {
-        !self.listed.swap(true, Relaxed)
+        // whoever finds it listed has changed it before, and who unlists it looks at it after
+        !self.listed.swap(true, AcqRel)
     }
 
-    pub(super) fn unlist(&self) {
-        self.listed.store(false, Relaxed);
+    pub(super) fn unlist(&self) -> bool {
+        self.listed.swap(false, AcqRel)
+    }
+
+    #[cfg(test)]
+    pub(super) fn listed(&self) -> bool {
+        self.listed.load(Relaxed)
+    }
+
+    pub(super) fn has_lease(&self, now: u64) -> bool {
+        Word(self.word.load(Relaxed)).tokens(now) > 0
     }
 
     /// Whether it is as good as a new one: unused for `idle` nanoseconds, with no lease, no refusal, and owing nothing.

@@ -1,5 +1,7 @@
 //! What the parts are tested against.
 
+pub(super) mod process;
+
 use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -55,8 +57,12 @@ impl Server {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn kill(&mut self) {
-        self.child.kill().unwrap();
+        let _ = self.child.kill();
         self.child.wait().unwrap();
         let _ = std::fs::remove_file(self.socket());
     }

@@ -199,7 +199,7 @@ impl World {
             }
             Event::Refund(holder, life, taken) => {
                 if self.holders[holder].0 == life {
-                    let _ = self.holders[holder].1.refund(&taken, now);
+                    let _ = self.holders[holder].1.refund(taken, now);
                 }
             }
             Event::Stops(holder) => {
