@@ -103,8 +103,16 @@ struct Cold {
     /// The last refill brought less than was wanted: none before then.
     calm: u64,
     share: Share,
+    /// Until then an answer may come late to a request that was decided without it: its debt waits.
+    doubt: u64,
     /// Direct tokens to give back, and when the first of them was granted by the store's clock.
     credit: (u32, u64),
+}
+
+impl Cold {
+    fn owes(&self, now: u64) -> bool {
+        self.share.owes() && now >= self.doubt
+    }
 }
 
 /// A report on a lease that is on its way.
@@ -142,6 +150,7 @@ impl Cell {
             asked: 0,
             calm: 0,
             share: Share::default(),
+            doubt: 0,
             credit: (0, 0),
         };
         Self {
@@ -255,6 +264,12 @@ impl Cell {
         Taken { standing: self.standing(plan, now), from: From::Share, at: now }
     }
 
+    /// A request was admitted whose answer may come until then.
+    pub(super) fn doubt(&self, until: u64) {
+        let doubt = &mut self.cold().doubt;
+        *doubt = until.max(*doubt);
+    }
+
     /// The store has granted what the share has decided already.
     pub(super) fn forgive(&self) {
         self.cold().share.forgive();
@@ -311,7 +326,7 @@ impl Cell {
     fn fill(&self, cold: &mut Cold, direct: u32, report: Option<Report>, now: u64) -> Ask {
         let (credit, credit_at) = std::mem::take(&mut cold.credit);
         let Report { seq, remaining, target } = report.unwrap_or_default();
-        let debit = if cold.share.owes() { cold.share.settle(now) } else { 0 };
+        let debit = if cold.owes(now) { cold.share.settle(now) } else { 0 };
         Ask { direct, debit, credit, credit_at, seq, remaining, target }
     }
 
@@ -400,10 +415,10 @@ impl Cell {
                 return Care::Refill;
             }
         }
-        if cold.share.owes() || cold.credit.0 > 0 {
+        if cold.owes(now) || cold.credit.0 > 0 {
             return Care::Settle;
         }
-        if tokens == 0 && !claimed { Care::Gone } else { Care::Later }
+        if tokens == 0 && !claimed && !cold.share.owes() { Care::Gone } else { Care::Later }
     }
 
     /// True: nobody looked after it yet.

@@ -180,6 +180,7 @@ impl Link {
                 match state.compare_exchange(WAITS, DECIDES, AcqRel, Acquire) {
                     Ok(_) => {
                         let verdict = self.alone(cell, plan, on_failure);
+                        cell.doubt(verdict.at.saturating_add(LATE_MAX.as_nanos() as u64));
                         state.store(if verdict.taken.is_ok() { ADMITTED } else { REFUSED }, Release);
                         return verdict;
                     }
@@ -308,7 +309,7 @@ fn groups(queue: &Queue, now: u64) -> Vec<Group> {
     {
         let mut waiting = queue.waiting();
         while let Some(waiter) = waiting.pop_front() {
-            // who has been decided by now has a debt instead
+            // who has been decided by now owes instead
             if waiter.state.load(Acquire) != WAITS || waiter.answer.is_closed() {
                 continue;
             }

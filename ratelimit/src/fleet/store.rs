@@ -24,14 +24,16 @@ use super::{
     cell::{Care, Cell, Taken},
     counts::{Counts, add},
     plan::TIMEOUTS_MAX,
-    script::{self, KEYS_MAX},
+    script,
     wire::{self, Entry},
 };
 
 #[cfg(test)]
 mod tests;
 
-/// Calls of the background at a time.
+/// Most keys of a pipeline.
+const KEYS_MAX: usize = 256;
+/// Pipelines of the background at a time.
 const CALLS_MAX: usize = 2;
 /// Longest that one of them may take.
 const CALL_MAX: Duration = Duration::from_millis(100);
@@ -66,6 +68,8 @@ pub struct Store {
     pub(super) changed: Notify,
     stopping: AtomicBool,
     stopped: Notify,
+    /// Something could not be given back at the end.
+    lost: AtomicBool,
     counts: Counts,
 }
 
@@ -88,6 +92,7 @@ impl Store {
             changed: Notify::new(),
             stopping: AtomicBool::new(false),
             stopped: Notify::new(),
+            lost: AtomicBool::new(false),
             counts: Counts::default(),
         })
     }
@@ -244,7 +249,9 @@ impl Store {
             if entries.is_empty() {
                 break;
             }
-            Arc::clone(self).send(connection.clone(), entries).await;
+            if !Arc::clone(self).send(connection.clone(), entries).await {
+                self.lost.store(true, Relaxed);
+            }
         }
         // those that are still listed are looked after when it is back
         self.entering.lock().unwrap_or_else(PoisonError::into_inner).extend(listed);
@@ -281,7 +288,7 @@ impl Store {
         entries
     }
 
-    async fn send(self: Arc<Self>, mut connection: MultiplexedConnection, mut entries: Vec<Entry>) {
+    async fn send(self: Arc<Self>, mut connection: MultiplexedConnection, mut entries: Vec<Entry>) -> bool {
         let sent = self.now();
         self.count(&entries);
         match timeout(CALL_MAX, wire::call(&mut connection, &self.sha, &self.holder, &entries)).await {
@@ -293,10 +300,12 @@ impl Store {
                 if u128::from(now - sent) <= self.deadline.as_nanos() {
                     self.in_time();
                 }
+                return true;
             }
             Ok(Err(_)) => self.failed(),
             Err(_) => self.timed_out(),
         }
+        false
     }
 
     pub(super) fn count(&self, entries: &[impl AsRef<Entry>]) {
@@ -312,6 +321,7 @@ impl Store {
     pub async fn shutdown(&self, within: Duration) -> bool {
         self.stopping.store(true, Relaxed);
         self.changed.notify_one();
-        timeout(within, self.stopped.notified()).await.is_ok() && !self.is_away()
+        let ended = timeout(within, self.stopped.notified()).await.is_ok();
+        ended && !self.is_away() && !self.lost.load(Relaxed)
     }
 }

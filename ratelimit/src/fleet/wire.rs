@@ -1,4 +1,4 @@
-//! Calls of the script: one pipeline, one call in it for each tenant.
+//! Calls of the script: one pipeline, one call in it for each tenant, or for every 64 of its keys.
 //!
 //! Invariant: what was asked about a cell is settled once, by its answer or by the loss of it.
 
@@ -9,7 +9,7 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, aio::Mul
 use super::{
     cell::{Care, Cell, Report},
     plan::Plan,
-    script::{self, Answer, Ask},
+    script::{self, Answer, Ask, KEYS_MAX},
 };
 
 /// What is asked about one cell.
@@ -64,7 +64,8 @@ pub(super) async fn call(
     holder: &str,
     entries: &[impl AsRef<Entry>],
 ) -> Result<Vec<Answer>, RedisError> {
-    let groups: Vec<_> = entries.chunk_by(|a, b| a.as_ref().cell.tenant() == b.as_ref().cell.tenant()).collect();
+    let tenants = entries.chunk_by(|a, b| a.as_ref().cell.tenant() == b.as_ref().cell.tenant());
+    let groups: Vec<_> = tenants.flat_map(|tenant| tenant.chunks(KEYS_MAX)).collect();
     let mut replies = send(connection, sha, holder, &groups).await?;
     if replies.iter().any(is_unknown) {
         let () = redis::cmd("SCRIPT").arg("LOAD").arg(script::SOURCE).query_async(connection).await?;
