@@ -39,6 +39,12 @@ impl Model {
         holders.filter(|holder| holder.expires > now).map(|holder| holder.tokens as u32).sum()
     }
 
+    /// Tokens in this holder's lease.
+    pub(in crate::fleet) fn held(&self, holder: u64, now: u64) -> u32 {
+        let mut holders = self.state.iter().flat_map(|state| &state.holders);
+        holders.find(|it| it.id == holder && it.expires > now).map_or(0, |it| it.tokens as u32)
+    }
+
     /// `now` in microseconds.
     pub(in crate::fleet) fn ask(&mut self, plan: &Plan, holder: u64, ask: Ask, now: u64) -> Answer {
         let life = micros(LEASE_LIFE);
