@@ -3,7 +3,7 @@ use std::{collections::BinaryHeap, time::Duration};
 use super::*;
 use crate::{
     fleet::{
-        script::model::Model,
+        script::{Answer, Ask, model::Model},
         tests::{Chance, most},
     },
     quota::Quota,
@@ -292,6 +292,53 @@ fn a_full_lease_beside_a_full_bucket_is_the_quota_and_no_more() {
     assert!(admitted.iter().filter(|&&at| at < from + MILLI * 3).count() >= 190);
     let most = most(&mut admitted, SECOND);
     assert!((970..=1_000).contains(&most), "{most}");
+}
+
+/// A token that was granted late and one that was granted in time are a whole window apart where they are decided.
+#[test]
+fn what_is_decided_late_is_not_followed_too_soon() {
+    let plan = plan(1, 1, 1);
+    let (mut model, slack, direct) = (Model::default(), plan.slack(), Ask { direct: 1, ..Ask::default() });
+    let (late, mut now) = (slack.as_micros() as u64, EPOCH);
+    assert_eq!(model.ask(&plan, 1, direct, now).direct, 1);
+    let decided = now + late;
+    while model.ask(&plan, 2, direct, now).direct == 0 {
+        now += 100;
+    }
+    assert!((1_000_000..1_001_000).contains(&(now - decided)), "{}", now - decided);
+}
+
+#[test]
+fn a_lease_is_over_before_the_store_thinks_so_counted_from_asking() {
+    let plan = plan(1_000, 1, 200);
+    let (cell, sent) = (Cell::new(&plan, String::new(), 0, 0), SECOND);
+    let (ask, report) = cell.ask_care(&plan, Care::Refill, sent);
+    // the answer takes a second
+    let answer = Answer { granted: 9, ..Answer::default() };
+    cell.answered(&plan, ask, report, answer, sent, sent + SECOND);
+    let over = sent + 1_800 * MILLI;
+    assert!(matches!(cell.take(&plan, over - 10 * MILLI), Take::Taken(_)));
+    assert!(!matches!(cell.take(&plan, over), Take::Taken(_)));
+}
+
+#[test]
+fn what_the_store_has_forgotten_of_a_lease_is_not_spent() {
+    let plan = plan(1_000, 1, 200);
+    let cell = Cell::new(&plan, String::new(), 0, 0);
+    for (answer, tokens) in [
+        (Answer { granted: 9, ..Answer::default() }, 9),
+        (Answer { kept: 9, granted: 3, ..Answer::default() }, 12),
+        (Answer { kept: 0, granted: 3, ..Answer::default() }, 3),
+        // a store that lies
+        (Answer { kept: u32::MAX, granted: u32::MAX, missing: u64::MAX, recent: u32::MAX, ..Answer::default() }, 4_095),
+    ] {
+        let (ask, report) = cell.ask_care(&plan, Care::Refill, SECOND);
+        cell.answered(&plan, ask, report, answer, SECOND, SECOND);
+        assert_eq!(Word(cell.word.load(Relaxed)).tokens(SECOND), tokens);
+    }
+    // nor does it break what is told to the client
+    let standing = cell.peek(&plan, SECOND);
+    assert!(standing.remaining() <= 200, "{standing:?}");
 }
 
 #[test]
