@@ -136,7 +136,7 @@ impl World {
             }
             let Some(event) = self.waiting[index].take() else { continue };
             // so quiet that everything fills, so busy that everything is spent
-            let gap = if self.now / (3 * SECOND) % 2 == 0 { gap * 3 } else { gap / 4 };
+            let gap = if (self.now / (3 * SECOND)).is_multiple_of(2) { gap * 3 } else { gap / 4 };
             self.happen(event, if self.faults.floods { gap } else { gap_of });
             let at = self.micros();
             for (life, cell) in &self.holders {
