@@ -74,15 +74,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// Away until [`run`](Self::run) has reached it. `deadline` is the longest that a request waits for it; the slack of a
-    /// [`Plan`](super::plan::Plan) is never less than 20 ms, and a deadline above it is cut.
+    /// Away until [`run`](Self::run) has reached it. `deadline` is the longest that a request waits for it, 5 ms say; a token that
+    /// takes longer than the slack of its [`Plan`](super::plan::Plan), which is never less than 20 ms, is of no use.
     #[must_use]
     pub fn new(client: Client, deadline: Duration, clock: Clock) -> Arc<Self> {
         let random = RandomState::new();
         Arc::new(Self {
             client,
             clock,
-            deadline: deadline.min(Duration::from_millis(20)),
+            deadline,
             holder: format!("{:016x}", random.hash_one("holder")),
             sha: redis::Script::new(script::SOURCE).get_hash().to_owned(),
             away: AtomicBool::new(true),

@@ -99,7 +99,7 @@ async fn five_a_minute_are_five_over_four_processes() {
     let mut admitted = 0;
     let mut processes = Vec::new();
     for _ in 0..4 {
-        processes.push(Process::start(&server, 20, epoch).await);
+        processes.push(Process::start(&server, 200, epoch).await);
     }
     for round in 0..40 {
         let verdict = processes[round % 4].request(&plan, b"u-1", OnStoreFailure::Closed).await;
@@ -156,7 +156,7 @@ async fn slowest(process: &Rc<Process>, plan: &Arc<Plan>, count: u32) -> Duratio
 }
 
 /// Deadline 5 ms, a tick of the timer, and a machine that builds something else meanwhile.
-const PATIENCE: Duration = Duration::from_millis(40);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn nobody_waits_for_a_store_that_hangs_and_what_passed_meanwhile_is_debited() {
@@ -224,7 +224,7 @@ async fn nobody_waits_for_a_store_that_is_slow_and_a_late_grant_is_not_owed() {
             let (_folder, client) = relay(&server, Arc::clone(&late)).await;
             let process = Rc::new(Process::of(client, 5, Instant::now()));
             process.connected().await;
-            late.store(50, Relaxed);
+            late.store(200, Relaxed);
             let cell = process.cell(&plan, b"u");
             let verdict = process.request(&plan, b"u", OnStoreFailure::Share).await;
             assert!(verdict.taken.is_ok() && verdict.by == By::Alone);

@@ -31,7 +31,7 @@ async fn lease(process: &Process, plan: &Arc<super::super::plan::Plan>) {
 #[tokio::test]
 async fn an_idle_lease_goes_back_and_so_do_all_at_the_end() {
     let (server, plan) = (Server::start(), plan(10_000, 60, 1_000));
-    let process = Process::start(&server, 20, Instant::now()).await;
+    let process = Process::start(&server, 200, Instant::now()).await;
     lease(&process, &plan).await;
     assert!(state(&server).1 > 0);
     eventually("it is given back", || state(&server).1 == 0).await;
@@ -47,7 +47,7 @@ async fn an_idle_lease_goes_back_and_so_do_all_at_the_end() {
 #[tokio::test]
 async fn a_shutdown_without_a_store_ends_in_time() {
     let (mut server, plan) = (Server::start(), plan(10_000, 60, 1_000));
-    let process = Process::start(&server, 20, Instant::now()).await;
+    let process = Process::start(&server, 200, Instant::now()).await;
     lease(&process, &plan).await;
     server.signal("-STOP");
     let began = Instant::now();
@@ -59,7 +59,8 @@ async fn a_shutdown_without_a_store_ends_in_time() {
 #[tokio::test]
 async fn a_refunded_token_is_there_for_everybody() {
     let (server, plan) = (Server::start(), plan(60, 60, 2));
-    let (a, b) = (Process::start(&server, 20, Instant::now()).await, Process::start(&server, 20, Instant::now()).await);
+    let (a, b) =
+        (Process::start(&server, 200, Instant::now()).await, Process::start(&server, 200, Instant::now()).await);
     let mut verdicts = Vec::new();
     for _ in 0..2 {
         verdicts.push(a.request(&plan, b"u", OnStoreFailure::Closed).await.taken.unwrap());
@@ -80,7 +81,7 @@ async fn a_refunded_token_is_there_for_everybody() {
 #[tokio::test]
 async fn a_server_that_has_forgotten_everything_is_told_again() {
     let (mut server, plan, direct) = (Server::start(), plan(10_000, 60, 1_000), plan(60, 60, 2));
-    let process = Process::start(&server, 20, Instant::now()).await;
+    let process = Process::start(&server, 200, Instant::now()).await;
     lease(&process, &plan).await;
     // the script
     let () = server.ask(&["SCRIPT", "FLUSH"]);
@@ -112,11 +113,28 @@ async fn a_server_that_has_forgotten_everything_is_told_again() {
 }
 
 #[tokio::test]
+async fn a_link_that_was_idle_during_an_outage_does_not_cause_another() {
+    let (mut server, plan) = (Server::start(), plan(60, 60, 2));
+    let process = Process::start(&server, 200, Instant::now()).await;
+    let second = super::super::link::Link::start(Arc::clone(&process.store));
+    eventually("it is connected", || second.is_connected()).await;
+    server.kill();
+    assert!(process.passes(&plan, b"a").await && process.store.is_away());
+    server.again();
+    process.connected().await;
+    // it may just be connecting
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    eventually("it is connected again", || second.is_connected()).await;
+    let verdict = second.take(&process.cell(&plan, b"b"), &plan, OnStoreFailure::Closed).await;
+    assert_eq!((verdict.by, process.store.outages()), (By::Store, 1));
+}
+
+#[tokio::test]
 async fn hostile_names_are_inert() {
     let (server, plan) = (Server::start(), plan(60, 60, 2));
     let mut monitor = std::os::unix::net::UnixStream::connect(server.socket()).unwrap();
     std::io::Write::write_all(&mut monitor, b"MONITOR\r\n").unwrap();
-    let process = Process::start(&server, 20, Instant::now()).await;
+    let process = Process::start(&server, 200, Instant::now()).await;
     let () = server.ask(&["SET", "canary", "alive"]);
     let long = vec![0xfe; 8_192];
     let users: [&[u8]; 6] =
@@ -144,7 +162,7 @@ async fn hostile_names_are_inert() {
 #[tokio::test]
 async fn a_busy_tenant_costs_the_store_next_to_nothing() {
     let (server, plan) = (Server::start(), plan(100_000, 60, 10_000));
-    let process = Process::start(&server, 20, Instant::now()).await;
+    let process = Process::start(&server, 200, Instant::now()).await;
     let (began, mut requests) = (Instant::now(), 0_u32);
     while began.elapsed() < Duration::from_secs(3) {
         while f64::from(requests) < began.elapsed().as_secs_f64() * 1_000.0 {
@@ -161,7 +179,7 @@ async fn a_busy_tenant_costs_the_store_next_to_nothing() {
 #[tokio::test]
 async fn many_keys_go_in_few_calls() {
     let (server, plan) = (Server::start(), plan(60, 60, 2));
-    let process = Process::start(&server, 20, Instant::now()).await;
+    let process = Process::start(&server, 200, Instant::now()).await;
     let process = std::rc::Rc::new(process);
     let local = tokio::task::LocalSet::new();
     local
