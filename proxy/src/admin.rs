@@ -149,8 +149,10 @@ async fn upkeep(desk: Rc<Desk>) {
         desk.levels.expire(Instant::now());
         plane.buckets.sweep(plane.clock.nanos(Instant::now()));
         let buckets = plane.buckets.counts();
-        plane.metrics.ratelimit_keys.set(buckets.keys as f64);
-        plane.metrics.ratelimit_shared.absolute(buckets.shared);
+        plane.metrics.ratelimit.buckets(&buckets);
+        if let Some(fleet) = &plane.buckets.fleet {
+            plane.metrics.ratelimit.store(fleet.store.counts(), fleet.store.is_away());
+        }
         if since.elapsed() >= UPKEEP {
             since = Instant::now();
             plane.metrics.upkeep();

@@ -11,6 +11,7 @@ pub mod degradation;
 pub mod dependencies;
 pub mod health;
 mod leave;
+pub mod limits_store;
 pub mod peer_table;
 pub mod probe;
 pub mod routing_table;

@@ -228,6 +228,12 @@ impl Clock {
         u64::try_from(instant.duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// Reads [`nanos`](Self::nanos) of now, apart from this clock.
+    pub fn reader(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let origin = self.origin;
+        move || u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Sets the offset of the store's clock to this host's, in milliseconds.
     pub fn set_offset(&self, offset_ms: i64) {
         self.offset_ms.store(offset_ms, Ordering::Relaxed);

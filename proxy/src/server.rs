@@ -20,7 +20,14 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::{
     admin::{self, LogFilter},
     control::{self, config_file::ConfigFile, status::Status},
-    dataplane::{self, Clock, DataPlane, Load, capacity::Capacity, limits::Buckets},
+    dataplane::{
+        self, Clock, DataPlane, Load,
+        capacity::Capacity,
+        limits::{
+            Buckets,
+            fleet::{FleetBuckets, StoreError},
+        },
+    },
     downstream::{
         acceptor,
         worker::{self, Cuts},
@@ -50,6 +57,9 @@ pub enum StartError {
     /// The routing table cannot be prepared.
     #[error(transparent)]
     Control(#[from] control::StartError),
+    /// There is no way to the store in which the fleet counts requests.
+    #[error(transparent)]
+    Limits(#[from] StoreError),
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(io::Error),
@@ -138,7 +148,9 @@ fn start(
     let capacity = Capacity::of_this_process();
     warn_of_descriptors(&capacity, &settings);
     let chance = RandomState::new();
-    let buckets = Buckets::new(secret(&chance), &settings);
+    let clock = Clock::default();
+    let fleet = FleetBuckets::open(&settings, Arc::new(clock.reader()))?;
+    let buckets = Buckets::new(secret(&chance), &settings, fleet);
     let means = control::apply::Means { targets: &targets, metrics: &metrics, buckets: &buckets, now: 0 };
     let first = control::apply::first(Arc::clone(&settings), &means);
     let plane = Arc::new(DataPlane {
@@ -147,7 +159,7 @@ fn start(
         shutdown: Shutdown::default(),
         targets,
         policy: endpoints.policy(own, peers.clone()),
-        clock: Clock::default(),
+        clock,
         secret: chance.hash_one(0),
         buckets,
         capacity,
@@ -171,6 +183,9 @@ fn start(
             senders.push(sender);
         }
         others.push(control.start()?);
+        if let Some(fleet) = &plane.buckets.fleet {
+            others.push(control::limits_store::start(Arc::clone(&fleet.store), plane.shutdown.clone())?);
+        }
         others.push(admin::start(admin_socket, view)?);
         others.push(acceptor::start(Arc::clone(&plane), bound, senders)?);
         // last: it ends when nobody is left who could write

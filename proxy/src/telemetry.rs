@@ -3,5 +3,6 @@
 pub mod access_log;
 pub mod labels;
 pub mod metrics;
+pub mod ratelimit;
 pub mod record;
 pub mod upstream;

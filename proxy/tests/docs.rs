@@ -90,6 +90,8 @@ fn every_metric_is_listed() {
     metrics.local_reply("no_stamp").increment(1);
     let _ = UpstreamMetrics::new(&metrics, Kind::App, "app");
     let _ = metrics.limit_counter("tenant", "allowed");
+    metrics.limit_overshoot("tenant").set(0.0);
+    metrics.ratelimit.wait.record(0.001);
     metrics.table_refused("stale");
     metrics.admin_refused("unknown");
     metrics.server_duration.record(0.1);

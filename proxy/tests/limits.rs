@@ -1,7 +1,9 @@
 //! How many requests may come: of a tenant, a user, an address; what the others and the app notice of it; and that no
 //! token is lost to a request that was refused for another reason.
 
-use std::{fs, net::SocketAddr, thread, time::Duration};
+mod fleet;
+
+use std::{fs, net::SocketAddr, path::Path, thread, time::Duration};
 
 use synaxis_proxy::{
     control::config_file::{ConfigFile, Times},
@@ -9,6 +11,14 @@ use synaxis_proxy::{
 };
 
 use crate::world::{Answer, Client, Origin, alone, eventually, proxy, stop};
+
+/// A proxy that takes on what changes in its file.
+fn follow(path: &Path) -> Running {
+    let (mut file, settings, _) = ConfigFile::load(path).unwrap_or_else(|faults| panic!("{faults}"));
+    file.times =
+        Times { quiet: Duration::from_millis(20), most: Duration::from_millis(200), poll: Duration::from_secs(60) };
+    server::run_from(file, settings, None).unwrap()
+}
 
 /// One route that asks for these limits.
 fn route(limits: &str) -> String {
@@ -239,10 +249,7 @@ fn a_reload_gives_nobody_a_fresh_bucket() {
     let path = folder.path().join("proxy.toml");
     let text = |quota: u32, more: &str| alone(app.address, &format!("{}{more}", tier(quota)));
     fs::write(&path, text(4, "")).unwrap();
-    let (mut file, settings, _) = ConfigFile::load(&path).unwrap_or_else(|faults| panic!("{faults}"));
-    file.times =
-        Times { quiet: Duration::from_millis(20), most: Duration::from_millis(200), poll: Duration::from_secs(60) };
-    let proxy = server::run_from(file, settings, None).unwrap();
+    let proxy = follow(&path);
     let edge = proxy.edges[0];
     assert_eq!(statuses(4, || ask(edge, "acme", "")), [200; 4]);
     // something else changes, the order of the tiers too

@@ -1,5 +1,5 @@
 //! Tiers and limits of new settings: all of them change at once, and are compared by name; only the buckets are as many
-//! as at the start.
+//! as at the start, and the store in which the fleet counts is opened once.
 
 use super::Found;
 use crate::settings::{LimitsStore, Quotas, RateLimit, RateLimiting, Settings, Tier, User};
@@ -24,12 +24,15 @@ pub(super) fn compare(running: &Settings, wanted: &mut Settings, found: &mut Fou
     });
     match (&running.limits_store, &mut wanted.limits_store) {
         (Some(old), Some(new)) => compare!(found, "limits_store", old => new, LimitsStore {
-            now: [url, key_prefix, processes_max, deadline, denies_max],
-            restart: [],
+            now: [processes_max, denies_max],
+            restart: [url, key_prefix, deadline],
             apart: []
         }),
         (None, None) => {}
-        _ => found.applied.push("limits_store".into()),
+        (old, new) => {
+            found.pending.push("limits_store".into());
+            new.clone_from(old);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     answers::{self, Reply},
     query::Query,
 };
-use crate::dataplane::limits::{Part, QuotaOf, part_of_address};
+use crate::dataplane::limits::{Counting, Part, QuotaOf, fleet::FleetCounter, part_of_address};
 
 /// What a tenant is limited by.
 #[derive(Serialize)]
@@ -38,6 +38,10 @@ struct Row {
     window_seconds: f64,
     burst: u32,
     quota_of: QuotaOf,
+    /// Who counts by the settings: each process for itself, or the fleet.
+    scope: &'static str,
+    /// Who counts at present.
+    counted_by: &'static str,
     /// How its bucket stands; only where the query says whose.
     #[serde(flatten)]
     bucket: Option<Bucket>,
@@ -51,6 +55,9 @@ struct Bucket {
     retry_seconds: u64,
     /// Until the bucket is full.
     reset_seconds: u64,
+    /// Tokens that this process holds of what the fleet counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leased: Option<u32>,
 }
 
 /// The tenant stands in the path; `user`, `route` and `client_ip` in the query.
@@ -70,17 +77,23 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
     };
     let limits = snapshot.limits.all().iter().filter_map(|limit| {
         let bound = limit.bound(terms)?;
+        let fleet = match &bound.counting {
+            Counting::Here(_) => None,
+            Counting::Fleet(fleet) => Some(fleet),
+        };
         let parts: Option<Vec<Part<'_>>> = limit.key.iter().filter(|key| **key != LimitKey::Tenant).map(part).collect();
         let bucket = parts.map(|parts| {
             let parts: Vec<&[u8]> = parts.iter().map(Part::as_bytes).collect();
-            let standing = bound.limiter.peek(limit.keys.key(limit.holder(own), &parts), now);
+            let key = limit.keys.key(limit.holder(own), &parts);
+            let standing = bound.standing(key, now);
             Bucket {
                 remaining: standing.remaining(),
                 retry_seconds: standing.retry_seconds(),
                 reset_seconds: standing.reset_seconds(),
+                leased: fleet.map(|fleet| fleet.leased(key, now)),
             }
         });
-        let quota = bound.limiter.quota();
+        let quota = bound.quota();
         Some(Row {
             limit: Arc::clone(&limit.name),
             key: limit.key.iter().map(ToString::to_string).collect(),
@@ -89,6 +102,8 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
             window_seconds: quota.window().as_secs_f64(),
             burst: quota.burst(),
             quota_of: limit.quota_of(terms),
+            scope: if fleet.is_some() { "fleet" } else { "local" },
+            counted_by: fleet.map_or("process", FleetCounter::counted_by),
             bucket,
         })
     });

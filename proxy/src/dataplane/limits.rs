@@ -4,6 +4,7 @@
 //! Invariant: a bucket outlives every snapshot. A reload or a table that changes a quota hands the bucket on, so nobody gets
 //! a fresh one by it.
 
+pub mod fleet;
 mod listed;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use metrics::Counter;
 use synaxis_config::settings::{LimitKey, LimitMode, Quotas, RateLimit, Route, Settings};
 use synaxis_ratelimit::{
     cells::{Caps, Cells, Counts},
-    key::{Keys, Secret, Tenant as Holder},
+    decision::Standing,
+    key::{Key, Keys, Secret, Tenant as Holder},
     local::Limiter,
     quota::Quota,
 };
@@ -24,34 +26,46 @@ use synaxis_routing::{id::TenantId, table::Tenants};
 pub use listed::Terms;
 
 use crate::telemetry::metrics::Metrics;
+use fleet::{FleetBuckets, FleetCounter};
 use listed::Listed;
 
 /// What has been spent, of all limits of a process.
 pub struct Buckets {
     /// Makes keys that nobody can guess.
     pub secret: Secret,
+    /// What is counted together with other processes, if there is a store to do it in.
+    pub fleet: Option<Arc<FleetBuckets>>,
     cells: Arc<Cells>,
 }
 
 impl Buckets {
     /// Nothing has been spent. `secret` is 32 bytes that nobody can guess.
     #[must_use]
-    pub fn new(secret: [u8; 32], settings: &Settings) -> Self {
-        let caps =
-            Caps { keys_max: settings.rate_limiting.keys_max, tenant_keys_max: settings.rate_limiting.tenant_keys_max };
-        Self { secret: Secret::new(secret), cells: Arc::new(Cells::new(caps)) }
+    pub fn new(secret: [u8; 32], settings: &Settings, fleet: Option<Arc<FleetBuckets>>) -> Self {
+        Self { secret: Secret::new(secret), fleet, cells: Arc::new(Cells::new(caps(settings))) }
     }
 
     /// Forgets buckets that are full again, a part of all at a time. `now` in nanoseconds of the process's clock.
     pub fn sweep(&self, now: u64) {
         self.cells.sweep(Cells::SHARDS.div_ceil(SWEEPS), now);
+        if let Some(fleet) = &self.fleet {
+            fleet.sweep(now);
+        }
     }
 
     /// How many are kept, and how often there was no room for one.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.cells.counts()
+        let (here, fleet) = (self.cells.counts(), self.fleet.as_ref().map(|fleet| fleet.counts()));
+        match fleet {
+            Some(fleet) => Counts { keys: here.keys + fleet.keys, shared: here.shared + fleet.shared },
+            None => here,
+        }
     }
+}
+
+fn caps(settings: &Settings) -> Caps {
+    Caps { keys_max: settings.rate_limiting.keys_max, tenant_keys_max: settings.rate_limiting.tenant_keys_max }
 }
 
 /// Calls of [`Buckets::sweep`] that look at all of them once.
@@ -84,7 +98,14 @@ pub struct Limit {
     /// Its position among all of them.
     at: usize,
     bounds: Bounds,
-    cells: Arc<Cells>,
+    making: Making,
+}
+
+/// What counters of one limit are made of.
+#[derive(Clone)]
+enum Making {
+    Here(Arc<Cells>),
+    Fleet(fleet::Making),
 }
 
 /// Where the quota comes from that a tenant is limited by.
@@ -110,10 +131,19 @@ pub enum Bounds {
 /// One quota.
 #[derive(Clone)]
 pub struct Bound {
-    /// Counts.
-    pub limiter: Arc<Limiter>,
+    /// Who counts.
+    pub counting: Counting,
     /// The quota in the words of `RateLimit-Policy`.
     pub policy: HeaderValue,
+}
+
+/// Who counts the requests of a quota.
+#[derive(Clone)]
+pub enum Counting {
+    /// This process for itself.
+    Here(Arc<Limiter>),
+    /// All processes of the region together.
+    Fleet(FleetCounter),
 }
 
 /// What tells requests apart that a limit counts.
@@ -224,9 +254,11 @@ impl Limit {
         now: u64,
     ) -> Self {
         let keys = Keys::new(&buckets.secret, &limit.name);
+        let making = fleet::making(limit, settings, buckets);
+        let making = making.map_or_else(|| Making::Here(Arc::clone(&buckets.cells)), Making::Fleet);
         let make = |quotas: &Quotas, keys: &Keys, before: Option<&Bounds>| {
             Bounds::new(quotas, settings, before, |quota, before| {
-                Bound::new(quota, before, (&limit.name, keys, &buckets.cells), now)
+                Bound::new(quota, before, (&limit.name, keys, &making), now)
             })
         };
         let candidate = limit.candidate.as_ref().map(|quotas| {
@@ -237,6 +269,8 @@ impl Limit {
             (keys, bounds)
         });
         let bounds = make(&limit.quota, &keys, before.map(|before| &before.bounds));
+        let overshoot = bounds.all().map(|bound| bound.counting.overshoot()).max().unwrap_or(0);
+        metrics.limit_overshoot(&limit.name).set(f64::from(overshoot));
         Self {
             name: limit.name.as_str().into(),
             key: limit.key.clone(),
@@ -247,12 +281,12 @@ impl Limit {
             metrics: LimitMetrics::new(metrics, &limit.name),
             at,
             bounds,
-            cells: Arc::clone(&buckets.cells),
+            making,
         }
     }
 
     fn make(&self, quota: Quota, before: Option<&Bound>, now: u64) -> Bound {
-        Bound::new(quota, before, (&self.name, &self.keys, &self.cells), now)
+        Bound::new(quota, before, (&self.name, &self.keys, &self.making), now)
     }
 
     /// In whose name it counts: the tenant's, unless it does not tell tenants apart.
@@ -279,15 +313,63 @@ impl Limit {
 }
 
 impl Bound {
-    /// In place of `before`, whose buckets go on.
-    fn new(quota: Quota, before: Option<&Self>, (name, keys, cells): (&str, &Keys, &Arc<Cells>), now: u64) -> Self {
-        let policy = policy(name, quota);
-        let limiter = match before {
-            Some(before) if before.limiter.quota() == quota => Arc::clone(&before.limiter),
-            Some(before) => Arc::new(before.limiter.with_quota(quota, now)),
-            None => Arc::new(Limiter::new(quota, keys.clone(), Arc::clone(cells))),
+    /// In place of `before`, whose buckets go on as long as the same counts them.
+    fn new(quota: Quota, before: Option<&Self>, (name, keys, making): (&str, &Keys, &Making), now: u64) -> Self {
+        let before = before.map(|before| &before.counting);
+        let counting = match (making, before) {
+            (Making::Fleet(making), _) => Counting::Fleet(FleetCounter::new(quota, making)),
+            (Making::Here(_), Some(Counting::Here(limiter))) if limiter.quota() == quota => {
+                Counting::Here(Arc::clone(limiter))
+            }
+            (Making::Here(_), Some(Counting::Here(limiter))) => {
+                Counting::Here(Arc::new(limiter.with_quota(quota, now)))
+            }
+            (Making::Here(cells), _) => Counting::Here(Arc::new(Limiter::new(quota, keys.clone(), Arc::clone(cells)))),
         };
-        Self { limiter, policy }
+        Self { counting, policy: policy(name, quota) }
+    }
+
+    /// Its quota.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        match &self.counting {
+            Counting::Here(limiter) => limiter.quota(),
+            Counting::Fleet(fleet) => fleet.plan.quota(),
+        }
+    }
+
+    /// How the bucket of a key stands, as far as this process knows. `now` in nanoseconds of the process's clock.
+    #[must_use]
+    pub fn standing(&self, key: Key, now: u64) -> Standing {
+        match &self.counting {
+            Counting::Here(limiter) => limiter.peek(key, now),
+            Counting::Fleet(fleet) => fleet.standing(key, now),
+        }
+    }
+
+    /// Whether what counted before no longer tells. What the fleet has counted its store carries over.
+    fn is_settled(&self, now: u64) -> bool {
+        match &self.counting {
+            Counting::Here(limiter) => limiter.is_settled(now),
+            Counting::Fleet(..) => true,
+        }
+    }
+
+    /// The address of what counts.
+    fn identity(&self) -> usize {
+        match &self.counting {
+            Counting::Here(limiter) => Arc::as_ptr(limiter).addr(),
+            Counting::Fleet(fleet) => Arc::as_ptr(&fleet.plan).addr(),
+        }
+    }
+}
+
+impl Counting {
+    fn overshoot(&self) -> u32 {
+        match self {
+            Self::Here(_) => 0,
+            Self::Fleet(fleet) => fleet.plan.overshoot_bound(),
+        }
     }
 }
 
@@ -314,6 +396,15 @@ impl Bounds {
                 )
             }
         }
+    }
+
+    /// Each of them.
+    fn all(&self) -> impl Iterator<Item = &Bound> {
+        let (same, per_tier) = match self {
+            Self::Same(bound) => (Some(bound), &[][..]),
+            Self::PerTier(tiers) => (None, &tiers[..]),
+        };
+        same.into_iter().chain(per_tier.iter().filter_map(|(_, bound)| bound.as_ref()))
     }
 
     /// That of a tier.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use synaxis_ratelimit::fleet::link::Link;
 use synaxis_routing::table::Millis;
 
 use super::{DataPlane, Snapshot};
@@ -33,6 +34,8 @@ pub struct Worker {
     pub pools: Pools,
     /// Deadlines of requests.
     pub timer: Timer,
+    /// To the store in which the fleet counts requests, if there is one.
+    pub limits: Option<Link>,
     now: Cell<Millis>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     turn: Cell<usize>,
@@ -41,17 +44,22 @@ pub struct Worker {
 
 impl Worker {
     /// A worker's own state.
+    ///
+    /// # Panics
+    /// Outside of a runtime, if there is a store of limits.
     #[must_use]
     pub fn new(plane: Arc<DataPlane>, sink: Rc<Sink>, seed: u64) -> Self {
         let snapshot = RefCell::new(Cache::new(Arc::clone(&plane.snapshot)));
         let clock = CoarseClock::new(Instant::now());
         let (pools, timer) = (Pools::new(clock.clone()), Timer::default());
+        let limits = plane.buckets.fleet.as_ref().map(|fleet| Link::start(Arc::clone(&fleet.store)));
         Self {
             plane,
             sink,
             clock,
             pools,
             timer,
+            limits,
             now: Cell::new(0),
             snapshot,
             turn: Cell::new(0),

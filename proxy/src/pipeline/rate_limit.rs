@@ -1,23 +1,36 @@
 //! How many requests a tenant, a user or an address may make, where they are served.
 //!
-//! Invariant: a request takes a token from every limit of its route or from none. Nobody waits.
+//! Invariant: a request takes a token from every limit of its route or from none. It waits for the store of the fleet at most
+//! as long as the settings say, and only where no lease, no remembered refusal and no limit of this process decides.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use arrayvec::ArrayVec;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use synaxis_config::settings::{LimitFields, LimitKey, LimitMode, ROUTE_LIMITS_MAX, RateLimiting};
 use synaxis_ratelimit::{
     decision::{Decision, Standing, Taken, tightest},
-    key::Key,
+    fleet::{
+        cell::{self, Cell, Take},
+        link::Verdict,
+    },
+    key::{Key, Keys, Tenant as Holder},
 };
+use synaxis_routing::id::TenantId;
 
 use super::{
     candidates::{Errand, Load},
     local_reply::LocalReply,
     peer,
 };
-use crate::dataplane::limits::{Bound, Limit, Part, part_of_address};
+use crate::dataplane::{
+    limits::{
+        Bound, Counting, Limit, Part,
+        fleet::{FleetCounter, Named},
+        part_of_address,
+    },
+    worker::Worker,
+};
 
 /// `RateLimit-Policy`: the quotas that count for a request.
 pub const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -86,26 +99,154 @@ impl Told {
     }
 }
 
-/// Tokens that a request has taken.
+/// The way of one request through the quotas of its route: the tokens that it has taken so far, and how far it has come.
 #[derive(Default)]
-pub struct Charges<'a>(ArrayVec<Charge<'a>, CHARGES_MAX>);
+pub struct Check<'a> {
+    charges: ArrayVec<Charge<'a>, CHARGES_MAX>,
+    /// Quotas that it has behind it.
+    passed: usize,
+}
 
-struct Charge<'a> {
+/// One quota that a request meets.
+struct Met<'a> {
     limit: &'a Limit,
     bound: &'a Bound,
-    key: Key,
-    taken: Taken,
-    /// Of a quota that refuses nobody.
-    is_silent: bool,
-    /// Of a quota that is only tried out beside another.
+    keys: &'a Keys,
+    /// It is only tried out beside another.
     is_candidate: bool,
 }
 
-impl<'a> Charges<'a> {
-    /// Gives them back: the request goes nowhere. `now` is that of the decision.
+impl Met<'_> {
+    /// Whether it refuses nobody.
+    fn is_silent(&self) -> bool {
+        self.is_candidate || self.limit.mode == LimitMode::Shadow
+    }
+}
+
+struct Charge<'a> {
+    met: Met<'a>,
+    token: Token,
+}
+
+/// Where a token came from, for giving it back.
+enum Token {
+    Here(Key, Taken),
+    Fleet(Arc<Cell>, cell::Taken),
+}
+
+impl Token {
+    fn standing(&self) -> &Standing {
+        match self {
+            Self::Here(_, taken) => &taken.standing,
+            Self::Fleet(_, taken) => &taken.standing,
+        }
+    }
+}
+
+/// Why a request has no token of a quota.
+enum Without {
+    /// It has to come again later.
+    Refused(Standing),
+    /// Only the store of the fleet knows.
+    Unknown(Question),
+}
+
+/// What the store of the fleet has to be asked before a request goes on.
+pub struct Question {
+    cell: Arc<Cell>,
+    fleet: FleetCounter,
+}
+
+/// What it, or this process in its place, has said.
+pub struct Said {
+    cell: Arc<Cell>,
+    verdict: Verdict,
+}
+
+impl Said {
+    /// When, in nanoseconds of the process's clock.
+    #[must_use]
+    pub fn at(&self) -> u64 {
+        self.verdict.at
+    }
+}
+
+impl Question {
+    /// Waits for the answer, no longer than the settings let a request wait. `None`: this worker has no way to ask.
+    pub async fn ask(self, worker: &Worker) -> Option<Said> {
+        let link = worker.limits.as_ref()?;
+        let began = Instant::now();
+        let verdict = link.take(&self.cell, &self.fleet.plan, self.fleet.on_failure).await;
+        worker.sink.metrics.ratelimit.wait.record(began.elapsed().as_secs_f64());
+        Some(Said { cell: self.cell, verdict })
+    }
+}
+
+impl<'a> Check<'a> {
+    /// Takes a token from every limit of the request's route. `now` in nanoseconds of the process's clock. `said` answers
+    /// the question that a call before this one has asked. `Some`: this has to be asked, then it goes on from there.
+    ///
+    /// # Errors
+    /// `rate_limited`: one has none left. All tokens are given back then.
+    pub fn go(
+        &mut self,
+        errand: &Errand<'a>,
+        load: &Load<'_>,
+        now: u64,
+        mut said: Option<Said>,
+    ) -> Result<Option<Question>, LocalReply> {
+        let limits = &*errand.snapshot.limits;
+        let terms = limits.terms(&errand.tenant);
+        let tenant = errand.worker.plane.buckets.secret.tenant(errand.tenant.as_str());
+        let met = limits.of_route(errand.route).flat_map(|limit| {
+            let candidate =
+                limit.candidate.as_ref().and_then(|(keys, bounds)| Some((keys, bounds.of(terms.tier)?, true)));
+            let own = limit.bound(terms).map(|bound| (&limit.keys, bound, false));
+            let quotas = candidate.into_iter().chain(own);
+            quotas.map(move |(keys, bound, is_candidate)| Met { limit, bound, keys, is_candidate })
+        });
+        for met in met.skip(self.passed) {
+            let (limit, bound) = (met.limit, met.bound);
+            let token = match said.take() {
+                Some(Said { cell, verdict }) => match verdict.taken {
+                    Ok(taken) => Ok(Token::Fleet(cell, taken)),
+                    Err(standing) => Err(Without::Refused(standing)),
+                },
+                None => {
+                    let parts = parts(errand, &load.head.headers, limit);
+                    let parts: ArrayVec<&[u8], PARTS_MAX> = parts.iter().map(Part::as_bytes).collect();
+                    met.take(limit.holder(tenant), (&errand.tenant, &parts), now)
+                }
+            };
+            match token {
+                // a route has no more limits than there is room for
+                Ok(token) => _ = self.charges.try_push(Charge { met, token }),
+                Err(Without::Unknown(question)) => return Ok(Some(question)),
+                Err(Without::Refused(_)) if met.is_candidate => limit.metrics.candidate_refused.increment(1),
+                Err(Without::Refused(_)) if met.is_silent() => limit.metrics.shadow_refused.increment(1),
+                Err(Without::Refused(standing)) => {
+                    limit.metrics.refused.increment(1);
+                    self.refund(now);
+                    let told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
+                    return Err(LocalReply::RateLimited(Box::new(told)));
+                }
+            }
+            self.passed += 1;
+        }
+        let counted = self.charges.iter().filter(|charge| !charge.met.is_candidate);
+        counted.for_each(|charge| charge.met.limit.metrics.allowed.increment(1));
+        Ok(None)
+    }
+
+    /// Gives back what it has taken: the request goes nowhere. `now` is that of the decision.
     pub fn refund(&mut self, now: u64) {
-        for Charge { bound, key, taken, .. } in self.0.drain(..) {
-            bound.limiter.refund(key, taken, now);
+        for Charge { met, token } in self.charges.drain(..) {
+            match (token, &met.bound.counting) {
+                (Token::Here(key, taken), Counting::Here(limiter)) => limiter.refund(key, taken, now),
+                (Token::Fleet(cell, taken), Counting::Fleet(fleet)) => fleet.refund(&cell, taken),
+                // a token is what its quota's counting has made
+                _ => {}
+            }
         }
     }
 
@@ -115,65 +256,32 @@ impl<'a> Charges<'a> {
         if settings.headers == LimitFields::None {
             return None;
         }
-        let enforced = self.0.iter().filter(|charge| !charge.is_silent);
-        let (charge, standing) = tightest(enforced.map(|charge| (charge, &charge.taken.standing)))?;
-        Some(Box::new(Told::new(charge.limit, charge.bound, *standing, settings)))
-    }
-
-    /// Takes a token of one quota. How it stands if there is none.
-    fn take(
-        &mut self,
-        (limit, bound): (&'a Limit, &'a Bound),
-        key: Key,
-        is_candidate: bool,
-        now: u64,
-    ) -> Result<(), Standing> {
-        let is_silent = is_candidate || limit.mode == LimitMode::Shadow;
-        match bound.limiter.decide(key, now) {
-            Decision::Allowed(taken) => {
-                // a route has no more limits than there is room for
-                let _ = self.0.try_push(Charge { limit, bound, key, taken, is_silent, is_candidate });
-                Ok(())
-            }
-            Decision::Refused(standing) => Err(standing),
-        }
+        let enforced = self.charges.iter().filter(|charge| !charge.met.is_silent());
+        let (charge, standing) = tightest(enforced.map(|charge| (charge, charge.token.standing())))?;
+        Some(Box::new(Told::new(charge.met.limit, charge.met.bound, *standing, settings)))
     }
 }
 
-/// Takes a token from every limit of the request's route, and notes it in `charges`, which are none before. `now` in
-/// nanoseconds of the process's clock.
-///
-/// # Errors
-/// `rate_limited`: one has none left. Nothing was taken then.
-pub fn check<'a>(errand: &Errand<'a>, load: &Load<'_>, now: u64, charges: &mut Charges<'a>) -> Result<(), LocalReply> {
-    let (limits, route) = (&*errand.snapshot.limits, errand.route);
-    let terms = limits.terms(&errand.tenant);
-    let tenant = errand.worker.plane.buckets.secret.tenant(errand.tenant.as_str());
-    for limit in limits.of_route(route) {
-        let holder = limit.holder(tenant);
-        let parts = parts(errand, &load.head.headers, limit);
-        let parts: ArrayVec<&[u8], PARTS_MAX> = parts.iter().map(Part::as_bytes).collect();
-        if let Some((keys, bounds)) = &limit.candidate
-            && let Some(bound) = bounds.of(terms.tier)
-            && charges.take((limit, bound), keys.key(holder, &parts), true, now).is_err()
-        {
-            limit.metrics.candidate_refused.increment(1);
-        }
-        let Some(bound) = limit.bound(terms) else { continue };
-        match charges.take((limit, bound), limit.keys.key(holder, &parts), false, now) {
-            Ok(()) => {}
-            Err(_) if limit.mode == LimitMode::Shadow => limit.metrics.shadow_refused.increment(1),
-            Err(standing) => {
-                limit.metrics.refused.increment(1);
-                charges.refund(now);
-                let told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
-                return Err(LocalReply::RateLimited(Box::new(told)));
+impl Met<'_> {
+    fn take(&self, holder: Holder, (tenant, parts): (&TenantId, &[&[u8]]), now: u64) -> Result<Token, Without> {
+        let key = self.keys.key(holder, parts);
+        match &self.bound.counting {
+            Counting::Here(limiter) => match limiter.decide(key, now) {
+                Decision::Allowed(taken) => Ok(Token::Here(key, taken)),
+                Decision::Refused(standing) => Err(Without::Refused(standing)),
+            },
+            Counting::Fleet(fleet) => {
+                let limit = &*self.limit.name;
+                let named = Named { tenant: tenant.as_str(), limit, is_candidate: self.is_candidate, parts };
+                let cell = fleet.cell(key, self.keys, &named, now);
+                match cell.take(&fleet.plan, now) {
+                    Take::Taken(taken) => Ok(Token::Fleet(cell, taken)),
+                    Take::Denied(standing) => Err(Without::Refused(standing)),
+                    Take::Empty => Err(Without::Unknown(Question { cell, fleet: fleet.clone() })),
+                }
             }
         }
     }
-    let counted = charges.0.iter().filter(|charge| !charge.is_candidate);
-    counted.for_each(|charge| charge.limit.metrics.allowed.increment(1));
-    Ok(())
 }
 
 /// What tells a request from others that a limit counts, beside the tenant. What is missing is one more value.

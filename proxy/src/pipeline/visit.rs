@@ -35,6 +35,13 @@ const IDLE_PER_PEER: usize = 256;
 /// A place, what is noted of the visit when it ends, and what its answer says of limits.
 type Admitted = (Permit, Pass, Option<Box<rate_limit::Told>>);
 
+/// What this stamp's limits, and then what stands before its app, say of a request.
+enum Admission<'a> {
+    Decided(Result<Admitted, guard::Denied>),
+    /// A limit of the fleet cannot be judged without its store.
+    Asks(Box<(rate_limit::Check<'a>, rate_limit::Question)>),
+}
+
 /// What became of one candidate's turn.
 pub enum Outcome {
     /// This is the answer.
@@ -131,7 +138,11 @@ impl Errand<'_> {
         }
         let app = &self.snapshot.apps[self.route.upstream];
         let now = self.worker.now();
-        let (permit, pass, told) = match self.admit(app, now, load)? {
+        let admitted = match self.admit(app, now, load)? {
+            Admission::Decided(admitted) => admitted,
+            Admission::Asks(waiting) => Box::pin(self.admit_later(app, waiting, load)).await?,
+        };
+        let (permit, pass, told) = match admitted {
             Ok(admitted) => admitted,
             Err(refused) => return self.refused(refused),
         };
@@ -295,22 +306,54 @@ impl Errand<'_> {
     }
 
     /// By this stamp's limits, and by what stands before its app. What is refused there has used up nothing.
-    fn admit(&self, app: &App, now: u64, load: &mut Load<'_>) -> Result<Result<Admitted, guard::Denied>, LocalReply> {
-        let enter = |load: &Load<'_>| self.enter(&app.guard, &app.limits, now, load);
+    fn admit(&self, app: &App, now: u64, load: &mut Load<'_>) -> Result<Admission<'_>, LocalReply> {
         if load.charged || self.snapshot.limits.spares(self.route) {
-            return Ok(enter(load).map(|(permit, pass)| (permit, pass, None)));
+            let entered = self.enter(&app.guard, &app.limits, now, load);
+            return Ok(Admission::Decided(entered.map(|(permit, pass)| (permit, pass, None))));
         }
         // filled in place: it has room for as many limits as a route can have
-        let mut charges = rate_limit::Charges::default();
+        let mut check = rate_limit::Check::default();
         let spent = self.worker.plane.clock.nanos(self.begins(load));
-        rate_limit::check(self, load, spent, &mut charges)?;
-        let told = charges.told(&self.snapshot.settings.rate_limiting);
-        let entered = enter(load);
+        if let Some(question) = check.go(self, load, spent, None)? {
+            return Ok(Admission::Asks(Box::new((check, question))));
+        }
+        Ok(Admission::Decided(self.enter_charged(app, now, spent, check, load)))
+    }
+
+    /// The same for a request that waits for the store in which the fleet counts.
+    async fn admit_later(
+        &self,
+        app: &App,
+        waiting: Box<(rate_limit::Check<'_>, rate_limit::Question)>,
+        load: &mut Load<'_>,
+    ) -> Result<Result<Admitted, guard::Denied>, LocalReply> {
+        let (mut check, mut question) = *waiting;
+        loop {
+            // where there is a store, each worker has a link to it
+            let said = question.ask(self.worker).await.ok_or(LocalReply::Overload)?;
+            let spent = said.at();
+            match check.go(self, load, spent, Some(said))? {
+                Some(next) => question = next,
+                None => return Ok(self.enter_charged(app, self.worker.now(), spent, check, load)),
+            }
+        }
+    }
+
+    fn enter_charged(
+        &self,
+        app: &App,
+        now: u64,
+        spent: u64,
+        mut check: rate_limit::Check<'_>,
+        load: &mut Load<'_>,
+    ) -> Result<Admitted, guard::Denied> {
+        let told = check.told(&self.snapshot.settings.rate_limiting);
+        let entered = self.enter(&app.guard, &app.limits, now, load);
         load.charged = entered.is_ok();
         if entered.is_err() {
-            charges.refund(spent);
+            check.refund(spent);
         }
-        Ok(entered.map(|(permit, pass)| (permit, pass, told)))
+        entered.map(|(permit, pass)| (permit, pass, told))
     }
 
     fn enter(

@@ -5,7 +5,10 @@
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::telemetry::labels::{Asked, Cut, Expired, HeadRefused, Refused};
+use crate::telemetry::{
+    labels::{Asked, Cut, Expired, HeadRefused, Refused},
+    ratelimit::RateLimitMetrics,
+};
 
 /// Upper bounds of the duration buckets, in seconds: OpenTelemetry's, with three below 5 ms for the proxy's own share.
 const DURATION_BUCKETS: [f64; 17] =
@@ -87,11 +90,9 @@ pub struct Metrics {
     pub routing_table_age: Gauge,
     /// Failed reads of the routing store.
     pub routing_store_errors: Counter,
+    /// Limits of requests.
+    pub ratelimit: RateLimitMetrics,
     /// Reloads of the configuration, by [`Reloaded`].
-    /// Buckets of limits.
-    pub ratelimit_keys: Gauge,
-    /// Decisions by a bucket that keys share.
-    pub ratelimit_shared: Counter,
     config_reloads: [Counter; 3],
     /// Whether the last reload was not refused.
     config_last_reload_success: Gauge,
@@ -179,9 +180,7 @@ impl Metrics {
             routing_term: make.gauge("routing_term", "Term of the applied table"),
             routing_table_age: make.gauge("routing_table_age_seconds", "Since the store confirmed the applied table"),
             routing_store_errors: make.counter("routing_store_errors_total", "Failed reads of the routing store"),
-            ratelimit_keys: make.gauge("ratelimit_keys", "Buckets of limits that are not full"),
-            ratelimit_shared: make
-                .counter("ratelimit_shared_total", "Decisions by a bucket that keys without one of their own share"),
+            ratelimit: RateLimitMetrics::new(&make),
             config_reloads: ["applied", "unchanged", "refused"].map(|result| {
                 make.counter_with("config_reloads_total", "Reloads of the configuration", &[("result", result)])
             }),
@@ -238,6 +237,17 @@ impl Metrics {
         self.recorder.describe_counter(name.into(), None, "Requests that a limit has judged".into());
         let labels = vec![Label::new("limit", limit.to_owned()), Label::new("decision", decision)];
         self.recorder.register_counter(&Key::from_parts(name, labels), &META)
+    }
+
+    /// Requests above one limit that may pass when the store of the fleet goes away.
+    pub fn limit_overshoot(&self, limit: &str) -> Gauge {
+        let name = "ratelimit_overshoot_bound";
+        self.recorder.describe_gauge(
+            name.into(),
+            None,
+            "Most requests above the quota when the store goes away".into(),
+        );
+        self.recorder.register_gauge(&Key::from_parts(name, vec![Label::new("limit", limit.to_owned())]), &META)
     }
 
     /// A gauge of one upstream, an app or a peer.
@@ -329,23 +339,29 @@ impl Metrics {
     }
 }
 
-struct Register<'a>(&'a PrometheusRecorder);
+/// Describes and registers.
+pub(super) struct Register<'a>(&'a PrometheusRecorder);
 
 impl Register<'_> {
     fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
         Key::from_parts(name, labels.iter().map(|(key, value)| Label::new(*key, *value)).collect::<Vec<_>>())
     }
 
-    fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+    pub(super) fn counter(&self, name: &'static str, help: &'static str) -> Counter {
         self.counter_with(name, help, &[])
     }
 
-    fn counter_with(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &'static str)]) -> Counter {
+    pub(super) fn counter_with(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &'static str)],
+    ) -> Counter {
         self.0.describe_counter(name.into(), None, help.into());
         self.0.register_counter(&Self::key(name, labels), &META)
     }
 
-    fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+    pub(super) fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
         self.gauge_with(name, help, &[])
     }
 
@@ -354,7 +370,7 @@ impl Register<'_> {
         self.0.register_gauge(&Self::key(name, labels), &META)
     }
 
-    fn duration(&self, name: &'static str, help: &'static str) -> Histogram {
+    pub(super) fn duration(&self, name: &'static str, help: &'static str) -> Histogram {
         self.0.describe_histogram(name.into(), Some(Unit::Seconds), help.into());
         self.0.register_histogram(&Self::key(name, &[]), &META)
     }

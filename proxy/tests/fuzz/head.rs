@@ -34,7 +34,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let (settings, _) = synaxis_config::load(text, Path::new("minimal.toml")).unwrap();
     let settings = Arc::new(settings);
     let (targets, metrics) = (Targets::default(), Metrics::new().unwrap());
-    let buckets = Buckets::new([0; 32], &settings);
+    let buckets = Buckets::new([0; 32], &settings, None);
     let means = apply::Means { targets: &targets, metrics: &metrics, buckets: &buckets, now: 0 };
     World { snapshot: apply::first(Arc::clone(&settings), &means), settings }
 });

@@ -21,6 +21,15 @@ impl Redis {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Of the process that runs.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Starts it (again), empty: nothing is persisted.
     pub fn restart(&mut self) {
         let child = Command::new("redis-server")

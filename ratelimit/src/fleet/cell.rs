@@ -214,6 +214,12 @@ impl Cell {
         self.standing(plan, now.min(NOW_MAX))
     }
 
+    /// Tokens that this process holds.
+    #[must_use]
+    pub fn leased(&self, now: u64) -> u32 {
+        Word(self.word.load(Relaxed)).tokens(now.min(NOW_MAX))
+    }
+
     /// The same for a request that was refused: with at least an instant to wait.
     pub(super) fn peek_refused(&self, plan: &Plan, now: u64) -> Standing {
         let standing = self.standing(plan, now);

@@ -75,6 +75,12 @@ impl Cells {
         }
     }
 
+    /// The cell of this key, if it has one of its own.
+    #[must_use]
+    pub fn peek(&self, key: Key) -> Option<Arc<Cell>> {
+        self.find(key)
+    }
+
     fn find(&self, key: Key) -> Option<Arc<Cell>> {
         let shard = self.shard(key).read().unwrap_or_else(PoisonError::into_inner);
         shard.get(&key).map(|(cell, _)| Arc::clone(cell))

@@ -40,6 +40,10 @@ mod tests;
 const WAITING_MAX: usize = 4_096;
 /// So long a late answer is waited for, then the connection is given up.
 const LATE_MAX: Duration = Duration::from_millis(500);
+/// By so much timers are late: tokio's wheel and the kernel's poll each round a wait up to whole milliseconds.
+const LATENESS: Duration = Duration::from_millis(2);
+/// A shorter wait would hardly be one.
+const PATIENCE_MIN: Duration = Duration::from_millis(1);
 /// Between two tries to connect, and as much again by chance.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -171,7 +175,8 @@ impl Link {
         }
         self.queue.came.notify_one();
         add(&self.store.counts().waits, 1);
-        let answer = match timeout(self.store.deadline(), &mut answered).await {
+        let patience = self.store.deadline().saturating_sub(LATENESS).max(PATIENCE_MIN);
+        let answer = match timeout(patience, &mut answered).await {
             Ok(Ok(answer)) => answer,
             // the call has failed
             Ok(Err(_)) => return self.alone(cell, plan, on_failure),

@@ -5,7 +5,7 @@
 
 use std::{hash::BuildHasher, time::Duration};
 
-use crate::quota::Quota;
+use crate::{decision::Standing, quota::Quota};
 
 /// How long a lease lives in the store.
 pub const LEASE_LIFE: Duration = Duration::from_secs(2);
@@ -100,6 +100,12 @@ impl Plan {
     #[must_use]
     pub fn overshoot_bound(&self) -> u32 {
         self.processes_max.saturating_mul(TIMEOUTS_MAX.min(self.quota.burst()))
+    }
+
+    /// How a full bucket stands.
+    #[must_use]
+    pub fn full(&self, now: u64) -> Standing {
+        Standing::new(self.quota, now, now)
     }
 
     /// Differs between plans that differ.

@@ -107,7 +107,7 @@ struct Succession<'a> {
     now: u64,
     /// By limit and quota, of tenants whose former quota tells no more.
     settled: HashMap<(usize, Quota), Arc<Bound>>,
-    /// By limit, quota and former limiter, of the others.
+    /// By limit, quota and what counted before, of the others.
     pending: HashMap<(usize, Quota, usize), Arc<Bound>>,
 }
 
@@ -132,14 +132,14 @@ impl<'a> Succession<'a> {
             let said = said.of(&limit.name);
             let quota = match said {
                 Some(quota) => quota,
-                None if had_own => limit.bounds.of(tier)?.limiter.quota(),
+                None if had_own => limit.bounds.of(tier)?.quota(),
                 None => return None,
             };
             // a process that has just begun has nothing to carry over
             let place = place.filter(|_| self.before.of.is_some());
             let former = place.and_then(|place| self.before.limits.get(place)?.bound(former));
             let bound = self.bound(at, quota, former);
-            let is_needed = said.is_some() || !bound.limiter.is_settled(self.now);
+            let is_needed = said.is_some() || !bound.is_settled(self.now);
             is_needed.then_some(Own { limit: at, bound, is_said: said.is_some() })
         });
         own.collect()
@@ -152,13 +152,13 @@ impl<'a> Succession<'a> {
             return Arc::clone(self.settled.entry((at, quota)).or_insert_with(fresh));
         };
         let is_full = self.pending.len() >= PENDING_MAX;
-        // an address that stays taken: `before` holds the limiter
-        let key = (at, quota, Arc::as_ptr(&former.limiter).addr());
+        // an address that stays taken: `before` holds it
+        let key = (at, quota, former.identity());
         let bound = match self.pending.get(&key) {
             Some(bound) => Arc::clone(bound),
             None => Arc::new(limit.make(quota, Some(former), self.now)),
         };
-        if bound.limiter.is_settled(self.now) || is_full {
+        if bound.is_settled(self.now) || is_full {
             return Arc::clone(self.settled.entry((at, quota)).or_insert(bound));
         }
         Arc::clone(self.pending.entry(key).or_insert(bound))

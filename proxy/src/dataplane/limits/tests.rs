@@ -47,7 +47,7 @@ struct Process {
 impl Process {
     fn start() -> Self {
         let (settings, metrics) = (settings(LIMITS), Metrics::new().unwrap());
-        let buckets = Buckets::new([7; 32], &settings);
+        let buckets = Buckets::new([7; 32], &settings, None);
         let limits = Limits::new(&settings, None, (&buckets, &metrics), SECOND);
         Self { metrics, buckets, settings, limits, tenants: None, now: SECOND }
     }
@@ -74,7 +74,7 @@ impl Process {
     }
 
     fn limiter(&self, limit: &str, tenant: &str) -> *const Limiter {
-        Arc::as_ptr(&self.bound(limit, tenant).unwrap().1.limiter)
+        Arc::as_ptr(here(self.bound(limit, tenant).unwrap().1))
     }
 
     /// How many of so many requests of one user pass now.
@@ -82,13 +82,18 @@ impl Process {
         let Some((limit, bound)) = self.bound(limit, tenant) else { return count };
         let parts: &[&[u8]] = if limit.key.contains(&LimitKey::User) { &[b"ada"] } else { &[] };
         let key = limit.keys.key(limit.holder(self.buckets.secret.tenant(tenant)), parts);
-        (0..count).filter(|_| bound.limiter.decide(key, self.now).is_allowed()).count()
+        (0..count).filter(|_| here(bound).decide(key, self.now).is_allowed()).count()
     }
 
     fn quota(&self, limit: &str, tenant: &str) -> Option<(String, QuotaOf)> {
         let (limit, bound) = self.bound(limit, tenant)?;
-        Some((bound.limiter.quota().to_string(), limit.quota_of(self.limits.terms(&id(tenant)))))
+        Some((bound.quota().to_string(), limit.quota_of(self.limits.terms(&id(tenant)))))
     }
+}
+
+fn here(bound: &Bound) -> &Arc<Limiter> {
+    let Counting::Here(limiter) = &bound.counting else { panic!("the fleet counts") };
+    limiter
 }
 
 fn settings(more: &str) -> Settings {

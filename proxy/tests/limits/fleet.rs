@@ -1,0 +1,307 @@
+//! Limits that several processes count together in a real Redis, and what requests notice when it is gone, hung or wrong.
+
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use synaxis_proxy::server::Running;
+
+use super::{ask, decisions, metric, of_user, route, statuses};
+use crate::world::{Client, Origin, Redis, alone, eventually, proxy, stop};
+
+fn store(redis: &Redis) -> String {
+    format!("[limits_store]\nurl = \"{}\"\n", redis.url())
+}
+
+/// So many at once for each tenant, and nearly none later: too few for leases.
+fn tier(requests: u32) -> String {
+    format!("[tiers.starter]\nrequests = \"{requests}/h\"\nburst = {requests}\n")
+}
+
+/// Enough for leases.
+const MANY: &str = "[tiers.starter]\nrequests = \"100000/min\"\nburst = 10000\n";
+
+/// So many processes in front of one app, once they have met the store.
+fn processes(count: usize, app: &Origin, settings: &str) -> Vec<Running> {
+    let running: Vec<Running> = (0..count).map(|_| proxy(&alone(app.address, settings))).collect();
+    running.iter().for_each(until_here);
+    running
+}
+
+/// A worker has its own connection, so it takes one request more than the process to know that the store is there.
+fn until_here(proxy: &Running) {
+    eventually("the store is there", || {
+        let before = metric(proxy, "ratelimit_alone_total");
+        ask(proxy.edges[0], "warm", "");
+        // counters are copied once a second
+        thread::sleep(Duration::from_millis(1_100));
+        metric(proxy, "ratelimit_store_away") == 0.0 && metric(proxy, "ratelimit_alone_total") == before
+    });
+}
+
+/// Of requests that came to the processes in turn, how many passed; nobody got anything but 200 and 429.
+fn passed(edges: &[SocketAddr], tenant: &str, count: usize) -> usize {
+    let mut clients: Vec<Client> = edges.iter().map(|edge| Client::connect(*edge)).collect();
+    let statuses = (0..count).map(|turn| clients[turn % edges.len()].get(tenant, "/").status);
+    let statuses: Vec<u16> = statuses.collect();
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    statuses.iter().filter(|status| **status == 200).count()
+}
+
+/// The same at a pace that is far below anybody's share.
+fn passed_slowly(edges: &[SocketAddr], tenant: &str, count: usize) -> usize {
+    let pause = || thread::sleep(Duration::from_millis(3));
+    (0..count).map(|turn| passed(&edges[turn % edges.len()..][..1], tenant, 1)).inspect(|_| pause()).sum()
+}
+
+/// Requests that waited longer than 5 ms for the store, by the proxy's own histogram.
+fn waited_long(proxy: &Running) -> f64 {
+    let within = metric(proxy, "ratelimit_wait_duration_seconds_bucket{le=\"0.005\"}");
+    metric(proxy, "ratelimit_wait_duration_seconds_count") - within
+}
+
+#[test]
+fn processes_of_a_region_share_one_quota_and_a_low_one_is_met_exactly() {
+    let (app, redis) = (Origin::start("app"), Redis::start());
+    let running = processes(4, &app, &format!("{}{}", store(&redis), tier(5)));
+    let edges: Vec<SocketAddr> = running.iter().map(|proxy| proxy.edges[0]).collect();
+    for tenant in ["a", "b", "c"] {
+        assert_eq!(passed(&edges, tenant, 24), 5, "{tenant}");
+    }
+    let refused = ask(edges[3], "a", "");
+    assert_eq!((refused.status, refused.reason().as_str()), (429, "rate_limited"));
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"tenant\";q=5;w=3600"));
+    // a token comes back each hour; a window is some seconds longer for the store than for the client
+    let retry: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((3_000..=3_640).contains(&retry), "{retry}");
+    let page =
+        Client::connect(running[0].admin).exchange(b"GET /limits/a HTTP/1.1\r\nHost: admin\r\n\r\n").unwrap().json();
+    let row = &page["limits"][0];
+    assert_eq!((row["scope"].as_str(), row["counted_by"].as_str()), (Some("fleet"), Some("store")));
+    assert_eq!((row["remaining"].as_u64(), row["leased"].as_u64()), (Some(0), Some(0)));
+    running.into_iter().for_each(stop);
+}
+
+#[test]
+fn many_requests_cost_few_calls_of_the_store_and_what_is_leased_goes_back_at_the_end() {
+    let (app, redis) = (Origin::start("app"), Redis::start());
+    let mut running = processes(2, &app, &format!("{}{MANY}", store(&redis)));
+    let before = metric(&running[0], "ratelimit_store_key_operations_total");
+    let edge = running[0].edges[0];
+    let began = Instant::now();
+    assert_eq!(passed(&[edge], "acme", 3_000), 3_000);
+    let took = began.elapsed().as_secs_f64();
+    thread::sleep(Duration::from_millis(1_100));
+    let asked = metric(&running[0], "ratelimit_store_key_operations_total") - before;
+    // at most some 20 reports on a lease in a second, and those that came first
+    assert!(asked <= 60.0 + 60.0 * took, "{asked} in {took} s");
+    // the other process would find a lease, if it were still held
+    stop(running.remove(0));
+    let key = "{synaxis:rl:acme}:tenant";
+    let mut connection = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let state: String = redis::cmd("GET").arg(key).query(&mut connection).unwrap();
+    let holders: Vec<&str> = state.split(' ').skip(5).collect();
+    assert!(holders.chunks(7).all(|holder| holder[1] == "0"), "{state}");
+    running.into_iter().for_each(stop);
+}
+
+#[test]
+fn what_a_later_limit_refuses_gives_the_store_its_token_back() {
+    let (app, redis) = (Origin::start("app"), Redis::start());
+    let limits = "[user]\nsources = [{ header = \"x-user-id\" }]\n[[rate_limits]]\nname = \"here\"\nkey = [\"tenant\", \"user\"]\n\
+                  quota = \"1/h\"\nscope = \"local\"\n";
+    let settings = format!("{}{}{limits}{}", store(&redis), tier(4), route("\"here\""));
+    let running = processes(1, &app, &settings);
+    let edge = running[0].edges[0];
+    assert_eq!(of_user(edge, "acme", "ada").status, 200);
+    // that of the tier has let each of them pass before that of the user refused it; a token takes its time to go back
+    for _ in 0..12 {
+        assert_eq!(of_user(edge, "acme", "ada").status, 429);
+        thread::sleep(Duration::from_millis(100));
+    }
+    for user in ["bob", "eve", "joe"] {
+        assert_eq!(of_user(edge, "acme", user).status, 200, "{user}");
+    }
+    assert_eq!(of_user(edge, "acme", "max").status, 429);
+    running.into_iter().for_each(stop);
+}
+
+#[test]
+fn without_a_store_from_the_start_requests_pass_by_this_processs_share() {
+    let app = Origin::start("app");
+    // nobody listens there
+    let settings = "[limits_store]\nurl = \"redis://127.0.0.1:1/0\"\n";
+    let alone = proxy(&alone(app.address, &format!("{settings}{}", tier(80))));
+    let edge = alone.edges[0];
+    let before = Instant::now();
+    // an eighth of a fifth of the quota, at least one
+    let passed = passed(&[edge], "acme", 40);
+    assert!((1..=2).contains(&passed), "{passed}");
+    assert!(before.elapsed() < Duration::from_secs(1), "nobody waits for what is known to be away");
+    eventually("the store is told to be away", || metric(&alone, "ratelimit_store_away") == 1.0);
+    assert_eq!(waited_long(&alone), 0.0);
+    let page =
+        Client::connect(alone.admin).exchange(b"GET /limits/acme HTTP/1.1\r\nHost: admin\r\n\r\n").unwrap().json();
+    assert_eq!(page["limits"][0]["counted_by"].as_str(), Some("share"));
+    stop(alone);
+}
+
+#[test]
+fn what_happens_without_the_store_can_be_chosen() {
+    let app = Origin::start("app");
+    for (choice, expected) in [("open", [200; 6]), ("closed", [429; 6])] {
+        let limit = format!(
+            "[limits_store]\nurl = \"redis://127.0.0.1:1/0\"\n[[rate_limits]]\nname = \"low\"\nkey = [\"tenant\"]\nquota = \"3/h\"\n\
+             on_store_failure = \"{choice}\"\n{}",
+            route("\"low\"")
+        );
+        let alone = proxy(&alone(app.address, &limit));
+        assert_eq!(statuses(6, || ask(alone.edges[0], "acme", "")), expected, "{choice}");
+        stop(alone);
+    }
+}
+
+/// What is done to a store, and undone.
+struct Trouble {
+    name: &'static str,
+    begin: fn(&mut Redis),
+    end: fn(&mut Redis),
+}
+
+fn command(redis: &Redis, words: &[&str]) {
+    let mut connection = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let mut command = redis::cmd(words[0]);
+    words[1..].iter().for_each(|word| _ = command.arg(*word));
+    let _: redis::Value = command.query(&mut connection).unwrap();
+}
+
+fn signal(redis: &Redis, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &redis.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+const TROUBLES: [Trouble; 4] = [
+    Trouble { name: "killed", begin: Redis::kill, end: Redis::restart },
+    Trouble { name: "hung", begin: |redis| signal(redis, "STOP"), end: |redis| signal(redis, "CONT") },
+    Trouble { name: "without its script", begin: |redis| command(redis, &["SCRIPT", "FLUSH"]), end: |_| {} },
+    Trouble { name: "emptied", begin: |redis| command(redis, &["FLUSHALL"]), end: |_| {} },
+];
+
+#[test]
+fn whatever_befalls_the_store_no_request_fails_by_it_and_it_is_used_again_afterwards() {
+    for trouble in TROUBLES {
+        let (app, mut redis) = (Origin::start("app"), Redis::start());
+        let running = processes(2, &app, &format!("{}{MANY}", store(&redis)));
+        let edges: Vec<SocketAddr> = running.iter().map(|proxy| proxy.edges[0]).collect();
+        assert_eq!(passed_slowly(&edges, "acme", 200), 200, "{}", trouble.name);
+        (trouble.begin)(&mut redis);
+        assert_eq!(passed_slowly(&edges, "acme", 200), 200, "{}", trouble.name);
+        (trouble.end)(&mut redis);
+        running.iter().for_each(until_here);
+        assert_eq!(passed_slowly(&edges, "acme", 200), 200, "{}", trouble.name);
+        for proxy in &running {
+            assert_eq!(decisions(proxy, "tenant", "refused"), 0.0, "{}", trouble.name);
+            // a stop of the whole machine is not the store's
+            assert!(waited_long(proxy) <= 2.0, "{}: {}", trouble.name, waited_long(proxy));
+        }
+        running.into_iter().for_each(stop);
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_slow_store_longer_than_the_deadline() {
+    let (app, redis) = (Origin::start("app"), Redis::start());
+    let slow = delayed(redis.port(), Duration::from_millis(50));
+    let settings = format!("[limits_store]\nurl = \"redis://127.0.0.1:{slow}/0\"\n{}", tier(1_000));
+    let proxy = proxy(&alone(app.address, &settings));
+    for turn in 0..100 {
+        let status = ask(proxy.edges[0], &format!("t{}", turn % 10), "").status;
+        assert!([200, 429].contains(&status), "{status}");
+        thread::sleep(Duration::from_millis(2));
+    }
+    thread::sleep(Duration::from_millis(1_100));
+    // a machine that stands still makes everybody wait
+    assert!(waited_long(&proxy) <= 2.0, "{}", waited_long(&proxy));
+    stop(proxy);
+}
+
+/// A way to a server on which every answer is late.
+fn delayed(port: u16, by: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { return };
+            let ways = [(near.try_clone().unwrap(), far.try_clone().unwrap(), Duration::ZERO), (far, near, by)];
+            for (mut from, mut to, late) in ways {
+                thread::spawn(move || {
+                    let mut bytes = [0; 65_536];
+                    while let Ok(count @ 1..) = std::io::Read::read(&mut from, &mut bytes) {
+                        thread::sleep(late);
+                        if std::io::Write::write_all(&mut to, &bytes[..count]).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    own
+}
+
+#[test]
+fn hostile_users_are_inert_in_the_store() {
+    let (app, redis) = (Origin::start("app"), Redis::start());
+    let limits = "[user]\nsources = [{ header = \"x-user-id\" }]\n[[rate_limits]]\nname = \"per-user\"\nkey = [\"tenant\", \"user\"]\n\
+                  quota = \"2/h\"\nburst = 2\n";
+    let running = processes(1, &app, &format!("{}{limits}{}", store(&redis), route("\"per-user\"")));
+    let edge = running[0].edges[0];
+    let long = "x".repeat(4_000);
+    let hostile = [
+        "a}:b{",
+        "*",
+        "\u{e9}\u{e9}",
+        "a b\tc",
+        "%00%0d%0a",
+        "' .. redis.call('FLUSHALL') .. '",
+        "{synaxis:rl:acme}",
+        &long,
+    ];
+    for user in hostile {
+        assert_eq!(statuses(3, || of_user(edge, "acme", user)), [200, 200, 429], "{user:?}");
+    }
+    let mut connection = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+    let ours = keys.iter().filter(|key| key.starts_with("{synaxis:rl:acme}:per-user:")).count();
+    assert_eq!(ours, hostile.len(), "{keys:?}");
+    let inert = |byte: u8| byte.is_ascii_alphanumeric() || b"{}:%=-._~".contains(&byte);
+    assert!(keys.iter().all(|key| key.len() < 200 && key.bytes().all(inert)), "{keys:?}");
+    running.into_iter().for_each(stop);
+}
+
+#[test]
+fn a_store_that_comes_with_a_reload_waits_for_a_restart_and_until_then_each_process_counts() {
+    let app = Origin::start("app");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.toml");
+    std::fs::write(&path, alone(app.address, &tier(3))).unwrap();
+    let proxy = super::follow(&path);
+    let edge = proxy.edges[0];
+    assert_eq!(ask(edge, "acme", "").status, 200);
+    write_new(&path, &alone(app.address, &format!("[limits_store]\nurl = \"redis://127.0.0.1:1/0\"\n{}", tier(3))));
+    eventually("the reload waits", || metric(&proxy, "config_restart_pending") == 1.0);
+    // what was spent is spent, and nobody decides by a share
+    assert_eq!(statuses(3, || ask(edge, "acme", "")), [200, 200, 429]);
+    assert_eq!(metric(&proxy, "ratelimit_alone_total"), 0.0);
+    stop(proxy);
+}
+
+fn write_new(path: &Path, text: &str) {
+    let aside = path.with_extension("new");
+    std::fs::write(&aside, text).unwrap();
+    std::fs::rename(aside, path).unwrap();
+}
