@@ -5,6 +5,7 @@
 
 pub mod capacity;
 pub mod degradation;
+pub mod denies;
 pub mod limits;
 pub mod worker;
 

@@ -3,8 +3,10 @@
 //! normalize → tenant → route → *either* forward to the owning stamp's peer listener *or* serve from this stamp's app →
 //! respond → record. One stage a line; a stage takes what earlier stages returned.
 
+pub mod admit;
 pub mod candidates;
 pub mod degrade;
+pub mod denies;
 pub mod edits;
 pub mod health;
 pub mod hops;

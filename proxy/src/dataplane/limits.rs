@@ -187,6 +187,8 @@ pub struct LimitMetrics {
     pub allowed: Counter,
     /// Requests that were refused.
     pub refused: Counter,
+    /// Requests that were refused because another stamp had refused the like a moment ago.
+    pub remembered: Counter,
     /// Requests that would have been refused if it were enforced.
     pub shadow_refused: Counter,
     /// Requests that the candidate quota would have refused.
@@ -433,6 +435,7 @@ impl LimitMetrics {
         Self {
             allowed: decision("allowed"),
             refused: decision("refused"),
+            remembered: decision("remembered"),
             shadow_refused: decision("shadow_refused"),
             candidate_refused: decision("candidate_refused"),
         }

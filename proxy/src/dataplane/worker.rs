@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, Cache};
 use synaxis_ratelimit::fleet::link::Link;
 use synaxis_routing::table::Millis;
 
-use super::{DataPlane, Snapshot};
+use super::{DataPlane, Snapshot, denies::Denies};
 use crate::{
     telemetry::record::Sink,
     upstream::{
@@ -36,6 +36,8 @@ pub struct Worker {
     pub timer: Timer,
     /// To the store in which the fleet counts requests, if there is one.
     pub limits: Option<Link>,
+    /// What other stamps have refused.
+    pub denies: Denies,
     now: Cell<Millis>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     turn: Cell<usize>,
@@ -60,6 +62,7 @@ impl Worker {
             pools,
             timer,
             limits,
+            denies: Denies::default(),
             now: Cell::new(0),
             snapshot,
             turn: Cell::new(0),

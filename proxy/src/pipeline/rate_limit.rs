@@ -20,6 +20,7 @@ use synaxis_routing::id::TenantId;
 
 use super::{
     candidates::{Errand, Load},
+    denies,
     local_reply::LocalReply,
     peer,
 };
@@ -45,7 +46,7 @@ pub const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset"
 /// Most tokens of one request: of each limit of its route, that of the tenant's tier among them, and of each one's candidate.
 const CHARGES_MAX: usize = 2 * (1 + ROUTE_LIMITS_MAX);
 /// Most parts of a key beside the tenant.
-const PARTS_MAX: usize = 4;
+pub(super) const PARTS_MAX: usize = 4;
 
 /// How a limit stands, as a client is told.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Told {
     policy: HeaderValue,
     standing: Standing,
     legacy: bool,
+    /// For the stamp that has sent the request on.
+    deny: Option<HeaderValue>,
 }
 
 impl fmt::Display for Told {
@@ -65,9 +68,9 @@ impl fmt::Display for Told {
 }
 
 impl Told {
-    fn new(limit: &Limit, bound: &Bound, standing: Standing, settings: &RateLimiting) -> Self {
+    pub(super) fn new(limit: &Limit, bound: &Bound, standing: Standing, settings: &RateLimiting) -> Self {
         let (limit, policy) = (Arc::clone(&limit.name), bound.policy.clone());
-        Self { limit, policy, standing, legacy: settings.legacy_headers }
+        Self { limit, policy, standing, legacy: settings.legacy_headers, deny: None }
     }
 
     /// Seconds until a request may come; at least 1.
@@ -89,6 +92,9 @@ impl Told {
         // when it next helps to come, for who may not, and when all of the quota is there again, for who may
         let time = if remaining == 0 { self.standing.retry_seconds() } else { reset };
         let text = format!("\"{}\";r={remaining};t={time}", self.limit);
+        if let Some(deny) = &self.deny {
+            headers.insert(denies::DENY, deny.clone());
+        }
         headers.insert(POLICY, self.policy.clone());
         headers.insert(STANDING, HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("")));
         if self.legacy {
@@ -227,7 +233,8 @@ impl<'a> Check<'a> {
                 Err(Without::Refused(standing)) => {
                     limit.metrics.refused.increment(1);
                     self.refund(now);
-                    let told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
+                    let mut told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
+                    told.deny = tell_entry(errand, load, limit, bound, &standing);
                     return Err(LocalReply::RateLimited(Box::new(told)));
                 }
             }
@@ -284,8 +291,25 @@ impl Met<'_> {
     }
 }
 
+/// What the entry may remember: what the store has refused it would refuse at any stamp.
+fn tell_entry(
+    errand: &Errand<'_>,
+    load: &Load<'_>,
+    limit: &Limit,
+    bound: &Bound,
+    standing: &Standing,
+) -> Option<HeaderValue> {
+    let Counting::Fleet(fleet) = &bound.counting else { return None };
+    let is_known = errand.hop.is_some() && fleet.is_counted();
+    is_known.then(|| denies::field(&limit.name, denies::of(errand, load, limit), standing)).flatten()
+}
+
 /// What tells a request from others that a limit counts, beside the tenant. What is missing is one more value.
-fn parts<'a>(errand: &'a Errand<'_>, headers: &'a HeaderMap, limit: &Limit) -> ArrayVec<Part<'a>, PARTS_MAX> {
+pub(super) fn parts<'a>(
+    errand: &'a Errand<'_>,
+    headers: &'a HeaderMap,
+    limit: &Limit,
+) -> ArrayVec<Part<'a>, PARTS_MAX> {
     let part = |key: &LimitKey| match key {
         LimitKey::Tenant => None,
         LimitKey::User => {

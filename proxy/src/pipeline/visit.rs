@@ -8,22 +8,23 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 use synaxis_routing::{id::StampId, placement::StampIndex};
 
 use super::{
+    admit::Admission,
     candidates::{Errand, Load},
-    degrade, edits,
+    degrade, denies, edits,
     local_reply::LocalReply,
     peer, rate_limit,
     tries::{Failure, Next},
 };
 use crate::{
     body::UpstreamBody,
-    dataplane::{App, Fleet},
+    dataplane::Fleet,
     upstream::{
         attempt::{self, Cause, Failed, Means, Sent},
-        breaker::{Outcome as Shown, Pass},
+        breaker::Outcome as Shown,
         concurrency::Permit,
         connect::ConnectError,
         framing,
-        guard::{self, Guard, Limits},
+        guard::{Guard, Limits},
         retry::verdict::{End, Target as To},
         target::Target,
     },
@@ -31,16 +32,6 @@ use crate::{
 
 /// Idle connections kept per peer and worker.
 const IDLE_PER_PEER: usize = 256;
-
-/// A place, what is noted of the visit when it ends, and what its answer says of limits.
-type Admitted = (Permit, Pass, Option<Box<rate_limit::Told>>);
-
-/// What this stamp's limits, and then what stands before its app, say of a request.
-enum Admission<'a> {
-    Decided(Result<Admitted, guard::Denied>),
-    /// A limit of the fleet cannot be judged without its store.
-    Asks(Box<(rate_limit::Check<'a>, rate_limit::Question)>),
-}
 
 /// What became of one candidate's turn.
 pub enum Outcome {
@@ -231,6 +222,7 @@ impl Errand<'_> {
         let Some(peer) = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref) else {
             return Ok(Outcome::Untouched(End::ConnectError, LocalReply::NoStamp));
         };
+        denies::check(self, load)?;
         let limits = &self.snapshot.peer_limits;
         let (permit, pass) = match self.enter(&peer.guard, limits, self.worker.now(), load) {
             Ok(entered) => entered,
@@ -257,6 +249,9 @@ impl Errand<'_> {
             }
             Outcome::Answered(answer) if !limits.is_failure(answer.status(), answer.headers(), &peer::REASON) => {
                 keep(answer, permit, load);
+                if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+                    denies::note(self, answer.headers());
+                }
                 Some(Shown::Success)
             }
             Outcome::Answered(answer) => {
@@ -301,89 +296,8 @@ impl Errand<'_> {
     }
 
     /// When the visit begins. The first one begins with the request: what lies between is microseconds, and a clock read.
-    fn begins(&self, load: &Load<'_>) -> Instant {
+    pub(super) fn begins(&self, load: &Load<'_>) -> Instant {
         if load.tries.attempts() == 0 { load.record.started() } else { Instant::now() }
-    }
-
-    /// By this stamp's limits, and by what stands before its app. What is refused there has used up nothing.
-    fn admit(&self, app: &App, now: u64, load: &mut Load<'_>) -> Result<Admission<'_>, LocalReply> {
-        if load.charged || self.snapshot.limits.spares(self.route) {
-            let entered = self.enter(&app.guard, &app.limits, now, load);
-            return Ok(Admission::Decided(entered.map(|(permit, pass)| (permit, pass, None))));
-        }
-        // filled in place: it has room for as many limits as a route can have
-        let mut check = rate_limit::Check::default();
-        let spent = self.worker.plane.clock.nanos(self.begins(load));
-        if let Some(question) = check.go(self, load, spent, None)? {
-            return Ok(Admission::Asks(Box::new((check, question))));
-        }
-        Ok(Admission::Decided(self.enter_charged(app, now, spent, check, load)))
-    }
-
-    /// The same for a request that waits for the store in which the fleet counts.
-    async fn admit_later(
-        &self,
-        app: &App,
-        waiting: Box<(rate_limit::Check<'_>, rate_limit::Question)>,
-        load: &mut Load<'_>,
-    ) -> Result<Result<Admitted, guard::Denied>, LocalReply> {
-        let (mut check, mut question) = *waiting;
-        loop {
-            // where there is a store, each worker has a link to it
-            let said = question.ask(self.worker).await.ok_or(LocalReply::Overload)?;
-            let spent = said.at();
-            match check.go(self, load, spent, Some(said))? {
-                Some(next) => question = next,
-                None => return Ok(self.enter_charged(app, self.worker.now(), spent, check, load)),
-            }
-        }
-    }
-
-    fn enter_charged(
-        &self,
-        app: &App,
-        now: u64,
-        spent: u64,
-        mut check: rate_limit::Check<'_>,
-        load: &mut Load<'_>,
-    ) -> Result<Admitted, guard::Denied> {
-        let told = check.told(&self.snapshot.settings.rate_limiting);
-        let entered = self.enter(&app.guard, &app.limits, now, load);
-        load.charged = entered.is_ok();
-        if entered.is_err() {
-            check.refund(spent);
-        }
-        entered.map(|(permit, pass)| (permit, pass, told))
-    }
-
-    fn enter(
-        &self,
-        guard: &Guard,
-        limits: &Limits,
-        now: u64,
-        load: &Load<'_>,
-    ) -> Result<(Permit, Pass), guard::Denied> {
-        // the breaker first: what it refuses takes no place
-        let pass = guard.pass(limits, self.key, now)?;
-        let permit = guard.enter(limits, self.key)?;
-        if load.tries.attempts() == 0 {
-            guard.budget.request(now);
-        }
-        Ok((permit, pass))
-    }
-
-    /// Verdicts about the upstream let others have the request; verdicts about the tenant are final, or a limited or
-    /// poisonous tenant would walk through the fleet.
-    fn refused(&self, denied: guard::Denied) -> Result<Outcome, LocalReply> {
-        let end = match &denied {
-            guard::Denied::Places(_) => End::PeerBusy,
-            guard::Denied::Breaker(_) => End::Unprocessed,
-        };
-        if denied.is_final() {
-            Err(LocalReply::Denied(denied))
-        } else {
-            Ok(Outcome::Untouched(end, LocalReply::Denied(denied)))
-        }
     }
 
     async fn attempt(

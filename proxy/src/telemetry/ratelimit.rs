@@ -11,6 +11,8 @@ use super::metrics::Register;
 pub struct RateLimitMetrics {
     /// What a request has waited for the store, in seconds.
     pub wait: Histogram,
+    /// Refusals of other stamps that were not remembered because there were too many.
+    pub denies_dropped: Counter,
     keys: Gauge,
     shared: Counter,
     away: Gauge,
@@ -30,6 +32,7 @@ impl RateLimitMetrics {
             |kind| make.counter_with("ratelimit_store_calls_total", "Calls of the limits store", &[("kind", kind)]);
         Self {
             wait: make.duration("ratelimit_wait_duration_seconds", "Time that a request waited for the limits store"),
+            denies_dropped: make.counter("ratelimit_denies_dropped_total", "Refusals of other stamps not remembered"),
             keys: make.gauge("ratelimit_keys", "Buckets of limits that are not full"),
             shared: make
                 .counter("ratelimit_shared_total", "Decisions by a bucket that keys without one of their own share"),

@@ -1,7 +1,8 @@
 //! Limits where several stamps take a tenant's requests and one serves them.
 
 use super::world::{World, stamp, tenant};
-use synaxis_routing::{change::Terms, id::TenantId};
+use crate::world::{Redis, eventually};
+use synaxis_routing::{change::Terms, id::TenantId, table::PinMode};
 
 const TIERS: &str =
     "[tiers.starter]\nrequests = \"4/h\"\nburst = 4\n[tiers.enterprise]\nrequests = \"6/h\"\nburst = 6\n";
@@ -29,7 +30,7 @@ fn a_request_counts_once_wherever_it_enters_and_by_the_tier_that_the_table_names
     assert_eq!(statuses(&world, &tenant(2), 8), [200, 200, 200, 200, 200, 200, 429, 429]);
     // a tier that nobody knows is none, and a tenant that is listed for something else has its default
     world.edit(|fleet, now| fleet.set_tier(&[id(4)], Some("gold"), now).unwrap());
-    world.edit(|fleet, now| fleet.pin(id(5), &stamp(1), synaxis_routing::table::PinMode::Strict, now).unwrap());
+    world.edit(|fleet, now| fleet.pin(id(5), &stamp(1), PinMode::Strict, now).unwrap());
     assert_eq!(statuses(&world, &tenant(4), 5), [200, 200, 200, 200, 429]);
     assert_eq!(statuses(&world, &tenant(5), 5), [200, 200, 200, 200, 429]);
     // who comes into another tier keeps what is spent
@@ -43,7 +44,7 @@ fn a_request_counts_once_wherever_it_enters_and_by_the_tier_that_the_table_names
 fn a_request_that_asks_its_own_app_again_is_counted_once() {
     let world = World::start_with("[tiers.starter]\nrequests = \"1/h\"\n");
     // nobody else may have it
-    world.edit(|fleet, now| fleet.pin(id(7), &stamp(1), synaxis_routing::table::PinMode::Strict, now).unwrap());
+    world.edit(|fleet, now| fleet.pin(id(7), &stamp(1), PinMode::Strict, now).unwrap());
     world.origins[1].stop();
     let answer = world.edge(1).get(&tenant(7), "/");
     assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_connect"));
@@ -89,5 +90,75 @@ fn a_quota_of_a_tenants_own_counts_at_every_stamp_and_keeps_what_is_spent() {
     );
     // everybody else goes by the tier
     assert_eq!(statuses(&world, &tenant(3), 5), [200, 200, 200, 200, 429]);
+    world.stop();
+}
+
+/// Three stamps that count together, each once it has met the store.
+fn together(redis: &Redis, settings: &str) -> World {
+    let world = World::start_with(format!("[limits_store]\nurl = \"{}\"\n{settings}", redis.url()).leak());
+    let is_here = |index: usize| {
+        let page = world.ask(index, &format!("/limits/{}", tenant(9))).json();
+        page["limits"][0]["counted_by"] == "store"
+    };
+    eventually("the store is there", || (0..3).all(is_here));
+    // each worker connects by itself
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    world
+}
+
+/// Requests that an entry refused because another stamp had.
+fn remembered(world: &World, index: usize, limit: &str) -> u64 {
+    let series = format!("ratelimit_decisions_total{{limit=\"{limit}\",decision=\"remembered\"}} ");
+    let text = world.ask(index, "/metrics").text();
+    text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn what_another_stamp_has_refused_is_refused_where_it_comes_in_and_to_nobody_else() {
+    let redis = Redis::start();
+    let limits = "[user]\nsources = [{ header = \"x-user-id\" }]\n[[rate_limits]]\nname = \"per-user\"\nkey = [\"tenant\", \
+                  \"user\"]\nquota = \"2/min\"\nburst = 2\n[[routes]]\nname = \"api\"\npath_prefix = \"/\"\nupstream = \
+                  \"app\"\nrate_limits = [\"per-user\"]\n";
+    let world = together(&redis, limits);
+    let theirs = tenant(1);
+    world.edit(|fleet, now| fleet.pin(id(1), &stamp(1), PinMode::Strict, now).unwrap());
+    let ask = |entry: usize, tenant: &str, user: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: {tenant}\r\nX-User-Id: {user}\r\n\r\n");
+        world.edge(entry).exchange(request.as_bytes()).unwrap()
+    };
+    assert_eq!([0, 0, 0].map(|entry| ask(entry, &theirs, "ada").status), [200, 200, 429]);
+    assert_eq!(remembered(&world, 0, "per-user"), 0);
+    let again = ask(0, &theirs, "ada");
+    assert_eq!((again.status, again.reason().as_str()), (429, "rate_limited"));
+    assert_eq!(again.header("ratelimit-policy"), Some("\"per-user\";q=2;w=60"));
+    let retry: u32 = again.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=10).contains(&retry), "{retry}");
+    // what stamps tell each other is not for clients
+    assert_eq!(again.header("x-synaxis-deny"), None);
+    assert_eq!(remembered(&world, 0, "per-user"), 1);
+    // another user, another tenant
+    assert_eq!([ask(0, &theirs, "bob").status, ask(0, &theirs, "bob").status], [200; 2]);
+    assert_eq!(ask(0, &tenant(2), "ada").status, 200);
+    assert_eq!(remembered(&world, 0, "per-user"), 1);
+    // who lies about it gets nowhere: the field is no client's
+    let lie = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: {theirs}\r\nX-User-Id: eve\r\nX-Synaxis-Deny: per-user; for=9; key=0\r\n\r\n"
+    );
+    assert_eq!(world.edge(0).exchange(lie.as_bytes()).unwrap().status, 200);
+    world.stop();
+}
+
+#[test]
+fn a_tenant_that_moves_to_another_stamp_takes_what_it_has_spent_along() {
+    let redis = Redis::start();
+    let world = together(&redis, "[tiers.starter]\nrequests = \"6/h\"\nburst = 6\n");
+    let pin = |at: usize| world.edit(|fleet, now| fleet.pin(id(1), &stamp(at), PinMode::Strict, now).unwrap());
+    pin(0);
+    assert_eq!(statuses(&world, &tenant(1), 3), [200; 3]);
+    pin(1);
+    assert_eq!(statuses(&world, &tenant(1), 2), [200; 2]);
+    pin(2);
+    let last = statuses(&world, &tenant(1), 4);
+    assert_eq!(last.iter().filter(|status| **status == 200).count(), 1, "{last:?}");
     world.stop();
 }

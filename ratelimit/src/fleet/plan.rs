@@ -108,6 +108,12 @@ impl Plan {
         Standing::new(self.quota, now, now)
     }
 
+    /// How a bucket stands that has refused, and will for so many nanoseconds.
+    #[must_use]
+    pub fn refused_for(&self, retry: u64) -> Standing {
+        Standing::new(self.quota, self.missing(retry), 0)
+    }
+
     /// Differs between plans that differ.
     pub(crate) fn id(&self) -> u64 {
         self.id

@@ -115,11 +115,17 @@ impl FleetCounter {
         self.buckets.cells.peek(key).map_or(0, |cell| cell.leased(now))
     }
 
+    /// Whether the store decides at present.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        !self.buckets.store.is_away()
+    }
+
     /// Who decides at present.
     #[must_use]
     pub fn counted_by(&self) -> &'static str {
         match self.on_failure {
-            _ if !self.buckets.store.is_away() => "store",
+            _ if self.is_counted() => "store",
             link::OnStoreFailure::Share => "share",
             link::OnStoreFailure::Open | link::OnStoreFailure::Closed => "nobody",
         }

@@ -1,0 +1,168 @@
+//! Refusals of other stamps, as one worker remembers them.
+//!
+//! Invariant: never more of them than the cap, and of one tenant never so many that nobody else has room.
+
+use std::{cell::RefCell, collections::HashMap, fmt};
+
+use sha2::{Digest as _, Sha256};
+use synaxis_config::settings::LimitKey;
+use synaxis_routing::id::TenantId;
+
+use crate::upstream::concurrency::TenantKey;
+
+/// Most refusals of one tenant that are remembered.
+const TENANT_MAX: usize = 64;
+
+/// Whose requests a refusal is about: the tenant, the limit, and what else tells requests apart (128 bits of SHA-256).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    /// Of a request with these parts of the limit's key.
+    #[must_use]
+    pub fn new(tenant: &TenantId, limit: &str, key: &[LimitKey], parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        let mut note = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        note(tenant.as_bytes());
+        note(limit.as_bytes());
+        key.iter().for_each(|part| note(part.to_string().as_bytes()));
+        parts.iter().for_each(|part| note(part));
+        let digest = hash.finalize();
+        Self(std::array::from_fn(|at| digest[at]))
+    }
+
+    /// As 32 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 32 || !bytes.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let byte = |at: usize| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
+        let mut parsed = [0; 16];
+        for (at, place) in parsed.iter_mut().enumerate() {
+            *place = byte(at)?;
+        }
+        Some(Self(parsed))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One refusal: whose requests, and until when in milliseconds of the process's clock.
+type Denied = (Fingerprint, u64);
+
+/// What one worker remembers.
+#[derive(Default)]
+pub struct Denies(RefCell<Memory>);
+
+#[derive(Default)]
+struct Memory {
+    tenants: HashMap<TenantKey, Vec<Denied>>,
+    count: usize,
+}
+
+impl Denies {
+    /// Until when a tenant's requests with this fingerprint are refused, later than `now`, in milliseconds of the process's
+    /// clock. The fingerprint is only asked for if anything is known of the tenant.
+    pub fn until(&self, tenant: TenantKey, now: u64, is_meant: impl Fn(Fingerprint) -> bool) -> Option<u64> {
+        let memory = self.0.borrow();
+        let denied = memory.tenants.get(&tenant)?;
+        denied.iter().find(|(fingerprint, until)| *until > now && is_meant(*fingerprint)).map(|(_, until)| *until)
+    }
+
+    /// Whether anything is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().count == 0
+    }
+
+    /// Remembers a refusal. False: there are `max` of them, or too many of this tenant.
+    pub fn note(&self, tenant: TenantKey, denied: Denied, now: u64, max: usize) -> bool {
+        let memory = &mut *self.0.borrow_mut();
+        if memory.count >= max {
+            memory.forget(now);
+        }
+        let known = memory.tenants.entry(tenant).or_default();
+        if let Some(known) = known.iter_mut().find(|known| known.0 == denied.0 || known.1 <= now) {
+            *known = denied;
+            return true;
+        }
+        let has_room = known.len() < TENANT_MAX && memory.count < max;
+        if has_room {
+            known.push(denied);
+            memory.count += 1;
+        } else if known.is_empty() {
+            memory.tenants.remove(&tenant);
+        }
+        has_room
+    }
+}
+
+impl Memory {
+    /// What is over.
+    fn forget(&mut self, now: u64) {
+        self.tenants.retain(|_, denied| {
+            denied.retain(|(_, until)| *until > now);
+            !denied.is_empty()
+        });
+        self.count = self.tenants.values().map(Vec::len).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fingerprint(name: &str, limit: &str, parts: &[&[u8]]) -> Fingerprint {
+        let tenant = TenantId::parse(name.as_bytes()).unwrap();
+        Fingerprint::new(&tenant, limit, &[LimitKey::Tenant, LimitKey::User], parts)
+    }
+
+    #[test]
+    fn no_two_tenants_limits_or_users_have_one_fingerprint() {
+        let all = [
+            fingerprint("a", "b", &[b"c"]),
+            fingerprint("ab", "b", &[b"c"]),
+            fingerprint("a", "bc", &[]),
+            fingerprint("a", "b", &[b"cc"]),
+            fingerprint("a", "b", &[b"c", b"c"]),
+            fingerprint("a", "b", &[b""]),
+            fingerprint("a", "b", &[]),
+            Fingerprint::new(&TenantId::parse(b"a").unwrap(), "b", &[LimitKey::Tenant, LimitKey::ClientIp], &[b"c"]),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all[at + 1..].iter().all(|other| other != one), "{at}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_bounded_and_what_is_over_makes_room() {
+        let (denies, key) = (Denies::default(), |tenant: u128| TenantKey::new(tenant));
+        let one = |at: u8| Fingerprint([at; 16]);
+        let is = |at: u8| move |fingerprint| fingerprint == one(at);
+        assert!(denies.is_empty());
+        assert!(denies.note(key(1), (one(1), 100), 0, 2));
+        assert!(denies.note(key(1), (one(2), 200), 0, 2));
+        assert!(!denies.note(key(2), (one(3), 300), 0, 2));
+        assert_eq!([denies.until(key(1), 99, is(1)), denies.until(key(1), 100, is(1))], [Some(100), None]);
+        // of another tenant it says nothing
+        assert_eq!(denies.until(key(2), 0, is(1)), None);
+        // a newer word of the same takes no room, and what is over makes some
+        assert!(denies.note(key(1), (one(2), 250), 0, 2));
+        assert!(denies.note(key(2), (one(3), 300), 150, 2));
+        assert_eq!([denies.until(key(1), 0, is(1)), denies.until(key(2), 0, is(3))], [None, Some(300)]);
+        // one tenant does not get all of it
+        let denies = Denies::default();
+        let noted = (0..100).filter(|at| denies.note(key(1), (one(*at), 9), 0, 1_000)).count();
+        assert_eq!(noted, TENANT_MAX);
+        assert!(!denies.note(key(2), (one(1), 9), 0, 0));
+    }
+}
