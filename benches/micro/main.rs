@@ -13,6 +13,7 @@ mod lookup;
 mod ratelimit;
 mod rebuild;
 mod stages;
+mod top;
 
 fn all(criterion: &mut Criterion) {
     lookup::measure(criterion);
@@ -20,6 +21,7 @@ fn all(criterion: &mut Criterion) {
     stages::measure(criterion);
     guard::measure(criterion);
     ratelimit::measure(criterion);
+    top::measure(criterion);
 }
 
 criterion_group!(micro, all);

@@ -35,7 +35,7 @@ pub(crate) use probe::probe_path;
 pub use probe::{InvalidProbe, ProbeUrl};
 pub use rate_limits::{
     LimitFields, LimitKey, LimitMode, LimitScope, LimitsStore, OnStoreFailure, Quotas, ROUTE_LIMITS_MAX, RateLimit,
-    RateLimiting, TENANT_LIMIT, Tier,
+    RateLimiting, TENANT_LIMIT, TOP_TENANTS_MAX, Tier,
 };
 pub use secret::{InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};

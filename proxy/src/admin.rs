@@ -16,6 +16,7 @@ mod loglevel;
 mod memory;
 mod probes;
 mod query;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -206,6 +207,7 @@ fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Respon
         "/stamps" => answers::stamps(view),
         "/drain" => Err(Refusal::MethodNotAllowed("POST")),
         "/breakers" => Ok(breakers::breakers(view)),
+        "/tenants/top" => Ok(tenants::top(view)),
         "/upstreams" => Ok(upstreams::upstreams(view)),
         _ if path.starts_with(LIMITS) => limits::of_tenant(view, &path[LIMITS.len()..], query),
         _ => Err(Refusal::Unknown),

@@ -16,6 +16,7 @@ pub mod peer_table;
 pub mod probe;
 pub mod routing_table;
 pub mod status;
+mod traffic;
 
 use std::{
     io,
@@ -105,6 +106,7 @@ impl Control {
                 crate::tasks::spawn_local(degradation::page::follow(Arc::clone(&plane)));
                 crate::tasks::spawn_local(Dependencies::new(Arc::clone(&plane), status).run());
                 crate::tasks::spawn_local(HealthChecks::new(Arc::clone(&plane)).run());
+                crate::tasks::spawn_local(traffic::follow(Arc::clone(&plane)));
                 leave::leave(&plane).await;
             });
         })

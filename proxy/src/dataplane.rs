@@ -7,6 +7,7 @@ pub mod capacity;
 pub mod degradation;
 pub mod denies;
 pub mod limits;
+pub mod traffic;
 pub mod worker;
 
 use std::{
@@ -127,6 +128,8 @@ pub struct DataPlane {
     pub secret: u64,
     /// What has been spent of the limits of requests.
     pub buckets: Buckets,
+    /// Which tenants make the most requests.
+    pub traffic: traffic::Traffic,
     /// What this process can hold.
     pub capacity: Capacity,
     /// What each worker is doing.

@@ -162,6 +162,7 @@ fn start(
         clock,
         secret: chance.hash_one(0),
         buckets,
+        traffic: dataplane::traffic::Traffic::default(),
         capacity,
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
         degradation: dataplane::degradation::Published::default(),

@@ -5,4 +5,5 @@ pub mod labels;
 pub mod metrics;
 pub mod ratelimit;
 pub mod record;
+pub mod top;
 pub mod upstream;

@@ -1,12 +1,13 @@
 //! The documentation names what the code says, all of it and nothing else.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use synaxis_proxy::{
     admin,
     pipeline::local_reply::REASONS,
     telemetry::{
         metrics::Metrics,
+        top::{self, Minute},
         upstream::{Kind, UpstreamMetrics},
     },
 };
@@ -96,7 +97,8 @@ fn every_metric_is_listed() {
     metrics.admin_refused("unknown");
     metrics.server_duration.record(0.1);
     metrics.client_duration.record(0.1);
-    let exposition = metrics.render();
+    let minute = Minute { window: Duration::from_secs(60), ..Minute::default() };
+    let exposition = metrics.render() + &top::exposition(&minute, 1);
     let types = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let exposed: BTreeSet<String> = types.map(str::to_owned).collect();
     assert_eq!(named(&read("docs/metrics.md"), "# Metrics"), exposed);

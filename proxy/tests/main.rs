@@ -31,6 +31,7 @@ mod security;
 mod shutdown;
 mod single;
 mod stalled;
+mod tenants;
 mod vectors;
 mod websockets;
 mod world;

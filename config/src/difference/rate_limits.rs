@@ -18,7 +18,7 @@ pub(super) fn compare(running: &Settings, wanted: &mut Settings, found: &mut Fou
     tiers(running, wanted, found);
     rate_limits(running, wanted, found);
     compare!(found, "rate_limiting", running.rate_limiting => wanted.rate_limiting, RateLimiting {
-        now: [headers, legacy_headers],
+        now: [headers, legacy_headers, top_tenants],
         restart: [keys_max, tenant_keys_max],
         apart: []
     });

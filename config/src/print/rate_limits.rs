@@ -64,12 +64,13 @@ fn of_tier(page: &Page<'_>, key: &str, tier: &str, quota: Option<Quota>) -> Stri
 }
 
 pub(super) fn rate_limiting(page: &mut Page<'_>, one: &RateLimiting) {
-    let RateLimiting { keys_max, tenant_keys_max, headers, legacy_headers } = one;
+    let RateLimiting { keys_max, tenant_keys_max, headers, legacy_headers, top_tenants } = one;
     page.section("[rate_limiting]", "rate_limiting");
     page.key("keys_max", json!(keys_max));
     page.key("tenant_keys_max", json!(tenant_keys_max));
     page.key("headers", json!(headers.as_str()));
     page.key("legacy_headers", json!(legacy_headers));
+    page.key("top_tenants", json!(top_tenants));
 }
 
 pub(super) fn limits_store(page: &mut Page<'_>, one: &LimitsStore) {

@@ -163,6 +163,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
         "Whether X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset stand wherever RateLimit does.",
     ),
     (
+        "rate_limiting.top_tenants",
+        "Tenants with a metric of their own, those with the most requests in the last minute; 0: none.",
+    ),
+    (
         "limits_store",
         "The Redis in which the processes of a region count together; without this section each counts for itself.",
     ),

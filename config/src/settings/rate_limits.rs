@@ -12,6 +12,8 @@ use super::{Settings, StoreUrl};
 
 /// Most of [`Settings::rate_limits`] that one route asks for.
 pub const ROUTE_LIMITS_MAX: usize = 8;
+/// Most tenants that have a metric of their own.
+pub const TOP_TENANTS_MAX: usize = 50;
 /// Name of the limit that the tiers make; no other limit has it.
 pub const TENANT_LIMIT: &str = "tenant";
 
@@ -174,6 +176,8 @@ pub struct RateLimiting {
     pub headers: LimitFields,
     /// Whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` stand wherever `RateLimit` does.
     pub legacy_headers: bool,
+    /// Tenants whose requests have a metric of their own, those with the most; 0 to [`TOP_TENANTS_MAX`].
+    pub top_tenants: usize,
 }
 
 /// What an answer that no limit refused says of its limits.

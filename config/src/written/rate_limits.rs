@@ -10,7 +10,9 @@ use super::{MILLISECOND, NAME, headers, name, routing::key_prefix};
 use crate::{
     fault::Span,
     section::Section,
-    settings::{LimitFields, LimitKey, LimitMode, OnStoreFailure, RateLimiting, StoreUrl, TENANT_LIMIT},
+    settings::{
+        LimitFields, LimitKey, LimitMode, OnStoreFailure, RateLimiting, StoreUrl, TENANT_LIMIT, TOP_TENANTS_MAX,
+    },
     suggest,
     value::{Wrong, choice, count, duration, flag, text},
 };
@@ -201,6 +203,7 @@ pub(super) fn rate_limiting(section: Section<'_>) -> RateLimiting {
             tenant_keys_max: tenant_keys.into_inner(),
             headers: s.or("headers", LimitFields::None, choice(&fields)),
             legacy_headers: s.or("legacy_headers", false, flag()),
+            top_tenants: s.or("top_tenants", 10, count(0..=TOP_TENANTS_MAX)),
         }
     })
 }

@@ -77,6 +77,7 @@ fn what_can_change_changes_at_once_and_is_named() {
         ("denies_max = 10000", "denies_max = 0", &["limits_store.denies_max"]),
         ("headers = \"none\"", "headers = \"draft\"", &["rate_limiting.headers"]),
         ("legacy_headers = false", "legacy_headers = true", &["rate_limiting.legacy_headers"]),
+        ("top_tenants = 10", "top_tenants = 0", &["rate_limiting.top_tenants"]),
         ("processes_max = 8", "processes_max = 9", &["limits_store.processes_max"]),
         ("remove = [\"x-debug\"]", "remove = []", &["routes.api.request_headers"]),
         ("31536000", "1", &["routes.api.response_headers"]),

@@ -49,6 +49,7 @@ fn without_limits_nothing_is_limited_and_users_are_not_told_apart() {
         tenant_keys_max: 20_000,
         headers: LimitFields::None,
         legacy_headers: false,
+        top_tenants: 10,
     };
     assert_eq!(settings.rate_limiting, common);
     assert_eq!(self::settings("[rate_limiting]\nkeys_max = 2000").rate_limiting.tenant_keys_max, 2000);
@@ -168,7 +169,7 @@ fn what_is_printed_of_limits_loads_again_to_the_same() {
             limit("key = ['user', 'tenant']\nquota = '6/s'\non_store_failure = 'open'")
         ),
         format!("{STORE}{}", limit("key = ['tenant']\nquota = '6/s'\nscope = 'local'")),
-        "[rate_limiting]\nheaders = 'draft'\nlegacy_headers = true\ntenant_keys_max = 1\n".to_owned(),
+        "[rate_limiting]\nheaders = 'draft'\nlegacy_headers = true\ntenant_keys_max = 1\ntop_tenants = 0\n".to_owned(),
     ] {
         let before = settings(&text);
         let printed = effective(&before);

@@ -1,6 +1,6 @@
 //! What the admin listener shows besides probes and explanations. The table's seed never appears.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{
@@ -13,7 +13,7 @@ use serde_json::json;
 use synaxis_routing::{ramp, table::FORMAT};
 
 use super::{View, access::Refusal, breakers};
-use crate::dataplane::Fleet;
+use crate::{dataplane::Fleet, telemetry::top::exposition};
 
 /// An answer's body.
 pub(super) type Reply = Full<Bytes>;
@@ -44,7 +44,7 @@ pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Respons
 }
 
 pub(super) fn index() -> Response<Reply> {
-    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/breakers\n/config\n/degradation (GET, PUT, DELETE)\n/limits/TENANT[?user=U][&route=R][&client_ip=A]\n/loglevel (GET, PUT)\n/drain (POST)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/upstreams\n";
+    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/breakers\n/config\n/degradation (GET, PUT, DELETE)\n/limits/TENANT[?user=U][&route=R][&client_ip=A]\n/loglevel (GET, PUT)\n/drain (POST)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/tenants/top\n/upstreams\n";
     text(StatusCode::OK, words.into())
 }
 
@@ -59,9 +59,11 @@ pub(super) fn metrics(view: &View) -> Response<Reply> {
     breakers::show(view);
     // never confirmed: as old as this process, at least
     let confirmed = view.status.routing().confirmed_at.unwrap_or(view.started);
-    let alone = view.plane.snapshot.load().settings.routing.is_none();
-    metrics.routing_table_age.set(if alone { 0.0 } else { confirmed.elapsed().as_secs_f64() });
-    reply(StatusCode::OK, "text/plain; version=0.0.4", metrics.render())
+    let settings = Arc::clone(&view.plane.snapshot.load().settings);
+    metrics.routing_table_age.set(settings.routing.as_ref().map_or(0.0, |_| confirmed.elapsed().as_secs_f64()));
+    let mut text = metrics.render();
+    text.push_str(&exposition(&view.plane.traffic.minute(), settings.rate_limiting.top_tenants));
+    reply(StatusCode::OK, "text/plain; version=0.0.4", text)
 }
 
 /// The settings as run, without secrets.

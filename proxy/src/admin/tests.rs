@@ -45,6 +45,7 @@ fn off_loopback_only_probes_metrics_and_the_version_are_answered() {
         "/routing/table",
         "/routing/explain?tenant=acme",
         "/stamps",
+        "/tenants/top",
         "/nothing",
     ];
     for target in rest {

@@ -11,12 +11,13 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use synaxis_ratelimit::fleet::link::Link;
-use synaxis_routing::table::Millis;
+use synaxis_routing::{id::TenantId, table::Millis};
 
 use super::{DataPlane, Snapshot, denies::Denies};
 use crate::{
-    telemetry::record::Sink,
+    telemetry::{record::Sink, top::Sketch},
     upstream::{
+        concurrency::TenantKey,
         pool::Pools,
         timer::{CoarseClock, Timer},
     },
@@ -42,6 +43,9 @@ pub struct Worker {
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     turn: Cell<usize>,
     chance: Cell<u64>,
+    /// Whose requests were served since the last time it was handed over.
+    served: RefCell<Sketch>,
+    round: Cell<usize>,
 }
 
 impl Worker {
@@ -53,6 +57,7 @@ impl Worker {
     pub fn new(plane: Arc<DataPlane>, sink: Rc<Sink>, seed: u64) -> Self {
         let snapshot = RefCell::new(Cache::new(Arc::clone(&plane.snapshot)));
         let clock = CoarseClock::new(Instant::now());
+        let round = Cell::new(plane.traffic.round());
         let (pools, timer) = (Pools::new(clock.clone()), Timer::default());
         let limits = plane.buckets.fleet.as_ref().map(|fleet| Link::start(Arc::clone(&fleet.store)));
         Self {
@@ -67,6 +72,8 @@ impl Worker {
             snapshot,
             turn: Cell::new(0),
             chance: Cell::new(seed | 1),
+            served: RefCell::default(),
+            round,
         }
     }
 
@@ -101,11 +108,20 @@ impl Worker {
         (x >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// Counts a request of this tenant: one that this stamp serves, or refuses for what the tenant does.
+    pub fn count(&self, key: TenantKey, tenant: &TenantId, refused: bool) {
+        self.served.borrow_mut().count(key.half(), tenant, refused);
+    }
+
     /// Once a tick: deadlines; and pools of endpoints that are gone or idle.
     pub fn tick(&self, now: Instant) {
         self.clock.set(now);
         self.now.set(self.plane.clock.uptime(now));
         self.timer.tick(now);
+        let round = self.plane.traffic.round();
+        if self.round.replace(round) != round {
+            self.plane.traffic.hand_over(self.served.take());
+        }
         let snapshot = self.snapshot();
         let live = |pool: usize| snapshot.live_pools.get(pool).copied().unwrap_or(false);
         self.pools.sweep(now, snapshot.settings.timeouts.upstream_idle, live);

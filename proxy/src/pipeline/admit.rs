@@ -81,6 +81,19 @@ impl Errand<'_> {
         entered.map(|(permit, pass)| (permit, pass, told))
     }
 
+    /// Counts it among its tenant's requests, unless another stamp may have it.
+    pub(super) fn count(&self, admitted: &Result<Result<Admitted, guard::Denied>, LocalReply>, load: &mut Load<'_>) {
+        let refused = match admitted {
+            Ok(Ok(_)) => false,
+            Ok(Err(denied)) if !denied.is_final() => return,
+            Ok(Err(_)) | Err(_) => true,
+        };
+        if !load.counted {
+            load.counted = true;
+            self.worker.count(self.key, &self.tenant, refused);
+        }
+    }
+
     pub(super) fn enter(
         &self,
         guard: &Guard,

@@ -66,8 +66,16 @@ pub struct Load<'a> {
     pub tries: Tries,
     /// Whether this stamp's limits have counted it.
     pub charged: bool,
+    /// Whether it counts among its tenant's requests here.
+    pub counted: bool,
     /// Its facts.
     pub record: &'a mut Record,
+}
+
+impl<'a> Load<'a> {
+    fn new(tries: Tries, head: &'a mut Head, upload: &'a Upload, record: &'a mut Record) -> Self {
+        Self { head, upload, tries, charged: false, counted: false, record }
+    }
 }
 
 impl Errand<'_> {
@@ -82,7 +90,7 @@ impl Errand<'_> {
         record: &mut Record,
     ) -> Result<Response<UpstreamBody>, LocalReply> {
         let fleet = self.snapshot.fleet.as_deref().ok_or(LocalReply::NoStamp)?;
-        let mut load = Load { tries: Tries::new(head, self.route, false), head, upload, record, charged: false };
+        let mut load = Load::new(Tries::new(head, self.route, false), head, upload, record);
         let owner = fleet.placement.owner(&self.tenant, fleet.entry, self.now);
         let first = match owner.filter(|owner| !self.is_shunned(fleet, *owner)) {
             Some(owner) => match self.visit(fleet, owner, self.has_others(fleet), &mut load).await? {
@@ -220,7 +228,7 @@ impl Errand<'_> {
                 return Err(LocalReply::Misdirected(fleet.version.clone()));
             }
         }
-        let mut load = Load { tries: Tries::new(head, self.route, true), head, upload, record, charged: false };
+        let mut load = Load::new(Tries::new(head, self.route, true), head, upload, record);
         self.visit_app(false, &mut load).await?.told()
     }
 }

@@ -129,11 +129,13 @@ impl Errand<'_> {
         }
         let app = &self.snapshot.apps[self.route.upstream];
         let now = self.worker.now();
-        let admitted = match self.admit(app, now, load)? {
-            Admission::Decided(admitted) => admitted,
-            Admission::Asks(waiting) => Box::pin(self.admit_later(app, waiting, load)).await?,
+        let admitted = match self.admit(app, now, load) {
+            Ok(Admission::Decided(admitted)) => Ok(admitted),
+            Ok(Admission::Asks(waiting)) => Box::pin(self.admit_later(app, waiting, load)).await,
+            Err(limited) => Err(limited),
         };
-        let (permit, pass, told) = match admitted {
+        self.count(&admitted, load);
+        let (permit, pass, told) = match admitted? {
             Ok(admitted) => admitted,
             Err(refused) => return self.refused(refused),
         };

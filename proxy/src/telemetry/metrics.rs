@@ -1,6 +1,7 @@
 //! Every metric, declared once, its handles resolved once on the server's own recorder.
 //!
-//! Invariant: no label value comes from a request; the number of series is fixed by this file and the settings.
+//! Invariant: no label value comes from a request; the number of series is fixed by this file and the settings. What is said
+//! of single tenants is not kept here but written at each scrape ([`top`](super::top)).
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};

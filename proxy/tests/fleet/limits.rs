@@ -162,3 +162,16 @@ fn a_tenant_that_moves_to_another_stamp_takes_what_it_has_spent_along() {
     assert_eq!(last.iter().filter(|status| **status == 200).count(), 1, "{last:?}");
     world.stop();
 }
+
+#[test]
+fn the_stamp_that_serves_counts_a_tenants_requests_and_the_entry_does_not() {
+    let world = World::start_with(TIERS);
+    world.edit(|fleet, now| fleet.pin(id(8), &stamp(1), synaxis_routing::table::PinMode::Strict, now).unwrap());
+    assert_eq!(statuses(&world, &tenant(8), 6), [200, 200, 200, 200, 429, 429]);
+    let minutes = || world.running().map(|proxy| proxy.plane().traffic.minute()).collect::<Vec<_>>();
+    world.running().for_each(|proxy| proxy.plane().traffic.close.notify_one());
+    crate::world::eventually("every minute is over", || minutes().iter().all(|minute| !minute.window.is_zero()));
+    let counted = minutes().iter().map(|minute| (minute.total, minute.refused)).collect::<Vec<_>>();
+    assert_eq!(counted, [(0, 0), (6, 2), (0, 0)]);
+    world.stop();
+}
