@@ -21,7 +21,7 @@ mod memory;
 mod redis;
 mod rule;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use hints::{Hint, Hints};
 

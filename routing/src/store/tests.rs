@@ -19,9 +19,9 @@ mod redis;
 mod rule;
 
 /// A redis-server of its own, killed by its handle.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     _folder: tempfile::TempDir,
 }
 
@@ -42,7 +42,7 @@ impl Server {
         Self { child, port, _folder: folder }
     }
 
-    fn on_free_port() -> Self {
+    pub(crate) fn on_free_port() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         // or it would be us who answer
@@ -55,13 +55,13 @@ impl Server {
     }
 
     /// What the server says to a command; panics on an error.
-    fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
+    pub(crate) fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = ::redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
         let mut connection = client.get_connection().unwrap();
         ::redis::cmd(words[0]).arg(&words[1..]).query(&mut connection).unwrap()
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 }
