@@ -1,15 +1,27 @@
 //! Which tenants make the most requests: who is counted where, what is said of them, and that it stays bounded.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use synaxis_proxy::server::Running;
+use synaxis_routing::{
+    id::{StampId, TenantId},
+    traffic::{Traffic, hour_of},
+};
 
-use crate::world::{Client, Origin, alone, eventually, proxy, stop};
+use crate::world::{Client, Origin, Redis, alone, eventually, proxy, stop};
 
 fn get(address: SocketAddr, target: &str, fields: &str) -> crate::world::Answer {
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
     Client::connect(address).exchange(request.as_bytes()).unwrap()
+}
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::parse(name.as_bytes()).unwrap()
 }
 
 fn ask(proxy: &Running, tenant: &str) -> u16 {
@@ -100,4 +112,42 @@ fn without_top_tenants_no_series_names_one() {
     let metrics = get(proxy.admin, "/metrics", "").text();
     assert!(!metrics.contains("tenant=") && metrics.contains("http_server_requests_total"), "{metrics}");
     stop(proxy);
+}
+
+#[test]
+fn what_was_served_is_added_up_in_the_limits_store_and_nobody_waits_for_it() {
+    let (app, mut redis) = (Origin::start("app"), Redis::start());
+    let tiers = "[tiers.starter]\nrequests = \"5/h\"\nburst = 5\n";
+    let store = format!("[limits_store]\nurl = \"{}\"\nkey_prefix = \"hot\"\n", redis.url());
+    let one = proxy(&alone(app.address, &format!("{tiers}{store}")));
+    let two = proxy(&alone(app.address, &format!("{tiers}{store}")));
+    let traffic = Traffic::open(&redis.url(), "hot").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stamp = StampId::parse("synaxis-weu-001").unwrap();
+    let now = || u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let begins = hour_of(now());
+    let known = || {
+        let hours = runtime.block_on(traffic.hours(&stamp, begins..=hour_of(now()))).unwrap();
+        let sum = |name: &str| hours.values().filter_map(|hour| hour.tenants.get(&tenant(name))).sum::<u64>();
+        (hours.values().map(|hour| hour.total).sum::<u64>(), sum("acme"), sum("globex"))
+    };
+    (0..7).for_each(|_| assert!([200, 429].contains(&ask(&one, "acme"))));
+    (0..2).for_each(|_| assert_eq!(ask(&two, "globex"), 200));
+    let refused = minute(&one, 7)["refused"].as_u64().unwrap();
+    minute(&two, 2);
+    eventually("both have added theirs", || known() == (9 - refused, 7 - refused, 2));
+    // it is gone: the minute is lost, its requests are not
+    redis.kill();
+    assert_eq!(ask(&two, "initech"), 200);
+    let began = Instant::now();
+    minute(&two, 1);
+    let dropped = || get(two.admin, "/metrics", "").text().contains("tenant_minutes_dropped_total 1\n");
+    eventually("the minute is dropped", dropped);
+    assert_eq!(ask(&two, "initech"), 200);
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    redis.restart();
+    minute(&two, 1);
+    eventually("the next one is taken", || known() == (1, 0, 0));
+    stop(one);
+    stop(two);
 }

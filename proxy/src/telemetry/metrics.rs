@@ -93,6 +93,8 @@ pub struct Metrics {
     pub routing_store_errors: Counter,
     /// Limits of requests.
     pub ratelimit: RateLimitMetrics,
+    /// Minutes of tenants' requests that the limits store did not take.
+    pub tenant_minutes_dropped: Counter,
     /// Reloads of the configuration, by [`Reloaded`].
     config_reloads: [Counter; 3],
     /// Whether the last reload was not refused.
@@ -182,6 +184,10 @@ impl Metrics {
             routing_table_age: make.gauge("routing_table_age_seconds", "Since the store confirmed the applied table"),
             routing_store_errors: make.counter("routing_store_errors_total", "Failed reads of the routing store"),
             ratelimit: RateLimitMetrics::new(&make),
+            tenant_minutes_dropped: make.counter(
+                "tenant_minutes_dropped_total",
+                "Minutes of tenants' requests that the limits store did not take",
+            ),
             config_reloads: ["applied", "unchanged", "refused"].map(|result| {
                 make.counter_with("config_reloads_total", "Reloads of the configuration", &[("result", result)])
             }),
