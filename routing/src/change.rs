@@ -4,25 +4,30 @@
 //! a stamp along a step that [`crate::lifecycle`] does not list, and never takes the last capacity away unless told so
 //! by name. Nothing here reads a clock, a store or chance.
 //!
-//! Edits of one stamp are in `stamp`, pins in `tenant`, tiers and quotas of tenants in `terms`, levels of degradation in `degrade`, whole tables (rollback, restore) in `whole`; what an edit moves is
-//! in `moves`, how it is named before it is published in `plan`.
+//! Edits of one stamp are in `stamp`, pins in `tenant`, the choice of a stamp for a tenant in `assign`, tiers and quotas of
+//! tenants in `terms`, levels of degradation in `degrade`, whole tables (rollback, restore) in `whole`; what an edit moves is
+//! in `moves`, in requests in `requests`, how it is named before it is published in `plan`.
 
+mod assign;
 mod degrade;
 mod diff;
 mod guard;
 mod moves;
 mod plan;
+mod requests;
 mod stamp;
 mod tenant;
 mod terms;
 pub mod tier;
 mod whole;
 
+pub use assign::{Assign, Size};
 pub use degrade::Whom;
 pub use diff::{DIFFERENCES_MAX, Difference, utc};
 pub use guard::{Guarded, Guards, Overrides};
 pub use moves::{Moves, RegionMoves, WAYS_MAX, Way, moves};
 pub use plan::{InvalidPlan, PlanId};
+pub use requests::{RequestWay, Requests, requests};
 pub use stamp::{Drain, GRACE_MAX, LABEL_NAME_BYTES_MAX, LABELS_MAX, RAMP_SECONDS_DEFAULT, Register, WARNINGS_MAX};
 pub use terms::Terms;
 
@@ -166,6 +171,9 @@ pub enum Refused {
         /// The tenant's regions.
         allowed: String,
     },
+    /// No stamp has room for a tenant.
+    #[error("{0}")]
+    NoRoom(String),
     /// A value out of range.
     #[error("{0}")]
     Invalid(String),

@@ -6,19 +6,20 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use synaxis_routing::{
-    change::{PlanId, Refused},
+    change::PlanId,
     id::{Region, TenantId},
-    limits::{Quota, is_limit},
     table::State,
 };
 
 use crate::{duration, names, output::Format};
 
 mod life;
+mod tenants;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use life::{Below, Degrade, Delete, Drain, Goal, Health, Isolate, Ramped, Standby, Wait, Weight};
+pub(crate) use tenants::{Assign, Hot, Pin, Set, Tenant, TenantList};
 
 /// Operates a fleet of stamps: its routing table, its tenants' pins.
 ///
@@ -57,7 +58,13 @@ pub(crate) struct Global {
     /// Store of the routing table: redis://HOST:PORT, rediss://HOST:PORT, file:DIRECTORY
     #[arg(long, global = true, value_name = "URL", env = "SYNAXIS_ROUTING_STORE", hide_env_values = true)]
     pub(crate) store: Option<String>,
-    /// Prefix of the store's keys [default: synaxis]
+    /// Store in which proxies count requests by tenant, for `plan` and `tenant hot`: redis://HOST:PORT, rediss://HOST:PORT
+    #[arg(long, global = true, value_name = "URL", env = "SYNAXIS_LIMITS_STORE", hide_env_values = true)]
+    pub(crate) limits_store: Option<String>,
+    /// Prefix of that store's keys [default: synaxis]
+    #[arg(long, global = true, value_name = "PREFIX")]
+    pub(crate) limits_key_prefix: Option<String>,
+    /// Prefix of the routing table's keys [default: synaxis]
     #[arg(long, global = true, value_name = "PREFIX")]
     pub(crate) key_prefix: Option<String>,
     /// TOML file with store, key_prefix and [guards]
@@ -247,67 +254,6 @@ pub(crate) struct List {
     pub(crate) region: Option<Region>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Tenant {
-    /// Pin a tenant to a stamp
-    Pin(Pin),
-    /// Take pins away
-    Unpin(Unpin),
-    /// Say which tier tenants are of, and which quotas of their own they have
-    Set(Set),
-    /// Show the listed tenants (those that differ from the default)
-    List(TenantList),
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Pin {
-    /// The tenant
-    #[arg(value_parser = tenant)]
-    pub(crate) tenant: TenantId,
-    #[command(flatten)]
-    pub(crate) stamp: One,
-    /// That stamp or nobody (default)
-    #[arg(long, conflicts_with = "preferred")]
-    pub(crate) strict: bool,
-    /// That stamp first, others while it does not serve
-    #[arg(long)]
-    pub(crate) preferred: bool,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Unpin {
-    /// The tenants
-    #[arg(required = true, value_parser = tenant)]
-    pub(crate) tenants: Vec<TenantId>,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Set {
-    /// The tenants
-    #[arg(required = true, value_parser = tenant)]
-    pub(crate) tenants: Vec<TenantId>,
-    /// A tier of the proxies' settings, `[tiers.NAME]`
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["no_tier", "limits", "no_limits"])]
-    pub(crate) tier: Option<String>,
-    /// None: they are limited like tenants that are not listed
-    #[arg(long, conflicts_with = "tier")]
-    pub(crate) no_tier: bool,
-    /// A quota of their own for a limit of the proxies' settings, `[[rate_limits]]`, or for `tenant`, that of the tiers:
-    /// per-user=500/min, or with how many may come at once: per-user=500/min,burst=20. May be repeated
-    #[arg(long = "limit", value_name = "NAME=QUOTA", value_parser = limit)]
-    pub(crate) limits: Vec<(String, Quota)>,
-    /// No quota of their own for this limit: that of their tier or of the limit counts again. May be repeated
-    #[arg(long = "no-limit", value_name = "NAME", value_parser = limit_name)]
-    pub(crate) no_limits: Vec<String>,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct TenantList {
-    /// Only tenants pinned to this stamp
-    #[arg(long, value_name = "ID")]
-    pub(crate) stamp: Option<String>,
-}
-
 #[derive(Debug, Group)]
 pub(crate) struct Explain {
     /// The tenant
@@ -375,16 +321,6 @@ fn url(text: &str) -> Result<url::Url, String> {
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     // it stands in the history for good
     if bare { Ok(url) } else { Err("it carries a user, a query or a fragment, which could be a secret".to_owned()) }
-}
-
-fn limit(text: &str) -> Result<(String, Quota), String> {
-    let (name, quota) = text.split_once('=').ok_or("a limit is NAME=QUOTA, such as per-user=500/min")?;
-    let quota = quota.parse::<Quota>().map_err(|error| error.to_string())?;
-    Ok((limit_name(name)?, quota))
-}
-
-fn limit_name(text: &str) -> Result<String, String> {
-    if is_limit(text) { Ok(text.to_owned()) } else { Err(Refused::InvalidLimit(text.to_owned()).to_string()) }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

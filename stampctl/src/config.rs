@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! store = "rediss://routing.internal:6380"
+//! limits_store = "rediss://limits.weu.internal:6380"
 //! key_prefix = "synaxis"
 //!
 //! [guards]
@@ -27,7 +28,11 @@ const BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Config {
     /// URL of the store.
     pub(crate) store: Option<String>,
+    /// URL of the store in which proxies count requests by tenant.
+    pub(crate) limits_store: Option<String>,
     /// Prefix of its keys.
+    pub(crate) limits_key_prefix: Option<String>,
+    /// Prefix of the routing table's keys.
     pub(crate) key_prefix: Option<String>,
     /// How many Active stamps must remain.
     pub(crate) guards: Guards,

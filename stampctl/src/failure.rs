@@ -64,6 +64,7 @@ impl From<Refused> for Failure {
             | Refused::StrictlyPinned { .. }
             | Refused::Guarded(_)
             | Refused::LastTaker(_)
+            | Refused::NoRoom(_)
             | Refused::Residency { .. } => Self::Forbidden(text),
             Refused::Exists { .. }
             | Refused::Retired(_)

@@ -19,6 +19,7 @@ mod output;
 mod plan;
 mod policy;
 mod session;
+mod traffic;
 mod verbs;
 mod wait;
 

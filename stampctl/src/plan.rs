@@ -3,11 +3,13 @@
 //! Invariant: `plan` and `apply` go the way of every change; a plan stops before publishing, and applying one publishes
 //! only what the plan showed, over exactly the table that it was made for.
 
-use std::{cmp::Reverse, fmt::Write as _};
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Write as _};
 
 use synaxis_routing::{
-    change::{Changed, Moves, PlanId, RegionMoves, Way, moves, utc},
+    change::{Changed, Moves, PlanId, RegionMoves, RequestWay, Requests, Way, moves, requests, utc},
+    id::StampId,
     placement::Placement,
+    traffic::Hours,
     version::Version,
 };
 
@@ -44,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) id: PlanId,
     /// `None` without a table that could be compared.
     pub(crate) moves: Option<Moves>,
+    /// `None` unless it was [counted](Self::count).
+    pub(crate) requests: Option<Requests>,
 }
 
 impl Plan {
@@ -51,7 +55,20 @@ impl Plan {
     pub(crate) fn of(changed: &Changed, after: &Placement, seen: &Seen) -> Result<Self, Failure> {
         let id = PlanId::of(seen.head.as_deref().unwrap_or_default(), seen.fleet(), changed, seen.now);
         let before = seen.fleet().cloned().map(session::place).transpose()?;
-        Ok(Self { id, moves: before.map(|before| moves(&before, after, seen.now)) })
+        Ok(Self { id, moves: before.map(|before| moves(&before, after, seen.now)), requests: None })
+    }
+
+    /// Adds how many requests move, by what the stamps served.
+    pub(crate) fn count(
+        &mut self,
+        changed: &Changed,
+        seen: &Seen,
+        served: &BTreeMap<StampId, Hours>,
+    ) -> Result<(), Failure> {
+        let Some(before) = seen.fleet().cloned() else { return Ok(()) };
+        let (before, after) = (session::place(before)?, session::place(changed.fleet.clone())?);
+        self.requests = Some(requests(&before, &after, seen.now, served));
+        Ok(())
     }
 
     /// Whether no region loses more than `max_moved` per cent of its slots with the publication itself.
@@ -95,8 +112,30 @@ impl Plan {
         if moves.listed_tenants > 0 {
             let _ = writeln!(text, "{} listed tenants move", moves.listed_tenants);
         }
+        if let Some(requests) = &self.requests {
+            text.push_str(&load(requests));
+        }
         text
     }
+}
+
+/// `about 12.5 of 150 requests/s (8.33 %) move`, and from where to where.
+fn load(requests: &Requests) -> String {
+    let Requests { per_second, moving, percent, ways, unknown } = requests;
+    let mut text = format!("about {moving} of {per_second} requests/s ({percent} %) move, by the last day\n");
+    let row = |way: &RequestWay| {
+        let to = way.to.as_ref().map_or("nobody".to_owned(), ToString::to_string);
+        vec![way.from.to_string(), to, way.per_second.to_string()]
+    };
+    let rows: Vec<Vec<String>> = ways.iter().take(WAYS_SHOWN).map(row).collect();
+    if !rows.is_empty() {
+        text.push_str(&columns(&["FROM", "TO", "REQUESTS/S"], &rows));
+    }
+    if !unknown.is_empty() {
+        let names: Vec<String> = unknown.iter().take(WAYS_SHOWN).map(ToString::to_string).collect();
+        let _ = writeln!(text, "nothing is known of {} stamps: {}", unknown.len(), names.join(", "));
+    }
+    text
 }
 
 /// Regions with their names; those of which the same moves are told as one.

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use synaxis_routing::{
     bundle::{Bundle, Head},
-    change::{Changed, Difference, Fleet, Guards, Moves, Refused},
+    change::{Changed, Difference, Fleet, Guards, Moves, Refused, Requests},
     digest::Digest,
     placement::Placement,
     sanity::{self, Current},
     store::{LogEntry, Mode, PublishError, Store},
     table::Millis,
+    traffic::Traffic,
     version::Version,
 };
 
@@ -25,13 +26,15 @@ use crate::{
     failure::Failure,
     output::{self, Format},
     plan::{self, Intent, Plan},
-    policy,
+    policy, traffic,
     wait::{self, Acknowledged},
 };
 
 /// An open store and what was said for all verbs.
 pub(crate) struct Session {
     pub(crate) store: Store,
+    /// Where proxies count requests by tenant, if that was said.
+    pub(crate) traffic: Option<Traffic>,
     pub(crate) guards: Guards,
     pub(crate) said: Global,
     pub(crate) intent: Intent,
@@ -82,6 +85,9 @@ pub(crate) struct Report {
     pub(crate) warnings: Vec<String>,
     /// Which slots and listed tenants get another owner; `null` without a table to compare with.
     pub(crate) moves: Option<Moves>,
+    /// Of a plan: how many requests move, if a limits store was said and answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requests: Option<Requests>,
     /// The name of this change of this table, for `apply`; `null` when there was nothing to change.
     pub(crate) plan: Option<String>,
     /// Of a plan: why it would not be published as it stands.
@@ -107,7 +113,11 @@ impl Session {
                 "a memory: store lives inside one proxy; it has no table to operate".to_owned(),
             ));
         }
-        Ok(Self { store, guards: config.guards, said, intent })
+        let limits = said.limits_store.clone().or(config.limits_store);
+        let below = said.limits_key_prefix.clone().or(config.limits_key_prefix).unwrap_or_else(|| "synaxis".to_owned());
+        let traffic = limits.map(|url| Traffic::open(&url, &below)).transpose();
+        let traffic = traffic.map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(Self { store, traffic, guards: config.guards, said, intent })
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -190,6 +200,11 @@ impl Session {
             Err(Edit::Unreadable) => return Err(seen.table.err().unwrap_or_else(unreadable)),
             Err(Edit::Failed(failure)) => return Err(failure),
         };
+        if matches!(self.intent, Intent::Plan)
+            && let Some(served) = traffic::if_known(self, seen.fleet(), seen.now).await
+        {
+            ready.plan.count(&ready.changed, &seen, &served)?;
+        }
         self.show(&ready);
         // what is put back is what proxies hold already, whatever the store says of it
         let judge = |ready: &Ready| match mode {
@@ -292,6 +307,7 @@ impl Session {
             more_differences: 0,
             warnings: vec![],
             moves: None,
+            requests: None,
             plan: None,
             refused: None,
             published: false,
@@ -374,6 +390,7 @@ fn report(ready: Ready, published: bool) -> Report {
         more_differences: changed.more,
         warnings: changed.warnings,
         moves: plan.moves,
+        requests: plan.requests,
         plan: Some(plan.id.to_string()),
         refused: None,
         published,

@@ -1,5 +1,6 @@
 //! The verbs, one file a verb or noun. Each says what it edits or shows; the way is [`crate::session`]'s.
 
+mod busy;
 mod degrade;
 mod drain;
 mod epoch;

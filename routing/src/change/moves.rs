@@ -123,6 +123,11 @@ fn end(ramp: &Ramp) -> Option<Millis> {
     ramp.held_at.is_none().then(|| ramp.started_at.saturating_add(length))
 }
 
+/// When the last of a table's ramps ends; 0 without one.
+pub(super) fn last_end(table: &Table) -> Millis {
+    table.stamps.iter().filter_map(|stamp| end(stamp.ramp.as_ref()?)).max().unwrap_or_default()
+}
+
 /// When the last of the ramps ends that are not in the old table.
 fn begun(old: &Table, new: &Table) -> Millis {
     let known = |stamp: &Stamp| old.stamp(stamp.id.as_str()).and_then(|before| before.ramp);
@@ -131,17 +136,17 @@ fn begun(old: &Table, new: &Table) -> Millis {
 }
 
 /// A stamp's number in both tables; [`NOBODY`] where nothing owns.
-type Number = u16;
-const NOBODY: Number = Number::MAX;
+pub(super) type Number = u16;
+pub(super) const NOBODY: Number = Number::MAX;
 
 /// The stamps of two tables under common numbers: at most 2,000.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     ids: Vec<&'a StampId>,
     numbers: HashMap<&'a str, Number>,
 }
 
 impl<'a> Names<'a> {
-    fn new(before: &'a Placement, after: &'a Placement) -> Self {
+    pub(super) fn new(before: &'a Placement, after: &'a Placement) -> Self {
         let mut names = Self { ids: Vec::new(), numbers: HashMap::new() };
         for stamp in before.table().stamps.iter().chain(&after.table().stamps) {
             let next = Number::try_from(names.ids.len()).unwrap_or(NOBODY);
@@ -152,13 +157,17 @@ impl<'a> Names<'a> {
         names
     }
 
-    fn id(&self, number: Number) -> Option<StampId> {
+    pub(super) fn number(&self, id: &StampId) -> Option<Number> {
+        self.numbers.get(id.as_str()).copied()
+    }
+
+    pub(super) fn id(&self, number: Number) -> Option<StampId> {
         self.ids.get(usize::from(number)).map(|id| (*id).clone())
     }
 }
 
 /// One of the two tables.
-struct Side<'a> {
+pub(super) struct Side<'a> {
     placement: &'a Placement,
     /// Common numbers by index.
     numbers: Vec<Number>,
@@ -167,15 +176,20 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn new(placement: &'a Placement, names: &Names<'_>, now: Millis) -> Self {
+    pub(super) fn new(placement: &'a Placement, names: &Names<'_>, now: Millis) -> Self {
         let stamps = &placement.table().stamps;
         let number = |stamp: &Stamp| names.numbers.get(stamp.id.as_str()).copied().unwrap_or(NOBODY);
-        let end = stamps.iter().filter_map(|stamp| end(stamp.ramp.as_ref()?)).max().unwrap_or_default().max(now);
+        let end = last_end(placement.table()).max(now);
         Self { placement, numbers: stamps.iter().map(number).collect(), end }
     }
 
+    /// When the last of its ramps has ended.
+    pub(super) fn end(&self) -> Millis {
+        self.end
+    }
+
     /// As a proxy of that region enters: by the table's first region when the table does not know it.
-    fn entry(&self, region: Option<&Region>) -> RegionIndex {
+    pub(super) fn entry(&self, region: Option<&Region>) -> RegionIndex {
         region.and_then(|region| self.placement.region(region)).unwrap_or(RegionIndex(0))
     }
 
@@ -183,26 +197,26 @@ impl<'a> Side<'a> {
         owner.and_then(|owner| self.numbers.get(usize::from(owner.0)).copied()).unwrap_or(NOBODY)
     }
 
-    fn slots(&self, entry: RegionIndex, at: Millis) -> Vec<Number> {
+    pub(super) fn slots(&self, entry: RegionIndex, at: Millis) -> Vec<Number> {
         self.placement.owners_of_slots(entry, at).into_iter().map(|owner| self.number(owner)).collect()
     }
 
-    fn owner(&self, tenant: &TenantId, entry: RegionIndex, at: Millis) -> Number {
+    pub(super) fn owner(&self, tenant: &TenantId, entry: RegionIndex, at: Millis) -> Number {
         self.number(self.placement.owner(tenant, entry, at))
     }
 }
 
 /// Who owns something: with the old table now and in its end, with the new table now and in its end.
-struct Owners {
-    was: Number,
-    would: Number,
-    becomes: Number,
-    ends: Number,
+pub(super) struct Owners {
+    pub(super) was: Number,
+    pub(super) would: Number,
+    pub(super) becomes: Number,
+    pub(super) ends: Number,
 }
 
 impl Owners {
     /// From where to where it goes because of the change.
-    fn way(&self) -> Option<(Number, Number)> {
+    pub(super) fn way(&self) -> Option<(Number, Number)> {
         let moves = self.ends != self.was && (self.ends != self.would || self.becomes != self.was);
         moves.then_some((self.was, self.ends))
     }

@@ -1,4 +1,4 @@
-//! Tenants: `tenant pin`, `tenant unpin`, `tenant set`, `tenant list`.
+//! Tenants: `tenant pin`, `tenant unpin`, `tenant set`, `tenant list`; the others are in `busy`.
 
 use serde::Serialize;
 use synaxis_routing::{
@@ -8,6 +8,7 @@ use synaxis_routing::{
     table::{PinMode, Tenant},
 };
 
+use super::busy;
 use crate::{
     args::{self, Pin, Set},
     failure::Failure,
@@ -22,6 +23,11 @@ pub(super) async fn run(session: &Session, said: args::Tenant) -> Result<(), Fai
         args::Tenant::Pin(said) => pin(session, &said).await,
         args::Tenant::Unpin(said) => session.change(|fleet, now| fleet.unpin(&said.tenants, now)).await.map(|_| ()),
         args::Tenant::Set(said) => set(session, &said).await,
+        args::Tenant::Assign(said) => busy::assign(session, &said).await,
+        args::Tenant::Hot(_) if !matches!(session.intent, Intent::Publish) => {
+            Err(Failure::Usage("`tenant hot` changes nothing, so there is nothing to plan".to_owned()))
+        }
+        args::Tenant::Hot(said) => busy::hot(session, &said).await,
         args::Tenant::List(_) if !matches!(session.intent, Intent::Publish) => {
             Err(Failure::Usage("`tenant list` changes nothing, so there is nothing to plan".to_owned()))
         }
