@@ -246,7 +246,7 @@ mod tests {
     fn only_stamps_that_serve_in_the_tenants_regions_are_taken_and_its_home_first() {
         let mut world = world(&[("weu", 2), ("eus", 1), ("sea", 1)]);
         let (eus, sea) = (Region::parse("eus").unwrap(), Region::parse("sea").unwrap());
-        let entry = Tenant { regions: Some(vec![eus.clone(), sea.clone()]), home: Some(sea), ..Tenant::default() };
+        let entry = Tenant { regions: Some(vec![eus, sea.clone()]), home: Some(sea), ..Tenant::default() };
         world.tenants.insert(tenant("acme"), entry);
         let after = world.assign(&said("acme", "starter", Size::Shared(9)), START).unwrap().fleet;
         assert_eq!(place(&after, "acme"), "synaxis-sea-001");

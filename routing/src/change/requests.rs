@@ -162,7 +162,7 @@ mod tests {
         assert_eq!((found.per_second, found.moving, found.percent), (150.0, 40.0, 26.67));
         assert_eq!((found.ways, found.unknown), (vec![way], vec![stamps[2].clone()]));
         // all of a stamp
-        let mut without = world.clone();
+        let mut without = world;
         without.table.stamps[0].weight = 0;
         let found = requests(&before, &build(&without), START, &served);
         let gone = owner("elsewhere").0 == 0;

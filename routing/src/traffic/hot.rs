@@ -2,6 +2,8 @@
 //!
 //! Invariant: what is unknown changes nothing: it neither makes a tenant hot nor ends it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Hours, per_second};
@@ -45,7 +47,7 @@ pub struct Hot {
 /// The hot tenants of a stamp after these hours, of which all must be over; the hottest first.
 #[must_use]
 pub fn hot(hours: &Hours, rule: &Rule) -> Vec<Hot> {
-    let names: std::collections::BTreeSet<&TenantId> = hours.values().flat_map(|hour| hour.tenants.keys()).collect();
+    let names: BTreeSet<&TenantId> = hours.values().flat_map(|hour| hour.tenants.keys()).collect();
     let mut found: Vec<Hot> = names.into_iter().filter_map(|tenant| judge(tenant, hours, rule)).collect();
     found.sort_by(|a, b| b.per_second.total_cmp(&a.per_second).then(a.tenant.cmp(&b.tenant)));
     found
@@ -182,6 +184,4 @@ mod tests {
         assert_eq!(found[..2].iter().map(TenantId::as_str).collect::<BTreeSet<_>>(), ["a", "b"].into());
         assert_eq!(found.len(), 2);
     }
-
-    use std::collections::BTreeSet;
 }
