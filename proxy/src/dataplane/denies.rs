@@ -56,8 +56,16 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// One refusal: whose requests, and until when in milliseconds of the process's clock.
-type Denied = (Fingerprint, u64);
+/// One refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Whose requests.
+    pub fingerprint: Fingerprint,
+    /// Until when it is remembered, in milliseconds of the process's clock.
+    pub until: u64,
+    /// When one of them may come again, which may be later.
+    pub retry_at: u64,
+}
 
 /// What one worker remembers.
 #[derive(Default)]
@@ -70,12 +78,13 @@ struct Memory {
 }
 
 impl Denies {
-    /// Until when a tenant's requests with this fingerprint are refused, later than `now`, in milliseconds of the process's
-    /// clock. The fingerprint is only asked for if anything is known of the tenant.
-    pub fn until(&self, tenant: TenantKey, now: u64, is_meant: impl Fn(Fingerprint) -> bool) -> Option<u64> {
+    /// What refuses a tenant's requests of a fingerprint at `now`, in milliseconds of the process's clock. The fingerprint is
+    /// only made if anything is known of the tenant.
+    pub fn find(&self, tenant: TenantKey, now: u64, fingerprint: impl FnOnce() -> Fingerprint) -> Option<Denied> {
         let memory = self.0.borrow();
-        let denied = memory.tenants.get(&tenant)?;
-        denied.iter().find(|(fingerprint, until)| *until > now && is_meant(*fingerprint)).map(|(_, until)| *until)
+        let known = memory.tenants.get(&tenant)?;
+        let meant = fingerprint();
+        known.iter().find(|denied| denied.until > now && denied.fingerprint == meant).copied()
     }
 
     /// Whether anything is remembered.
@@ -91,7 +100,9 @@ impl Denies {
             memory.forget(now);
         }
         let known = memory.tenants.entry(tenant).or_default();
-        if let Some(known) = known.iter_mut().find(|known| known.0 == denied.0 || known.1 <= now) {
+        if let Some(known) =
+            known.iter_mut().find(|known| known.fingerprint == denied.fingerprint || known.until <= now)
+        {
             *known = denied;
             return true;
         }
@@ -110,7 +121,7 @@ impl Memory {
     /// What is over.
     fn forget(&mut self, now: u64) {
         self.tenants.retain(|_, denied| {
-            denied.retain(|(_, until)| *until > now);
+            denied.retain(|denied| denied.until > now);
             !denied.is_empty()
         });
         self.count = self.tenants.values().map(Vec::len).sum();
@@ -147,22 +158,25 @@ mod tests {
     fn refusals_are_bounded_and_what_is_over_makes_room() {
         let (denies, key) = (Denies::default(), |tenant: u128| TenantKey::new(tenant));
         let one = |at: u8| Fingerprint([at; 16]);
-        let is = |at: u8| move |fingerprint| fingerprint == one(at);
+        let denied = |at: u8, until: u64| Denied { fingerprint: one(at), until, retry_at: until + 1_000 };
+        let retry_at = |denies: &Denies, tenant: u128, now: u64, at: u8| {
+            denies.find(key(tenant), now, || one(at)).map(|denied| denied.retry_at)
+        };
         assert!(denies.is_empty());
-        assert!(denies.note(key(1), (one(1), 100), 0, 2));
-        assert!(denies.note(key(1), (one(2), 200), 0, 2));
-        assert!(!denies.note(key(2), (one(3), 300), 0, 2));
-        assert_eq!([denies.until(key(1), 99, is(1)), denies.until(key(1), 100, is(1))], [Some(100), None]);
+        assert!(denies.note(key(1), denied(1, 100), 0, 2));
+        assert!(denies.note(key(1), denied(2, 200), 0, 2));
+        assert!(!denies.note(key(2), denied(3, 300), 0, 2));
+        assert_eq!([retry_at(&denies, 1, 99, 1), retry_at(&denies, 1, 100, 1)], [Some(1_100), None]);
         // of another tenant it says nothing
-        assert_eq!(denies.until(key(2), 0, is(1)), None);
+        assert_eq!(retry_at(&denies, 2, 0, 1), None);
         // a newer word of the same takes no room, and what is over makes some
-        assert!(denies.note(key(1), (one(2), 250), 0, 2));
-        assert!(denies.note(key(2), (one(3), 300), 150, 2));
-        assert_eq!([denies.until(key(1), 0, is(1)), denies.until(key(2), 0, is(3))], [None, Some(300)]);
+        assert!(denies.note(key(1), denied(2, 250), 0, 2));
+        assert!(denies.note(key(2), denied(3, 300), 150, 2));
+        assert_eq!([retry_at(&denies, 1, 0, 1), retry_at(&denies, 2, 0, 3)], [None, Some(1_300)]);
         // one tenant does not get all of it
         let denies = Denies::default();
-        let noted = (0..100).filter(|at| denies.note(key(1), (one(*at), 9), 0, 1_000)).count();
+        let noted = (0..100).filter(|at| denies.note(key(1), denied(*at, 9), 0, 1_000)).count();
         assert_eq!(noted, TENANT_MAX);
-        assert!(!denies.note(key(2), (one(1), 9), 0, 0));
+        assert!(!denies.note(key(2), denied(1, 9), 0, 0));
     }
 }

@@ -13,7 +13,7 @@ use super::{
     rate_limit::{self, Told},
 };
 use crate::dataplane::{
-    denies::Fingerprint,
+    denies::{Denied, Fingerprint},
     limits::{Counting, Limit},
 };
 
@@ -21,22 +21,24 @@ use crate::dataplane::{
 pub const DENY: HeaderName = HeaderName::from_static("x-synaxis-deny");
 /// Longest that a refusal is remembered, in milliseconds.
 const REMEMBERED_MAX: u64 = 10_000;
+/// Longest that a client is told to stay away, in milliseconds: a day.
+const RETRY_MAX: u64 = 24 * 3_600 * 1_000;
 
 /// What to tell the entry of a refusal.
 #[must_use]
 pub fn field(limit: &str, fingerprint: Fingerprint, standing: &Standing) -> Option<HeaderValue> {
-    let lasts = standing.retry().div_ceil(1_000_000).min(REMEMBERED_MAX);
-    HeaderValue::from_str(&format!("{limit}; for={lasts}; key={fingerprint}")).ok()
+    let retry = standing.retry().div_ceil(1_000_000).min(RETRY_MAX);
+    HeaderValue::from_str(&format!("{limit}; for={retry}; key={fingerprint}")).ok()
 }
 
-/// How long, in milliseconds, and whose requests. `None`: it is not understood.
+/// When to come again, in milliseconds from now, and whose requests. `None`: it is not understood.
 fn read(headers: &HeaderMap) -> Option<(u64, Fingerprint)> {
     let mut values = headers.get_all(DENY).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let mut words = value.to_str().ok()?.split("; ").skip(1);
-    let lasts: u64 = words.next()?.strip_prefix("for=")?.parse().ok()?;
+    let retry: u64 = words.next()?.strip_prefix("for=")?.parse().ok()?;
     let fingerprint = Fingerprint::parse(words.next()?.strip_prefix("key=")?)?;
-    Some((lasts.min(REMEMBERED_MAX), fingerprint))
+    Some((retry.min(RETRY_MAX), fingerprint))
 }
 
 /// Refuses at once what another stamp has refused a moment ago.
@@ -54,10 +56,9 @@ pub fn check(errand: &Errand<'_>, load: &Load<'_>) -> Result<(), LocalReply> {
     for limit in limits.of_route(errand.route).filter(|limit| limit.mode == LimitMode::Enforce) {
         let Some(bound) = limit.bound(terms) else { continue };
         let Counting::Fleet(fleet) = &bound.counting else { continue };
-        let is_meant = |fingerprint| fingerprint == of(errand, load, limit);
-        if let Some(until) = denies.until(errand.key, now, is_meant) {
+        if let Some(denied) = denies.find(errand.key, now, || of(errand, load, limit)) {
             limit.metrics.remembered.increment(1);
-            let standing = fleet.plan.refused_for((until - now) * 1_000_000);
+            let standing = fleet.plan.refused_for(denied.retry_at.saturating_sub(now) * 1_000_000);
             let told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
             return Err(LocalReply::RateLimited(Box::new(told)));
         }
@@ -75,10 +76,11 @@ pub fn of(errand: &Errand<'_>, load: &Load<'_>, limit: &Limit) -> Fingerprint {
 /// Remembers what another stamp's answer says that it has refused.
 pub fn note(errand: &Errand<'_>, headers: &HeaderMap) {
     let Some(store) = &errand.snapshot.settings.limits_store else { return };
-    let Some((lasts, fingerprint)) = read(headers) else { return };
+    let Some((retry, fingerprint)) = read(headers) else { return };
     let (worker, now) = (errand.worker, errand.worker.now());
     let max = store.denies_max.div_ceil(worker.plane.workers.len().max(1));
-    if !worker.denies.note(errand.key, (fingerprint, now + lasts), now, max) {
+    let denied = Denied { fingerprint, until: now + retry.min(REMEMBERED_MAX), retry_at: now + retry };
+    if !worker.denies.note(errand.key, denied, now, max) {
         worker.sink.metrics.ratelimit.denies_dropped.increment(1);
     }
 }
@@ -104,11 +106,11 @@ mod tests {
         let meant = Fingerprint::new(&acme, "per-user", &[LimitKey::Tenant, LimitKey::User], &[b"ada"]);
         let written = field("per-user", meant, &plan.refused_for(1_500_000_000)).unwrap();
         assert_eq!(read_text(written.as_bytes()), Some((1_500, meant)));
-        // never for longer than some seconds, whatever is said
+        // never for longer than a day, whatever is said
         let long = field("per-user", meant, &plan.refused_for(u64::MAX >> 2)).unwrap();
-        assert_eq!(read_text(long.as_bytes()), Some((REMEMBERED_MAX, meant)));
+        assert_eq!(read_text(long.as_bytes()), Some((RETRY_MAX, meant)));
         let hash = "0".repeat(32);
-        assert_eq!(read_text(format!("x; for=99999999; key={hash}").as_bytes()).unwrap().0, REMEMBERED_MAX);
+        assert_eq!(read_text(format!("x; for=99999999999; key={hash}").as_bytes()).unwrap().0, RETRY_MAX);
         for hostile in [
             String::new(),
             "x".into(),

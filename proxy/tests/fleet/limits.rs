@@ -132,7 +132,7 @@ fn what_another_stamp_has_refused_is_refused_where_it_comes_in_and_to_nobody_els
     assert_eq!((again.status, again.reason().as_str()), (429, "rate_limited"));
     assert_eq!(again.header("ratelimit-policy"), Some("\"per-user\";q=2;w=60"));
     let retry: u32 = again.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=10).contains(&retry), "{retry}");
+    assert!((50..=61).contains(&retry), "{retry}");
     // what stamps tell each other is not for clients
     assert_eq!(again.header("x-synaxis-deny"), None);
     assert_eq!(remembered(&world, 0, "per-user"), 1);
