@@ -82,7 +82,7 @@ impl Denies {
     /// only made if anything is known of the tenant.
     pub fn find(&self, tenant: TenantKey, now: u64, fingerprint: impl FnOnce() -> Fingerprint) -> Option<Denied> {
         let memory = self.0.borrow();
-        let known = memory.tenants.get(&tenant)?;
+        let known = memory.tenants.get(&tenant).filter(|known| known.iter().any(|denied| denied.until > now))?;
         let meant = fingerprint();
         known.iter().find(|denied| denied.until > now && denied.fingerprint == meant).copied()
     }
@@ -93,12 +93,19 @@ impl Denies {
         self.0.borrow().count == 0
     }
 
+    /// Forgets what is over: to be called by a timer.
+    pub fn forget(&self, now: u64) {
+        let memory = &mut *self.0.borrow_mut();
+        memory.tenants.retain(|_, denied| {
+            denied.retain(|denied| denied.until > now);
+            !denied.is_empty()
+        });
+        memory.count = memory.tenants.values().map(Vec::len).sum();
+    }
+
     /// Remembers a refusal. False: there are `max` of them, or too many of this tenant.
     pub fn note(&self, tenant: TenantKey, denied: Denied, now: u64, max: usize) -> bool {
         let memory = &mut *self.0.borrow_mut();
-        if memory.count >= max {
-            memory.forget(now);
-        }
         let known = memory.tenants.entry(tenant).or_default();
         if let Some(known) =
             known.iter_mut().find(|known| known.fingerprint == denied.fingerprint || known.until <= now)
@@ -114,17 +121,6 @@ impl Denies {
             memory.tenants.remove(&tenant);
         }
         has_room
-    }
-}
-
-impl Memory {
-    /// What is over.
-    fn forget(&mut self, now: u64) {
-        self.tenants.retain(|_, denied| {
-            denied.retain(|denied| denied.until > now);
-            !denied.is_empty()
-        });
-        self.count = self.tenants.values().map(Vec::len).sum();
     }
 }
 
@@ -171,6 +167,8 @@ mod tests {
         assert_eq!(retry_at(&denies, 2, 0, 1), None);
         // a newer word of the same takes no room, and what is over makes some
         assert!(denies.note(key(1), denied(2, 250), 0, 2));
+        assert!(!denies.note(key(2), denied(3, 300), 150, 2));
+        denies.forget(150);
         assert!(denies.note(key(2), denied(3, 300), 150, 2));
         assert_eq!([retry_at(&denies, 1, 0, 1), retry_at(&denies, 2, 0, 3)], [None, Some(1_300)]);
         // one tenant does not get all of it

@@ -17,6 +17,7 @@ use synaxis_config::settings::{LimitKey, LimitMode, Quotas, RateLimit, Route, Se
 use synaxis_ratelimit::{
     cells::{Caps, Cells, Counts},
     decision::Standing,
+    fleet::link::OnStoreFailure,
     key::{Key, Keys, Secret, Tenant as Holder},
     local::Limiter,
     quota::Quota,
@@ -271,8 +272,8 @@ impl Limit {
             (keys, bounds)
         });
         let bounds = make(&limit.quota, &keys, before.map(|before| &before.bounds));
-        let overshoot = bounds.all().map(|bound| bound.counting.overshoot()).max().unwrap_or(0);
-        metrics.limit_overshoot(&limit.name).set(f64::from(overshoot));
+        let overshoot = bounds.all().map(|bound| bound.counting.overshoot()).fold(0.0, f64::max);
+        metrics.limit_overshoot(&limit.name).set(overshoot);
         Self {
             name: limit.name.as_str().into(),
             key: limit.key.clone(),
@@ -367,10 +368,11 @@ impl Bound {
 }
 
 impl Counting {
-    fn overshoot(&self) -> u32 {
+    fn overshoot(&self) -> f64 {
         match self {
-            Self::Here(_) => 0,
-            Self::Fleet(fleet) => fleet.plan.overshoot_bound(),
+            Self::Here(_) => 0.0,
+            Self::Fleet(fleet) if fleet.on_failure == OnStoreFailure::Open => f64::INFINITY,
+            Self::Fleet(fleet) => f64::from(fleet.plan.overshoot_bound()),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: whoever is not let in has used up nothing.
 
+use std::time::Instant;
+
 use super::{
     candidates::{Errand, Load},
     local_reply::LocalReply,
@@ -42,7 +44,7 @@ impl Errand<'_> {
         if let Some(question) = check.go(self, load, spent, None)? {
             return Ok(Admission::Asks(Box::new((check, question))));
         }
-        Ok(Admission::Decided(self.enter_charged(app, now, spent, check, load)))
+        Ok(Admission::Decided(self.enter_charged(app, now, check, load)))
     }
 
     /// The same for a request that waits for the store in which the fleet counts.
@@ -53,13 +55,19 @@ impl Errand<'_> {
         load: &mut Load<'_>,
     ) -> Result<Result<Admitted, guard::Denied>, LocalReply> {
         let (mut check, mut question) = *waiting;
+        // where there is a store, each worker has a link to it
+        let link = self.worker.limits.as_ref().ok_or(LocalReply::Overload)?;
+        let began = Instant::now();
         loop {
-            // where there is a store, each worker has a link to it
-            let said = question.ask(self.worker).await.ok_or(LocalReply::Overload)?;
+            let said = question.ask(link, began.elapsed()).await;
             let spent = said.at();
-            match check.go(self, load, spent, Some(said))? {
-                Some(next) => question = next,
-                None => return Ok(self.enter_charged(app, self.worker.now(), spent, check, load)),
+            match check.go(self, load, spent, Some(said)) {
+                Ok(Some(next)) => question = next,
+                decided => {
+                    self.worker.sink.metrics.ratelimit.wait.record(began.elapsed().as_secs_f64());
+                    decided?;
+                    return Ok(self.enter_charged(app, self.worker.now(), check, load));
+                }
             }
         }
     }
@@ -68,15 +76,14 @@ impl Errand<'_> {
         &self,
         app: &App,
         now: u64,
-        spent: u64,
-        mut check: rate_limit::Check<'_>,
+        check: rate_limit::Check<'_>,
         load: &mut Load<'_>,
     ) -> Result<Admitted, guard::Denied> {
         let told = check.told(&self.snapshot.settings.rate_limiting);
         let entered = self.enter(&app.guard, &app.limits, now, load);
         load.charged = entered.is_ok();
-        if entered.is_err() {
-            check.refund(spent);
+        if entered.is_ok() {
+            check.spend();
         }
         entered.map(|(permit, pass)| (permit, pass, told))
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::dataplane::{
     denies::{Denied, Fingerprint},
-    limits::{Counting, Limit},
+    limits::{Bound, Counting, Limit, Terms, fleet::FleetCounter},
 };
 
 /// `LIMIT; for=MS; key=HASH`: for the stamp that has sent on the request that a limit of the fleet has refused.
@@ -53,9 +53,7 @@ pub fn check(errand: &Errand<'_>, load: &Load<'_>) -> Result<(), LocalReply> {
     }
     let (limits, now) = (&errand.snapshot.limits, errand.worker.now());
     let terms = limits.terms(&errand.tenant);
-    for limit in limits.of_route(errand.route).filter(|limit| limit.mode == LimitMode::Enforce) {
-        let Some(bound) = limit.bound(terms) else { continue };
-        let Counting::Fleet(fleet) = &bound.counting else { continue };
+    for (limit, bound, fleet) in fleet_limits(errand, terms) {
         if let Some(denied) = denies.find(errand.key, now, || of(errand, load, limit)) {
             limit.metrics.remembered.increment(1);
             let standing = fleet.plan.refused_for(denied.retry_at.saturating_sub(now) * 1_000_000);
@@ -73,16 +71,34 @@ pub fn of(errand: &Errand<'_>, load: &Load<'_>, limit: &Limit) -> Fingerprint {
     Fingerprint::new(&errand.tenant, &limit.name, &limit.key, &parts)
 }
 
-/// Remembers what another stamp's answer says that it has refused.
-pub fn note(errand: &Errand<'_>, headers: &HeaderMap) {
+/// Remembers what another stamp's answer says that it has refused, if this request would be found by it again.
+pub fn note(errand: &Errand<'_>, load: &Load<'_>, headers: &HeaderMap) {
     let Some(store) = &errand.snapshot.settings.limits_store else { return };
-    let Some((retry, fingerprint)) = read(headers) else { return };
+    let Some((retry, fingerprint)) = read(headers).filter(|_| load.head.is_whole()) else { return };
+    let limits = &errand.snapshot.limits;
+    let terms = limits.terms(&errand.tenant);
+    if !fleet_limits(errand, terms).any(|(limit, ..)| of(errand, load, limit) == fingerprint) {
+        return;
+    }
     let (worker, now) = (errand.worker, errand.worker.now());
     let max = store.denies_max.div_ceil(worker.plane.workers.len().max(1));
     let denied = Denied { fingerprint, until: now + retry.min(REMEMBERED_MAX), retry_at: now + retry };
     if !worker.denies.note(errand.key, denied, now, max) {
         worker.sink.metrics.ratelimit.denies_dropped.increment(1);
     }
+}
+
+/// The limits of the request's route that the fleet counts and that refuse.
+fn fleet_limits<'a>(
+    errand: &'a Errand<'_>,
+    terms: &'a Terms,
+) -> impl Iterator<Item = (&'a Limit, &'a Bound, &'a FleetCounter)> {
+    let enforced = errand.snapshot.limits.of_route(errand.route).filter(|limit| limit.mode == LimitMode::Enforce);
+    enforced.filter_map(|limit| {
+        let bound = limit.bound(terms)?;
+        let Counting::Fleet(fleet) = &bound.counting else { return None };
+        Some((limit, bound, fleet))
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Invariant: a request takes a token from every limit of its route or from none. It waits for the store of the fleet at most
 //! as long as the settings say, and only where no lease, no remembered refusal and no limit of this process decides.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arrayvec::ArrayVec;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,7 +12,7 @@ use synaxis_ratelimit::{
     decision::{Decision, Standing, Taken, tightest},
     fleet::{
         cell::{self, Cell, Take},
-        link::Verdict,
+        link::{By, Link, Verdict},
     },
     key::{Key, Keys, Tenant as Holder},
 };
@@ -24,13 +24,10 @@ use super::{
     local_reply::LocalReply,
     peer,
 };
-use crate::dataplane::{
-    limits::{
-        Bound, Counting, Limit, Part,
-        fleet::{FleetCounter, Named},
-        part_of_address,
-    },
-    worker::Worker,
+use crate::dataplane::limits::{
+    Bound, Counting, Limit, Part,
+    fleet::{FleetCounter, Named},
+    part_of_address,
 };
 
 /// `RateLimit-Policy`: the quotas that count for a request.
@@ -111,6 +108,15 @@ pub struct Check<'a> {
     charges: ArrayVec<Charge<'a>, CHARGES_MAX>,
     /// Quotas that it has behind it.
     passed: usize,
+    /// When it has come so far, in nanoseconds of the process's clock.
+    at: u64,
+}
+
+/// A request that ends on the way, also while it waits, has used up nothing.
+impl Drop for Check<'_> {
+    fn drop(&mut self) {
+        self.refund();
+    }
 }
 
 /// One quota that a request meets.
@@ -178,13 +184,10 @@ impl Said {
 }
 
 impl Question {
-    /// Waits for the answer, no longer than the settings let a request wait. `None`: this worker has no way to ask.
-    pub async fn ask(self, worker: &Worker) -> Option<Said> {
-        let link = worker.limits.as_ref()?;
-        let began = Instant::now();
-        let verdict = link.take(&self.cell, &self.fleet.plan, self.fleet.on_failure).await;
-        worker.sink.metrics.ratelimit.wait.record(began.elapsed().as_secs_f64());
-        Some(Said { cell: self.cell, verdict })
+    /// Waits for the answer, so that with what it has `waited` already the request waits no longer than the settings let it.
+    pub async fn ask(self, link: &Link, waited: Duration) -> Said {
+        let verdict = link.take(&self.cell, &self.fleet.plan, self.fleet.on_failure, waited).await;
+        Said { cell: self.cell, verdict }
     }
 }
 
@@ -193,7 +196,7 @@ impl<'a> Check<'a> {
     /// the question that a call before this one has asked. `Some`: this has to be asked, then it goes on from there.
     ///
     /// # Errors
-    /// `rate_limited`: one has none left. All tokens are given back then.
+    /// `rate_limited`: one has none left.
     pub fn go(
         &mut self,
         errand: &Errand<'a>,
@@ -201,6 +204,7 @@ impl<'a> Check<'a> {
         now: u64,
         mut said: Option<Said>,
     ) -> Result<Option<Question>, LocalReply> {
+        self.at = now;
         let limits = &*errand.snapshot.limits;
         let terms = limits.terms(&errand.tenant);
         let tenant = errand.worker.plane.buckets.secret.tenant(errand.tenant.as_str());
@@ -213,6 +217,8 @@ impl<'a> Check<'a> {
         });
         for met in met.skip(self.passed) {
             let (limit, bound) = (met.limit, met.bound);
+            // what this process decides alone is nobody else's word
+            let alone = said.as_ref().is_some_and(|said| said.verdict.by == By::Alone);
             let token = match said.take() {
                 Some(Said { cell, verdict }) => match verdict.taken {
                     Ok(taken) => Ok(Token::Fleet(cell, taken)),
@@ -232,9 +238,10 @@ impl<'a> Check<'a> {
                 Err(Without::Refused(_)) if met.is_silent() => limit.metrics.shadow_refused.increment(1),
                 Err(Without::Refused(standing)) => {
                     limit.metrics.refused.increment(1);
-                    self.refund(now);
                     let mut told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
-                    told.deny = tell_entry(errand, load, limit, bound, &standing);
+                    if !alone {
+                        told.deny = tell_entry(errand, load, limit, bound, &standing);
+                    }
                     return Err(LocalReply::RateLimited(Box::new(told)));
                 }
             }
@@ -245,8 +252,13 @@ impl<'a> Check<'a> {
         Ok(None)
     }
 
-    /// Gives back what it has taken: the request goes nowhere. `now` is that of the decision.
-    pub fn refund(&mut self, now: u64) {
+    /// The request goes on: what was taken is spent.
+    pub fn spend(mut self) {
+        self.charges.clear();
+    }
+
+    fn refund(&mut self) {
+        let now = self.at;
         for Charge { met, token } in self.charges.drain(..) {
             match (token, &met.bound.counting) {
                 (Token::Here(key, taken), Counting::Here(limiter)) => limiter.refund(key, taken, now),

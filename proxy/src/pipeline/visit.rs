@@ -224,7 +224,10 @@ impl Errand<'_> {
         let Some(peer) = fleet.peers.get(usize::from(stamp.0)).and_then(Option::as_ref) else {
             return Ok(Outcome::Untouched(End::ConnectError, LocalReply::NoStamp));
         };
-        denies::check(self, load)?;
+        if let Err(refused) = denies::check(self, load) {
+            self.worker.count(self.key, &self.tenant, true);
+            return Err(refused);
+        }
         let limits = &self.snapshot.peer_limits;
         let (permit, pass) = match self.enter(&peer.guard, limits, self.worker.now(), load) {
             Ok(entered) => entered,
@@ -252,7 +255,7 @@ impl Errand<'_> {
             Outcome::Answered(answer) if !limits.is_failure(answer.status(), answer.headers(), &peer::REASON) => {
                 keep(answer, permit, load);
                 if answer.status() == StatusCode::TOO_MANY_REQUESTS {
-                    denies::note(self, answer.headers());
+                    denies::note(self, load, answer.headers());
                 }
                 Some(Shown::Success)
             }

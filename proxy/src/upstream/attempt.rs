@@ -270,7 +270,9 @@ fn accept(
     head: &mut Head,
 ) -> Result<Response<UpstreamBody>, Failed> {
     let websocket = head.websocket;
-    if answer.status().is_server_error() || answer.status() == StatusCode::MISDIRECTED_REQUEST {
+    // what another stamp has refused is remembered by what the request was
+    let refused = answer.status() == StatusCode::TOO_MANY_REQUESTS && head.announced;
+    if refused || answer.status().is_server_error() || answer.status() == StatusCode::MISDIRECTED_REQUEST {
         head.read_back(&link.traffic.take_kept());
     }
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {

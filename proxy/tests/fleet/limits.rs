@@ -95,7 +95,8 @@ fn a_quota_of_a_tenants_own_counts_at_every_stamp_and_keeps_what_is_spent() {
 
 /// Three stamps that count together, each once it has met the store.
 fn together(redis: &Redis, settings: &str) -> World {
-    let world = World::start_with(format!("[limits_store]\nurl = \"{}\"\n{settings}", redis.url()).leak());
+    let store = format!("[limits_store]\nurl = \"{}\"\ndeadline = \"50ms\"\n{settings}", redis.url());
+    let world = World::start_with(store.leak());
     let is_here = |index: usize| {
         let page = world.ask(index, &format!("/limits/{}", tenant(9))).json();
         page["limits"][0]["counted_by"] == "store"

@@ -1,9 +1,14 @@
 //! Limits that several processes count together in a real Redis, and what requests notice when it is gone, hung or wrong.
 
 use std::{
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -15,6 +20,11 @@ use crate::world::{Client, Origin, Redis, alone, eventually, proxy, stop};
 
 fn store(redis: &Redis) -> String {
     format!("[limits_store]\nurl = \"{}\"\n", redis.url())
+}
+
+/// The same for tests that count exactly: a machine that stands still for some milliseconds decides nothing there.
+fn patient(redis: &Redis) -> String {
+    format!("{}deadline = \"50ms\"\n", store(redis))
 }
 
 /// So many at once for each tenant, and nearly none later: too few for leases.
@@ -67,7 +77,7 @@ fn waited_long(proxy: &Running) -> f64 {
 #[test]
 fn processes_of_a_region_share_one_quota_and_a_low_one_is_met_exactly() {
     let (app, redis) = (Origin::start("app"), Redis::start());
-    let running = processes(4, &app, &format!("{}{}", store(&redis), tier(5)));
+    let running = processes(4, &app, &format!("{}{}", patient(&redis), tier(5)));
     let edges: Vec<SocketAddr> = running.iter().map(|proxy| proxy.edges[0]).collect();
     for tenant in ["a", "b", "c"] {
         assert_eq!(passed(&edges, tenant, 24), 5, "{tenant}");
@@ -89,7 +99,7 @@ fn processes_of_a_region_share_one_quota_and_a_low_one_is_met_exactly() {
 #[test]
 fn many_requests_cost_few_calls_of_the_store_and_what_is_leased_goes_back_at_the_end() {
     let (app, redis) = (Origin::start("app"), Redis::start());
-    let mut running = processes(2, &app, &format!("{}{MANY}", store(&redis)));
+    let mut running = processes(2, &app, &format!("{}{MANY}", patient(&redis)));
     let before = metric(&running[0], "ratelimit_store_key_operations_total");
     let edge = running[0].edges[0];
     let began = Instant::now();
@@ -114,7 +124,7 @@ fn what_a_later_limit_refuses_gives_the_store_its_token_back() {
     let (app, redis) = (Origin::start("app"), Redis::start());
     let limits = "[user]\nsources = [{ header = \"x-user-id\" }]\n[[rate_limits]]\nname = \"here\"\nkey = [\"tenant\", \"user\"]\n\
                   quota = \"1/h\"\nscope = \"local\"\n";
-    let settings = format!("{}{}{limits}{}", store(&redis), tier(4), route("\"here\""));
+    let settings = format!("{}{}{limits}{}", patient(&redis), tier(4), route("\"here\""));
     let running = processes(1, &app, &settings);
     let edge = running[0].edges[0];
     assert_eq!(of_user(edge, "acme", "ada").status, 200);
@@ -213,36 +223,42 @@ fn whatever_befalls_the_store_no_request_fails_by_it_and_it_is_used_again_afterw
 }
 
 #[test]
-fn nobody_waits_for_a_slow_store_longer_than_the_deadline() {
+fn nobody_waits_for_a_store_that_becomes_slow_longer_than_the_deadline() {
     let (app, redis) = (Origin::start("app"), Redis::start());
-    let slow = delayed(redis.port(), Duration::from_millis(50));
-    let settings = format!("[limits_store]\nurl = \"redis://127.0.0.1:{slow}/0\"\n{}", tier(1_000));
+    let late = Arc::new(AtomicU64::new(0));
+    let way = delayed(redis.port(), Arc::clone(&late));
+    let settings = format!("[limits_store]\nurl = \"redis://127.0.0.1:{way}/0\"\n{}", tier(1_000));
     let proxy = proxy(&alone(app.address, &settings));
+    until_here(&proxy);
+    late.store(50, Relaxed);
     for turn in 0..100 {
         let status = ask(proxy.edges[0], &format!("t{}", turn % 10), "").status;
         assert!([200, 429].contains(&status), "{status}");
         thread::sleep(Duration::from_millis(2));
     }
     thread::sleep(Duration::from_millis(1_100));
+    let waited = metric(&proxy, "ratelimit_wait_duration_seconds_count");
+    assert!(waited >= 10.0 && metric(&proxy, "ratelimit_store_outages_total") >= 1.0, "{waited}");
     // a machine that stands still makes everybody wait
-    assert!(waited_long(&proxy) <= 2.0, "{}", waited_long(&proxy));
+    assert!(waited_long(&proxy) <= 2.0, "{} of {waited}", waited_long(&proxy));
     stop(proxy);
 }
 
-/// A way to a server on which every answer is late.
-fn delayed(port: u16, by: Duration) -> u16 {
+/// A way to a server on which every answer is so many milliseconds late.
+fn delayed(port: u16, late: Arc<AtomicU64>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for near in listener.incoming().map_while(Result::ok) {
             let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { return };
-            let ways = [(near.try_clone().unwrap(), far.try_clone().unwrap(), Duration::ZERO), (far, near, by)];
+            let ways =
+                [(near.try_clone().unwrap(), far.try_clone().unwrap(), None), (far, near, Some(Arc::clone(&late)))];
             for (mut from, mut to, late) in ways {
                 thread::spawn(move || {
                     let mut bytes = [0; 65_536];
-                    while let Ok(count @ 1..) = std::io::Read::read(&mut from, &mut bytes) {
-                        thread::sleep(late);
-                        if std::io::Write::write_all(&mut to, &bytes[..count]).is_err() {
+                    while let Ok(count @ 1..) = from.read(&mut bytes) {
+                        thread::sleep(Duration::from_millis(late.as_ref().map_or(0, |late| late.load(Relaxed))));
+                        if to.write_all(&bytes[..count]).is_err() {
                             return;
                         }
                     }
@@ -258,7 +274,7 @@ fn hostile_users_are_inert_in_the_store() {
     let (app, redis) = (Origin::start("app"), Redis::start());
     let limits = "[user]\nsources = [{ header = \"x-user-id\" }]\n[[rate_limits]]\nname = \"per-user\"\nkey = [\"tenant\", \"user\"]\n\
                   quota = \"2/h\"\nburst = 2\n";
-    let running = processes(1, &app, &format!("{}{limits}{}", store(&redis), route("\"per-user\"")));
+    let running = processes(1, &app, &format!("{}{limits}{}", patient(&redis), route("\"per-user\"")));
     let edge = running[0].edges[0];
     let long = "x".repeat(4_000);
     let hostile = [

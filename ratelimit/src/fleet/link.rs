@@ -28,7 +28,7 @@ use super::{
     counts::add,
     plan::Plan,
     script::KEYS_MAX,
-    store::Store,
+    store::{IDLE_MAX, Store, ping},
     wire::{self, Entry},
 };
 use crate::decision::Standing;
@@ -40,10 +40,8 @@ mod tests;
 const WAITING_MAX: usize = 4_096;
 /// So long a late answer is waited for, then the connection is given up.
 const LATE_MAX: Duration = Duration::from_millis(500);
-/// By so much timers are late: tokio's wheel and the kernel's poll each round a wait up to whole milliseconds.
-const LATENESS: Duration = Duration::from_millis(2);
-/// A shorter wait would hardly be one.
-const PATIENCE_MIN: Duration = Duration::from_millis(1);
+/// When to come again, in nanoseconds, after a refusal while the store is only late.
+const SOON: u64 = 1_000_000_000;
 /// Between two tries to connect, and as much again by chance.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -155,11 +153,19 @@ impl Link {
         self.queue.connected.load(Relaxed)
     }
 
-    /// A token for a request whose cell has none ([`Take::Empty`]), within the store's deadline.
+    /// A token for a request whose cell has none ([`Take::Empty`]), within the store's deadline less what it has `waited`
+    /// already.
     ///
     /// A caller that goes away meanwhile gives its token back.
-    pub async fn take(&self, cell: &Arc<Cell>, plan: &Arc<Plan>, on_failure: OnStoreFailure) -> Verdict {
-        if self.store.is_away() || !self.is_connected() {
+    pub async fn take(
+        &self,
+        cell: &Arc<Cell>,
+        plan: &Arc<Plan>,
+        on_failure: OnStoreFailure,
+        waited: Duration,
+    ) -> Verdict {
+        let patience = self.store.patience().saturating_sub(waited);
+        if self.store.is_away() || !self.is_connected() || patience.is_zero() {
             return self.alone(cell, plan, on_failure);
         }
         let (answer, mut answered) = oneshot::channel();
@@ -175,7 +181,6 @@ impl Link {
         }
         self.queue.came.notify_one();
         add(&self.store.counts().waits, 1);
-        let patience = self.store.deadline().saturating_sub(LATENESS).max(PATIENCE_MIN);
         let answer = match timeout(patience, &mut answered).await {
             Ok(Ok(answer)) => answer,
             // the call has failed
@@ -215,11 +220,19 @@ impl Link {
         Verdict { taken, by: By::Store, at }
     }
 
+    /// A store that is only late may have a token at once.
+    fn soon(&self, plan: &Plan, standing: Standing, at: u64) -> Standing {
+        if self.store.is_away() || standing.retry() <= SOON {
+            return standing;
+        }
+        Standing::new(plan.quota(), at + plan.missing(SOON), at)
+    }
+
     fn alone(&self, cell: &Arc<Cell>, plan: &Plan, on_failure: OnStoreFailure) -> Verdict {
         add(&self.store.counts().alone, 1);
         let at = self.store.now();
         let taken = match on_failure {
-            OnStoreFailure::Share => cell.share(plan, at),
+            OnStoreFailure::Share => cell.share(plan, at).map_err(|standing| self.soon(plan, standing, at)),
             OnStoreFailure::Open => Ok(cell.open(plan, at)),
             OnStoreFailure::Closed => Err(Standing::new(plan.quota(), at + plan.missing(1_000_000_000), at)),
         };
@@ -277,6 +290,9 @@ async fn serve(store: &Arc<Store>, queue: &Queue, mut connection: MultiplexedCon
             tokio::select! {
                 () = queue.came.notified() => {}
                 () = changed => {}
+                () = sleep(IDLE_MAX) => if !ping(connection.clone()).await {
+                    return;
+                }
             }
             continue;
         }
@@ -287,7 +303,7 @@ async fn serve(store: &Arc<Store>, queue: &Queue, mut connection: MultiplexedCon
         match timeout(LATE_MAX, call).await {
             Ok(Ok(answers)) => {
                 let now = store.now();
-                if u128::from(now - sent) <= store.deadline().as_nanos() {
+                if u128::from(now - sent) <= store.patience().as_nanos() {
                     store.in_time();
                 }
                 for (group, answer) in groups.iter_mut().zip(answers) {
@@ -302,8 +318,11 @@ async fn serve(store: &Arc<Store>, queue: &Queue, mut connection: MultiplexedCon
                 }
                 return;
             }
-            // each of those who waited has been counted as a timeout
-            Err(_) => return,
+            // those who waited have been counted as a timeout
+            Err(_) => {
+                groups.iter_mut().for_each(|group| group.entry.forget_debit());
+                return;
+            }
         }
     }
 }

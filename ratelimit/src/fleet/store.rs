@@ -31,6 +31,11 @@ use super::{
 #[cfg(test)]
 mod tests;
 
+/// Whether somebody answers on a connection that was not used for a while.
+pub(super) async fn ping(mut connection: MultiplexedConnection) -> bool {
+    timeout(CALL_MAX, redis::cmd("PING").query_async::<String>(&mut connection)).await.is_ok_and(|pong| pong.is_ok())
+}
+
 /// Most keys of a pipeline.
 const KEYS_MAX: usize = 256;
 /// Pipelines of the background at a time.
@@ -49,6 +54,13 @@ const PROBES: usize = 2;
 /// Longest that a process waits, by chance, before it uses a store that is back: they do not all come at once.
 const RETURN_MAX: Duration = Duration::from_millis(300);
 
+/// By so much timers are late: tokio's wheel and the kernel's poll each round a wait up to whole milliseconds.
+const LATENESS: Duration = Duration::from_millis(2);
+/// A shorter wait would hardly be one.
+const PATIENCE_MIN: Duration = Duration::from_millis(1);
+/// How often a connection is used at least: who closes idle ones closes it when nobody needs it, or not at all.
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(30);
+
 /// Nanoseconds since a start, never going back.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -62,6 +74,8 @@ pub struct Store {
     away: AtomicBool,
     /// In a row.
     timeouts: AtomicU32,
+    /// When the last one was counted, in nanoseconds of the clock.
+    last_timeout: AtomicU64,
     chance: AtomicU64,
     entering: Mutex<Vec<Arc<Cell>>>,
     /// It went away, came back, or is to end.
@@ -87,6 +101,7 @@ impl Store {
             sha: redis::Script::new(script::SOURCE).get_hash().to_owned(),
             away: AtomicBool::new(true),
             timeouts: AtomicU32::new(0),
+            last_timeout: AtomicU64::new(0),
             chance: AtomicU64::new(random.hash_one("chance")),
             entering: Mutex::default(),
             changed: Notify::new(),
@@ -115,6 +130,12 @@ impl Store {
         self.deadline
     }
 
+    /// How long a request waits: what comes within it is in time, for every purpose. Less than the deadline by what timers are
+    /// late.
+    pub(super) fn patience(&self) -> Duration {
+        self.deadline.saturating_sub(LATENESS).max(PATIENCE_MIN)
+    }
+
     /// Gives back a token because a later limit has refused the request.
     pub fn refund(&self, cell: &Arc<Cell>, taken: Taken) {
         if cell.refund(taken, self.now()) {
@@ -137,8 +158,16 @@ impl Store {
         self.timeouts.store(0, Relaxed);
     }
 
+    /// Counts towards its being away at most once in the time that a request waits: many who wait for one answer are one
+    /// sign, not many.
     pub(super) fn timed_out(&self) {
         add(&self.counts.timeouts, 1);
+        let (now, wait) = (self.now(), self.patience().as_nanos() as u64);
+        let before = self.last_timeout.load(Relaxed);
+        if before > 0 && now.saturating_sub(before) < wait {
+            return;
+        }
+        self.last_timeout.store(now, Relaxed);
         if self.timeouts.fetch_add(1, Relaxed) + 1 >= TIMEOUTS_MAX {
             self.leave();
         }
@@ -207,7 +236,7 @@ impl Store {
                 let probe = async {
                     for _ in 0..PROBES {
                         let ping = redis::cmd("PING");
-                        let pong = timeout(self.deadline, ping.query_async::<String>(&mut connection));
+                        let pong = timeout(self.patience(), ping.query_async::<String>(&mut connection));
                         pong.await.ok()?.ok()?;
                     }
                     Some(())
@@ -228,6 +257,7 @@ impl Store {
     async fn keep(self: &Arc<Self>, connection: &MultiplexedConnection) {
         let mut listed = VecDeque::new();
         let mut calls = JoinSet::new();
+        let mut used = self.now();
         while !self.is_away() && !self.stopping.load(Relaxed) {
             while calls.try_join_next().is_some() {}
             for _ in calls.len()..CALLS_MAX {
@@ -235,7 +265,15 @@ impl Store {
                 if entries.is_empty() {
                     break;
                 }
+                used = self.now();
                 calls.spawn(Arc::clone(self).send(connection.clone(), entries));
+            }
+            if u128::from(self.now().saturating_sub(used)) > IDLE_MAX.as_nanos() {
+                used = self.now();
+                // another connection then; requests do not notice
+                if !ping(connection.clone()).await {
+                    break;
+                }
             }
             let pause = TICK + self.by_chance(TICK);
             tokio::select! {
@@ -297,13 +335,16 @@ impl Store {
                 for (entry, answer) in entries.iter_mut().zip(answers) {
                     entry.settle(answer, sent, now);
                 }
-                if u128::from(now - sent) <= self.deadline.as_nanos() {
+                if u128::from(now - sent) <= self.patience().as_nanos() {
                     self.in_time();
                 }
                 return true;
             }
             Ok(Err(_)) => self.failed(),
-            Err(_) => self.timed_out(),
+            Err(_) => {
+                entries.iter_mut().for_each(Entry::forget_debit);
+                self.timed_out();
+            }
         }
         false
     }

@@ -46,6 +46,14 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// It may have been done, and there will be no answer: what it told of debts is not told again. Telling it twice would
+    /// charge somebody for what he has not had.
+    pub(super) fn forget_debit(&mut self) {
+        self.ask.debit = 0;
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         if !self.settled {

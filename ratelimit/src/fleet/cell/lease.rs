@@ -26,6 +26,8 @@ const CALM: u64 = 10 * MILLI;
 /// A lease that lasts shorter is too small, one that lasts longer than the second too large.
 const SHORT: u64 = 250 * MILLI;
 const LONG: u64 = 1_000 * MILLI;
+/// Longest that a refusal is remembered: the store may know better by then.
+const REMEMBERED: u64 = 10_000 * MILLI;
 
 impl Cell {
     /// What to ask the store for `direct` tokens, with a report if none is on its way and a lease is worth it, and with all
@@ -88,8 +90,9 @@ impl Cell {
     ) {
         let mut cold = self.cold();
         cold.share.answered(answer.recent, now);
-        // in nanoseconds, and such that sums with instants still fit
-        let missing = answer.missing.min(NOW_MAX / 1_000) * 1_000;
+        // in nanoseconds, and never more than a bucket can miss
+        let most = plan.fill().saturating_add(plan.quota().window().as_nanos() as u64);
+        let missing = answer.missing.saturating_mul(1_000).min(most).min(NOW_MAX);
         let full = self.tat_of(plan, missing, now);
         self.tat.store(full, Relaxed);
         if let Some(report) = report {
@@ -110,7 +113,7 @@ impl Cell {
             // nothing is lost by coming later if the bucket holds what comes until then
             let holds = plan.is_leased() && plan.interval().saturating_mul(u64::from(plan.burst())) > 20 * CALM;
             let calm = if holds { CALM } else { 0 };
-            self.denied.store(now + retry.max(calm), Relaxed);
+            self.denied.store(now + retry.clamp(calm, REMEMBERED), Relaxed);
         } else if answer.direct > 0 || answer.granted > 0 {
             self.denied.store(0, Relaxed);
         }

@@ -82,7 +82,8 @@ fn a_cell_goes_when_it_is_idle_and_nothing_is_forgotten_with_it() {
     drop(owing);
     let refused = world.get("acme", "refused", 0);
     let (ask, report) = refused.ask(&world.plan, 1, 0);
-    refused.answered(&world.plan, ask, report, Answer { missing: 60_000_000, ..Answer::default() }, 0, 0);
+    // remembered for 10 s at most
+    refused.answered(&world.plan, ask, report, Answer { missing: 60_000_000, ..Answer::default() }, 0, 5 * SECOND);
     drop(refused);
     assert_eq!(sweep(10 * SECOND), 4);
     assert_eq!(sweep(10 * SECOND + 1), 3);

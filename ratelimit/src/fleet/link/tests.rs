@@ -7,6 +7,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::fleet::plan::TIMEOUTS_MAX;
 use crate::fleet::tests::{
     Server, most,
     process::{Process, eventually, plan},
@@ -232,7 +233,11 @@ async fn nobody_waits_for_a_store_that_is_slow_and_a_late_grant_is_not_owed() {
             let missing: String = server.ask(&["GET", "{t:rl:acme}:user:u"]);
             let missing: u64 = missing.split(' ').nth(2).unwrap().parse().unwrap();
             assert_eq!(missing, plan.interval().div_ceil(1_000), "one token, not two: {missing}");
-            let took = slowest(&process, &plan, 100).await;
+            // many who wait for one answer are one sign, so it takes as many waits, one after the other
+            let mut took = Duration::ZERO;
+            for _ in 0..TIMEOUTS_MAX {
+                took = took.max(slowest(&process, &plan, 2).await);
+            }
             let away = slowest(&process, &plan, 100).await;
             assert!(process.store.is_away() && took < PATIENCE && away < PATIENCE, "{took:?} {away:?}");
             late.store(0, Relaxed);

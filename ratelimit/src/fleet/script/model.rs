@@ -62,8 +62,8 @@ impl Model {
             changed = state.at > now;
             if (state.interval, state.burst) != (interval, burst) {
                 changed = true;
-                let grown = (burst - state.burst).max(0.0);
-                missing = (missing / state.interval * interval + grown * interval / 1000.0).ceil();
+                let grown = burst - state.burst;
+                missing = (missing / state.interval * interval + grown * interval / 1000.0).ceil().max(0.0);
                 if interval >= state.interval {
                     missing = missing.min(fill);
                 }

@@ -44,8 +44,9 @@ for i, key in ipairs(KEYS) do
     changed = at > now
     if old_interval ~= interval or old_burst ~= burst then
       changed = true
-      local grown = math.max(0, burst - old_burst)
-      missing = math.ceil(missing / old_interval * interval + grown * interval / 1000)
+      -- what is there stays there as far as there is room: two quotas at once, as in a rollout, cost nobody anything
+      local grown = burst - old_burst
+      missing = math.max(0, math.ceil(missing / old_interval * interval + grown * interval / 1000))
       if interval >= old_interval then missing = math.min(missing, fill) end
     end
     missing = math.min(missing, fill + window)
@@ -138,7 +139,8 @@ for i, key in ipairs(KEYS) do
       words[#words + 1] = string.format('%s %.0f %.0f %.0f %.0f %.0f %.0f',
         it.id, it.tokens, it.expires, it.seq, slot, it.current, it.previous)
     end
-    local kept_ms = math.ceil((missing + window) / 1000) + 20000
+    -- full then, and of holders only what they spent in two slots is wanted later
+    local kept_ms = math.ceil(missing / 1000) + 2 * SLOT / 1000
     redis.call('SET', key, table.concat(words, ' '), 'PX', string.format('%.0f', kept_ms))
   end
   local first = #reply

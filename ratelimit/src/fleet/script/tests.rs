@@ -179,6 +179,21 @@ fn a_changed_quota_keeps_what_is_missing() {
 }
 
 #[test]
+fn two_quotas_at_once_cost_nobody_anything() {
+    let (mut model, small, large) = (Model::default(), plan(60, 60, 10), plan(120, 60, 20));
+    let now = 1_000_000_000_000;
+    let spend = |direct| Ask { direct, ..Ask::default() };
+    assert_eq!(model.ask(&small, 1, spend(4), now).direct, 4);
+    // processes of an old and a new configuration ask in turn
+    for turn in 0..100 {
+        let plan = if turn % 2 == 0 { &large } else { &small };
+        assert_eq!(model.ask(plan, 1 + turn % 2, Ask::default(), now).direct, 0);
+    }
+    // but for what is rounded up
+    assert_eq!(model.ask(&small, 1, spend(20), now + 1_000).direct, 6);
+}
+
+#[test]
 fn a_clock_that_goes_back_brings_nothing_and_locks_nobody_out() {
     let (mut model, plan) = (Model::default(), plan(60, 60, 10));
     let hour = 3_600_000_000;

@@ -125,7 +125,7 @@ async fn a_link_that_was_idle_during_an_outage_does_not_cause_another() {
     // it may just be connecting
     tokio::time::sleep(Duration::from_millis(200)).await;
     eventually("it is connected again", || second.is_connected()).await;
-    let verdict = second.take(&process.cell(&plan, b"b"), &plan, OnStoreFailure::Closed).await;
+    let verdict = second.take(&process.cell(&plan, b"b"), &plan, OnStoreFailure::Closed, Duration::ZERO).await;
     assert_eq!((verdict.by, process.store.outages()), (By::Store, 1));
 }
 

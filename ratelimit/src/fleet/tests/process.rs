@@ -78,7 +78,7 @@ impl Process {
         match cell.take(plan, at) {
             Take::Taken(taken) => Verdict { taken: Ok(taken), by: By::Store, at },
             Take::Denied(standing) => Verdict { taken: Err(standing), by: By::Store, at },
-            Take::Empty => self.link.take(&cell, plan, policy).await,
+            Take::Empty => self.link.take(&cell, plan, policy, Duration::ZERO).await,
         }
     }
 
