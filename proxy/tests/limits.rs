@@ -2,6 +2,7 @@
 //! token is lost to a request that was refused for another reason.
 
 mod fleet;
+mod load;
 
 use std::{fs, net::SocketAddr, path::Path, thread, time::Duration};
 

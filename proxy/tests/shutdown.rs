@@ -152,10 +152,13 @@ fn who_waits_to_be_accepted_when_it_is_time_to_go_is_served() {
     for client in &mut clients[20..] {
         client.send(b"GET /later HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: t\r\n\r\n");
     }
-    for client in &mut clients {
+    for (index, client) in clients.iter_mut().enumerate() {
         let answer = client.answer(false).unwrap();
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        assert_eq!(answer.status, 200);
+        // who is answered before the process has looked at its clock again may stay until he is told
+        assert!(index < 20 || answer.header("connection") == Some("close"));
     }
+    drop(clients);
     assert!(process.wait().success());
     assert_eq!(origin.count(), 40);
 }
