@@ -4,13 +4,14 @@
 //! every proxy applies ([`synaxis_routing::sanity::admit`]), and was shown. `--dry-run` and `plan` are the same way without
 //! its last step. After a question was answered the edit is made anew: a ramp must not start while somebody was thinking.
 
+mod report;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use serde::Serialize;
 use synaxis_routing::{
     bundle::{Bundle, Head},
-    change::{Changed, Difference, Fleet, Guards, Moves, Refused, Requests},
+    change::{Changed, Fleet, Guards, Refused},
     digest::Digest,
     placement::Placement,
     sanity::{self, Current},
@@ -20,14 +21,15 @@ use synaxis_routing::{
     version::Version,
 };
 
+use report::Report;
+
 use crate::{
     args::Global,
     config::Config,
     failure::Failure,
     output::{self, Format},
     plan::{self, Intent, Plan},
-    policy, traffic,
-    wait::{self, Acknowledged},
+    policy, traffic, wait,
 };
 
 /// An open store and what was said for all verbs.
@@ -70,32 +72,6 @@ impl Seen {
     pub(crate) fn fleet(&self) -> Option<&Fleet> {
         self.table.as_ref().ok().map(|readable| &readable.fleet)
     }
-}
-
-/// The result of a changing verb.
-#[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    /// `TERM.EPOCH` of the new table; of the current one when there was nothing to change.
-    pub(crate) version: String,
-    /// What was done, in words.
-    pub(crate) summary: String,
-    pub(crate) differences: Vec<Difference>,
-    /// Differences beyond those that are listed.
-    pub(crate) more_differences: usize,
-    pub(crate) warnings: Vec<String>,
-    /// Which slots and listed tenants get another owner; `null` without a table to compare with.
-    pub(crate) moves: Option<Moves>,
-    /// Of a plan: how many requests move, if a limits store was said and answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) requests: Option<Requests>,
-    /// The name of this change of this table, for `apply`; `null` when there was nothing to change.
-    pub(crate) plan: Option<String>,
-    /// Of a plan: why it would not be published as it stands.
-    pub(crate) refused: Option<String>,
-    pub(crate) published: bool,
-    pub(crate) dry_run: bool,
-    /// Which proxies have it; `null` when nothing was waited for.
-    pub(crate) proxies: Option<Acknowledged>,
 }
 
 impl Session {
@@ -218,7 +194,7 @@ impl Session {
         }
         if self.said.dry_run {
             output::note("dry run: nothing was published");
-            return self.finish(report(ready, false), None);
+            return self.finish(Report::of(ready, false), None);
         }
         // a plan was looked at before
         let asks = matches!(self.intent, Intent::Publish) && !self.said.yes && output::can_ask();
@@ -249,7 +225,7 @@ impl Session {
         let published = self.store.publish(seen.head.as_ref(), &ready.bundle, &entry, mode).await.map_err(refused)?;
         let fleet = ready.changed.fleet.clone();
         let head = Head::parse(&ready.bundle.head)?;
-        let mut report = report(ready, true);
+        let mut report = Report::of(ready, true);
         report.warnings.extend(published.warning.inspect(|warning| output::note(&format!("warning: {warning}"))));
         if self.format() == Format::Table {
             output::line(&format!("published {version}"));
@@ -281,7 +257,7 @@ impl Session {
         if self.format() == Format::Table {
             output::line(&format!("plan {}; publish it with: stampctl apply {0} and this command", ready.plan.id));
         }
-        let mut report = report(ready, false);
+        let mut report = Report::of(ready, false);
         report.refused = verdict.as_ref().err().map(ToString::to_string);
         self.finish(report, None)?;
         verdict.map(|()| None)
@@ -378,24 +354,6 @@ struct Ready {
 impl From<Refused> for Edit {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
-    }
-}
-
-fn report(ready: Ready, published: bool) -> Report {
-    let Ready { changed, plan, .. } = ready;
-    Report {
-        version: changed.fleet.version().to_string(),
-        summary: changed.summary,
-        differences: changed.differences,
-        more_differences: changed.more,
-        warnings: changed.warnings,
-        moves: plan.moves,
-        requests: plan.requests,
-        plan: Some(plan.id.to_string()),
-        refused: None,
-        published,
-        dry_run: false,
-        proxies: None,
     }
 }
 

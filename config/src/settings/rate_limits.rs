@@ -6,6 +6,7 @@
 use std::{fmt, time::Duration};
 
 use http::HeaderName;
+pub use synaxis_ratelimit::fleet::link::OnStoreFailure;
 use synaxis_ratelimit::quota::Quota;
 
 use super::{Settings, StoreUrl};
@@ -135,32 +136,6 @@ impl LimitScope {
         match self {
             Self::Local => "local",
             Self::Fleet { .. } => "fleet",
-        }
-    }
-}
-
-/// What becomes of a limit of the fleet while its store cannot be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OnStoreFailure {
-    /// Each process admits its share of the quota.
-    Share,
-    /// Every request passes.
-    Open,
-    /// Every request is refused.
-    Closed,
-}
-
-impl OnStoreFailure {
-    /// Every choice.
-    pub const ALL: [Self; 3] = [Self::Share, Self::Open, Self::Closed];
-
-    /// As the file writes it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Share => "share",
-            Self::Open => "open",
-            Self::Closed => "closed",
         }
     }
 }

@@ -116,11 +116,11 @@ impl Worker {
     /// Once a tick: deadlines; and pools of endpoints that are gone or idle.
     pub fn tick(&self, now: Instant) {
         self.clock.set(now);
-        let second = self.plane.clock.uptime(now) / 1_000;
-        if second != self.now.get() / 1_000 {
-            self.denies.forget(self.plane.clock.uptime(now));
+        let uptime = self.plane.clock.uptime(now);
+        // once a second
+        if self.now.replace(uptime) / 1_000 != uptime / 1_000 {
+            self.denies.forget(uptime);
         }
-        self.now.set(self.plane.clock.uptime(now));
         self.timer.tick(now);
         let round = self.plane.traffic.round();
         if self.round.replace(round) != round {

@@ -46,7 +46,7 @@ const SOON: u64 = 1_000_000_000;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What happens to requests while the store does not answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnStoreFailure {
     /// This process admits its own part of the quota.
     #[default]
@@ -55,6 +55,21 @@ pub enum OnStoreFailure {
     Open,
     /// None is.
     Closed,
+}
+
+impl OnStoreFailure {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Share, Self::Open, Self::Closed];
+
+    /// As settings write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Share => "share",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// Who has decided.

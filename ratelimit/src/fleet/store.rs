@@ -124,12 +124,6 @@ impl Store {
         &self.counts
     }
 
-    /// Longest that a request waits.
-    #[must_use]
-    pub fn deadline(&self) -> Duration {
-        self.deadline
-    }
-
     /// How long a request waits: what comes within it is in time, for every purpose. Less than the deadline by what timers are
     /// late.
     pub(super) fn patience(&self) -> Duration {

@@ -44,9 +44,7 @@ impl Entry {
     pub(super) fn is_report(&self) -> bool {
         self.report.is_some()
     }
-}
 
-impl Entry {
     /// It may have been done, and there will be no answer: what it told of debts is not told again. Telling it twice would
     /// charge somebody for what he has not had.
     pub(super) fn forget_debit(&mut self) {

@@ -13,7 +13,6 @@ use synaxis_ratelimit::{
     fleet::{
         cell::{self, Cell},
         cells::{Cells, Whose},
-        link,
         plan::Plan,
         script,
         store::{Clock, Store},
@@ -52,7 +51,7 @@ pub struct FleetCounter {
     /// What follows from the quota.
     pub plan: Arc<Plan>,
     /// What happens without the store.
-    pub on_failure: link::OnStoreFailure,
+    pub on_failure: OnStoreFailure,
     buckets: Arc<FleetBuckets>,
 }
 
@@ -126,8 +125,8 @@ impl FleetCounter {
     pub fn counted_by(&self) -> &'static str {
         match self.on_failure {
             _ if self.is_counted() => "store",
-            link::OnStoreFailure::Share => "share",
-            link::OnStoreFailure::Open | link::OnStoreFailure::Closed => "nobody",
+            OnStoreFailure::Share => "share",
+            OnStoreFailure::Open | OnStoreFailure::Closed => "nobody",
         }
     }
 
@@ -141,7 +140,7 @@ impl FleetCounter {
 #[derive(Clone)]
 pub(super) struct Making {
     processes_max: u32,
-    on_failure: link::OnStoreFailure,
+    on_failure: OnStoreFailure,
     buckets: Arc<FleetBuckets>,
 }
 
@@ -179,11 +178,6 @@ impl FleetBuckets {
 /// process was started without.
 pub(super) fn making(limit: &RateLimit, settings: &Settings, buckets: &Buckets) -> Option<Making> {
     let LimitScope::Fleet { on_store_failure } = limit.scope else { return None };
-    let on_failure = match on_store_failure {
-        OnStoreFailure::Share => link::OnStoreFailure::Share,
-        OnStoreFailure::Open => link::OnStoreFailure::Open,
-        OnStoreFailure::Closed => link::OnStoreFailure::Closed,
-    };
     let processes_max = settings.limits_store.as_ref()?.processes_max;
-    Some(Making { processes_max, on_failure, buckets: Arc::clone(buckets.fleet.as_ref()?) })
+    Some(Making { processes_max, on_failure: on_store_failure, buckets: Arc::clone(buckets.fleet.as_ref()?) })
 }

@@ -248,6 +248,21 @@ async fn nobody_waits_for_a_store_that_is_slow_and_a_late_grant_is_not_owed() {
 }
 
 #[tokio::test]
+async fn who_has_waited_as_long_as_he_may_waits_no_more() {
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let (server, plan) = (Server::start(), plan(60, 60, 30));
+            let process = Rc::new(Process::start(&server, 50, Instant::now()).await);
+            let cell = process.cell(&plan, b"u");
+            let take = |waited| process.link.take(&cell, &plan, OnStoreFailure::Open, waited);
+            assert_eq!(take(Duration::ZERO).await.by, By::Store);
+            assert_eq!(take(Duration::from_millis(50)).await.by, By::Alone);
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn nobody_waits_for_a_connection() {
     let local = tokio::task::LocalSet::new();
     local
