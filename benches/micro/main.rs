@@ -1,5 +1,5 @@
 //! What the parts cost on their own: a lookup, a rebuild of the table, the stages of the request path, an upstream's guard,
-//! a rate limit.
+//! a rate limit that its process counts alone or with others.
 //!
 //! Absolute times depend on the machine; compare two commits on the same one (`--save-baseline`, `--baseline`).
 
@@ -9,6 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 mod fleet;
 mod guard;
+mod lease;
 mod lookup;
 mod ratelimit;
 mod rebuild;
@@ -21,6 +22,7 @@ fn all(criterion: &mut Criterion) {
     stages::measure(criterion);
     guard::measure(criterion);
     ratelimit::measure(criterion);
+    lease::measure(criterion);
     top::measure(criterion);
 }
 

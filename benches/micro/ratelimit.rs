@@ -1,8 +1,18 @@
-//! What a request pays for a limit that its process counts alone: the key, and the decision, with one key and with a million.
+//! What a request pays for a limit that its process counts alone: the key, and the decision, with one key and with a million;
+//! beside it governor's own map of buckets, with the same keys and nothing bounded.
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    hash::{BuildHasherDefault, Hasher},
+    hint::black_box,
+    num::NonZeroU32,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
-use criterion::Criterion;
+use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
+use governor::{RateLimiter, clock::Clock, nanos::Nanos};
 use synaxis_ratelimit::{
     cells::{Caps, Cells},
     key::{Key, Keys, Secret},
@@ -11,12 +21,64 @@ use synaxis_ratelimit::{
 };
 
 /// Well mixed, as a keyed hash is; 10,000 keys a tenant.
-fn key(number: u64) -> Key {
+pub(crate) fn key(number: u64) -> Key {
     let mixed = |number: u64| {
         let mixed = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (mixed ^ mixed >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93)
     };
     Key::from_u128(u128::from(mixed(number / 10_000)) << 64 | u128::from(mixed(number)))
+}
+
+/// A prime, so that the next key is nowhere near.
+pub(crate) const STRIDE: u64 = 7_368_787;
+/// Requests a second that nobody makes.
+pub(crate) const OFTEN: u32 = 100_000_000;
+
+/// Hands on what is mixed already: keys are keyed hashes.
+#[derive(Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.0 = self.0.rotate_left(8) ^ u64::from(byte));
+    }
+
+    fn write_u64(&mut self, mixed: u64) {
+        self.0 = mixed;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Reads what it is told.
+#[derive(Clone, Default)]
+struct Told(Rc<Cell<u64>>);
+
+impl Clock for Told {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.get().into()
+    }
+}
+
+/// governor's map under one mutex, the cheaper of its two for a single thread, spared the hashing of the keys.
+pub(crate) fn beside(group: &mut BenchmarkGroup<'_, WallTime>, number: u64) {
+    let clock = Told::default();
+    let often = governor::Quota::per_second(NonZeroU32::new(OFTEN).unwrap());
+    let hasher = BuildHasherDefault::<Mixed>::default();
+    let limiter = RateLimiter::hashmap_with_clock_and_hasher(often, clock.clone(), hasher);
+    assert!((0..number).all(|number| limiter.check_key(&key(number)).is_ok()));
+    let mut at = 0;
+    group.bench_function(format!("governor's map, {number} keys"), |bencher| {
+        bencher.iter(|| {
+            clock.0.set(clock.0.get() + 1_000);
+            at = (at + STRIDE) % number;
+            limiter.check_key(black_box(&key(at))).is_ok()
+        });
+    });
 }
 
 pub(crate) fn measure(criterion: &mut Criterion) {
@@ -32,7 +94,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     });
     for number in [1, 1_000_000_u64] {
         let cells = Arc::new(Cells::new(Caps { keys_max: 2_000_000, ..Caps::default() }));
-        let often = Quota::new(100_000_000, Duration::from_secs(1), None).unwrap();
+        let often = Quota::new(OFTEN, Duration::from_secs(1), None).unwrap();
         let often = Limiter::new(often, keys.clone(), Arc::clone(&cells));
         for number in 0..number {
             assert!(often.decide(key(number), 0).is_allowed());
@@ -41,11 +103,11 @@ pub(crate) fn measure(criterion: &mut Criterion) {
         let (mut now, mut at) = (0, 0);
         group.bench_function(format!("allowed, {number} keys"), |bencher| {
             bencher.iter(|| {
-                // a prime, so that the next key is nowhere near
-                (now, at) = (now + 1_000, (at + 7_368_787) % number);
+                (now, at) = (now + 1_000, (at + STRIDE) % number);
                 often.decide(key(at), black_box(now))
             });
         });
+        beside(&mut group, number);
         let seldom = Quota::new(1, Duration::from_secs(60), None).unwrap();
         let seldom = often.with_quota(seldom, now);
         for number in 0..number {
@@ -53,7 +115,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
         }
         group.bench_function(format!("refused, {number} keys"), |bencher| {
             bencher.iter(|| {
-                at = (at + 7_368_787) % number;
+                at = (at + STRIDE) % number;
                 seldom.decide(key(at), black_box(now))
             });
         });

@@ -379,3 +379,15 @@ fn a_busy_key_asks_seldom_and_a_rare_one_once_for_each_request() {
         assert!(world.requests - world.admitted.len() <= 1, "the last may be on its way");
     }
 }
+
+#[test]
+fn what_the_script_returned_can_be_heard_again() {
+    let (plan, now) = (plan(1_000, 1, 200), SECOND);
+    let cell = Cell::new(&plan, String::new(), 0, now);
+    cell.replay(&plan, &[EPOCH, 0, 0, 3, 0, 0], now).unwrap();
+    assert_eq!(cell.leased(now), 3);
+    assert!((0..3).all(|_| matches!(cell.take(&plan, now), Take::Taken(_))));
+    cell.replay(&plan, &[EPOCH, 0, 0, 0, 1_000_000, 0], now).unwrap();
+    assert!(matches!(cell.take(&plan, now), Take::Denied(_)));
+    assert!(cell.replay(&plan, &[EPOCH, 0, 0], now).is_err());
+}
