@@ -7,27 +7,24 @@
 //! compare-and-swap; the lock is held to write while a cell is made, and while a shard is swept.
 
 pub(crate) mod census;
+pub(crate) mod locked;
+pub(crate) mod table;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
     array,
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-    sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use self::census::Census;
+use self::{census::Census, locked::Locked, table::Table};
 use crate::{
     bucket::{self, NOW_MAX, Shape},
     key::{Key, Keys},
 };
 
-/// At 1,000,000 keys some thousand cells in each: swept, or moved to a larger table, in some 10 µs.
+/// At 1,000,000 keys some thousand cells in each: swept, or moved to a larger table, in 30 to 80 µs.
 const SHARDS: usize = 1 << 9;
 
 /// How many cells there may be.
@@ -82,20 +79,18 @@ impl Wanted<'_> {
 
 /// The cells of all local limits of a process. Instants are nanoseconds of one clock of the process.
 pub struct Cells {
-    shards: Box<[RwLock<Shard>; SHARDS]>,
+    shards: Box<[Locked<Shard>; SHARDS]>,
     census: Census,
     shared: AtomicU64,
     swept: AtomicUsize,
 }
 
-/// A cache line of its own, or neighbours would contend for it.
 #[derive(Default)]
-#[repr(align(64))]
 struct Shard {
     /// When it was swept. For its keys it is never earlier: a decision with an older instant would find a bucket full that
     /// was not full at that instant.
     floor: u64,
-    cells: HashMap<Key, Cell, BuildHasherDefault<Mixed>>,
+    cells: Table<Cell>,
 }
 
 /// 24 bytes beside a key of 16. The shape is of two fields here, or padding would make it 32.
@@ -132,7 +127,7 @@ impl Cells {
     #[must_use]
     pub fn new(caps: Caps) -> Self {
         Self {
-            shards: Box::new(array::from_fn(|_| RwLock::default())),
+            shards: Box::new(array::from_fn(|_| Locked::default())),
             census: Census::new(caps),
             shared: AtomicU64::new(0),
             swept: AtomicUsize::new(0),
@@ -168,8 +163,8 @@ impl Cells {
     /// `Some(None)`: the cell has another shape.
     #[inline]
     fn decide<T>(&self, key: Key, shape: Shape, now: u64, decide: impl Fn(&AtomicU64, u64) -> T) -> Option<Option<T>> {
-        let shard = self.shard(key).read().unwrap_or_else(PoisonError::into_inner);
-        let cell = shard.cells.get(&key)?;
+        let shard = self.shard(key).read();
+        let cell = shard.cells.get(key)?;
         Some((cell.shape() == shape).then(|| decide(&cell.tat, shard.instant(now))))
     }
 
@@ -187,9 +182,9 @@ impl Cells {
         if !self.census.has_room(key.tenant, charged) && self.standing(key, now).is_none() {
             return None;
         }
-        let mut shard = self.shard(key).write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(key).write();
         let now = shard.instant(now);
-        if let Some(cell) = shard.cells.get_mut(&key) {
+        if let Some(cell) = shard.cells.get_mut(key) {
             cell.carry(wanted.shape, now);
             return Some(decide(&cell.tat, now));
         }
@@ -209,8 +204,8 @@ impl Cells {
 
     /// Shape and TAT of a key's own cell, and the instant that counts there.
     pub(crate) fn standing(&self, key: Key, now: u64) -> Option<(Shape, u64, u64)> {
-        let shard = self.shard(key).read().unwrap_or_else(PoisonError::into_inner);
-        let cell = shard.cells.get(&key)?;
+        let shard = self.shard(key).read();
+        let cell = shard.cells.get(key)?;
         Some((cell.shape(), cell.tat.load(Relaxed), shard.instant(now)))
     }
 
@@ -221,7 +216,7 @@ impl Cells {
     pub fn sweep(&self, shards: usize, now: u64) {
         for _ in 0..shards.min(SHARDS) {
             let at = self.swept.fetch_add(1, Relaxed) % SHARDS;
-            let mut shard = self.shards[at].write().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = self.shards[at].write();
             let floor = shard.instant(now.min(NOW_MAX));
             shard.floor = floor;
             shard.cells.retain(|key, cell| {
@@ -231,11 +226,6 @@ impl Cells {
                 }
                 kept
             });
-            // what a flood has left behind
-            if shard.cells.len() < shard.cells.capacity() / 8 {
-                let room = shard.cells.len() * 2;
-                shard.cells.shrink_to(room);
-            }
         }
     }
 
@@ -249,27 +239,7 @@ impl Cells {
     pub const SHARDS: usize = SHARDS;
 
     /// The lower bits choose the place in a shard.
-    fn shard(&self, key: Key) -> &RwLock<Shard> {
+    fn shard(&self, key: Key) -> &Locked<Shard> {
         &self.shards[(key.cell >> 40) as usize % SHARDS]
-    }
-}
-
-/// Hands on what is mixed already.
-#[derive(Default)]
-pub(crate) struct Mixed(u64);
-
-impl Hasher for Mixed {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, mixed: u64) {
-        self.0 = mixed;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

@@ -5,14 +5,14 @@
 use std::{
     array,
     collections::{HashMap, hash_map::Entry},
-    hash::BuildHasherDefault,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use super::{Caps, Charged, Mixed};
+use super::{Caps, Charged};
 use crate::key::Tenant;
 
 const SHARDS: usize = 64;
@@ -94,5 +94,25 @@ impl Census {
                 count.remove();
             }
         }
+    }
+}
+
+/// Hands on what is mixed already.
+#[derive(Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, mixed: u64) {
+        self.0 = mixed;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

@@ -15,15 +15,13 @@ fn a_million_keys_take_less_than_100_bytes_each() {
         }
     }
     assert_eq!(cells.counts(), Counts { keys: 1_000_000, shared: 0 });
-    let bytes = |shard: &RwLock<Shard>| {
-        // seven places of eight may be taken; each has a byte of its own
-        let places = shard.read().unwrap().cells.capacity().div_ceil(7) * 8;
-        size_of::<RwLock<Shard>>() + places * (size_of::<(Key, Cell)>() + 1) + 16
-    };
+    let place = size_of::<Option<(Key, Cell)>>();
+    assert_eq!(place, 40);
+    let bytes = |shard: &Locked<Shard>| size_of::<Locked<Shard>>() + shard.read().cells.places() * place + 16;
     let bytes: usize = cells.shards.iter().map(bytes).sum();
-    assert!(bytes < 100_000_000, "{bytes}");
+    assert!(bytes < 90_000_000, "{bytes}");
     // and they are given back when all are gone
     cells.sweep(SHARDS, 1);
-    let left: usize = cells.shards.iter().map(|shard| shard.read().unwrap().cells.capacity()).sum();
+    let left: usize = cells.shards.iter().map(|shard| shard.read().cells.places()).sum();
     assert_eq!(left, 0);
 }

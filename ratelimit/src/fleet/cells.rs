@@ -6,17 +6,15 @@
 
 use std::{
     array,
-    collections::HashMap,
-    hash::BuildHasherDefault,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
 use super::{cell::Cell, plan::Plan};
 use crate::{
-    cells::{Caps, Charged, Counts, Mixed, census::Census},
+    cells::{Caps, Charged, Counts, census::Census, locked::Locked, table::Table},
     key::{Key, Keys, Tenant},
 };
 
@@ -38,11 +36,11 @@ pub enum Whose {
     Limit,
 }
 
-type Shard = HashMap<Key, (Arc<Cell>, Charged), BuildHasherDefault<Mixed>>;
+type Shard = Table<(Arc<Cell>, Charged)>;
 
 /// The cells of all fleet limits of a process.
 pub struct Cells {
-    shards: Box<[RwLock<Shard>; SHARDS]>,
+    shards: Box<[Locked<Shard>; SHARDS]>,
     census: Census,
     shared: AtomicU64,
     swept: AtomicUsize,
@@ -53,7 +51,7 @@ impl Cells {
     #[must_use]
     pub fn new(caps: Caps) -> Self {
         Self {
-            shards: Box::new(array::from_fn(|_| RwLock::default())),
+            shards: Box::new(array::from_fn(|_| Locked::default())),
             census: Census::new(caps),
             shared: AtomicU64::new(0),
             swept: AtomicUsize::new(0),
@@ -82,8 +80,8 @@ impl Cells {
     }
 
     fn find(&self, key: Key) -> Option<Arc<Cell>> {
-        let shard = self.shard(key).read().unwrap_or_else(PoisonError::into_inner);
-        shard.get(&key).map(|(cell, _)| Arc::clone(cell))
+        let shard = self.shard(key).read();
+        shard.get(key).map(|(cell, _)| Arc::clone(cell))
     }
 
     #[cold]
@@ -121,8 +119,8 @@ impl Cells {
             return None;
         }
         let text = text();
-        let mut shard = self.shard(key).write().unwrap_or_else(PoisonError::into_inner);
-        if let Some((cell, _)) = shard.get(&key) {
+        let mut shard = self.shard(key).write();
+        if let Some((cell, _)) = shard.get(key) {
             cell.follow(plan, now);
             return Some(Arc::clone(cell));
         }
@@ -139,7 +137,7 @@ impl Cells {
     pub fn sweep(&self, shards: usize, now: u64) {
         for _ in 0..shards.min(SHARDS) {
             let at = self.swept.fetch_add(1, Relaxed) % SHARDS;
-            let mut shard = self.shards[at].write().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = self.shards[at].write();
             shard.retain(|key, (cell, charged)| {
                 // under this lock nobody else can come to have it
                 let kept = Arc::strong_count(cell) > 1 || !cell.is_over(IDLE, now);
@@ -148,10 +146,6 @@ impl Cells {
                 }
                 kept
             });
-            if shard.len() < shard.capacity() / 8 {
-                let room = shard.len() * 2;
-                shard.shrink_to(room);
-            }
         }
     }
 
@@ -164,7 +158,7 @@ impl Cells {
     /// How many shards [`sweep`](Self::sweep) goes through before it comes back to the first.
     pub const SHARDS: usize = SHARDS;
 
-    fn shard(&self, key: Key) -> &RwLock<Shard> {
+    fn shard(&self, key: Key) -> &Locked<Shard> {
         &self.shards[(key.cell >> 40) as usize % SHARDS]
     }
 }
