@@ -57,7 +57,8 @@ pub(super) enum From {
     Share,
 }
 
-/// The state of a key.
+/// The state of a key. What every request needs stands first, behind the counts of its `Arc`: one cache line, or two neighbours.
+#[repr(C)]
 pub struct Cell {
     /// Tokens of the lease, and until when.
     word: AtomicU64,
@@ -80,24 +81,25 @@ pub struct Cell {
 
 struct Cold {
     plan: Arc<Plan>,
-    seq: u64,
-    target: u32,
-    /// The last report, and the last direct ask.
-    reported: u64,
+    /// The last direct ask.
     asked: u64,
-    /// The last refill brought less than was wanted: none before then.
-    calm: u64,
     share: Share,
-    /// Until then an answer may come late to a request that was decided without it: its debt waits.
-    doubt: u64,
     /// Direct tokens to give back, and when the first of them was granted by the store's clock.
-    credit: (u32, u64),
+    credit: u32,
+    credit_at: u64,
+    /// None until there is a first report on one.
+    lease: Option<Box<Lease>>,
 }
 
-impl Cold {
-    fn owes(&self, now: u64) -> bool {
-        self.share.owes() && now >= self.doubt
-    }
+/// What is known of the leases of a key.
+#[derive(Default)]
+struct Lease {
+    seq: u64,
+    target: u32,
+    /// The last report.
+    reported: u64,
+    /// The last refill brought less than was wanted: none before then.
+    calm: u64,
 }
 
 /// A report on a lease that is on its way.
@@ -126,28 +128,20 @@ pub(super) enum Care {
 impl Cell {
     /// Without a lease. `key` is that in the store, `tenant` is the same for the keys that may go in one call.
     #[must_use]
-    pub fn new(plan: &Arc<Plan>, key: String, tenant: u64, now: u64) -> Self {
-        let cold = Cold {
-            plan: Arc::clone(plan),
-            seq: 0,
-            target: TARGET_MIN,
-            reported: 0,
-            asked: 0,
-            calm: 0,
-            share: Share::default(),
-            doubt: 0,
-            credit: (0, 0),
-        };
+    pub fn new(plan: &Arc<Plan>, key: &str, tenant: u64, now: u64) -> Self {
+        let (plan_id, plan) = (plan.id(), Arc::clone(plan));
+        let cold = Cold { plan, asked: 0, share: Share::default(), credit: 0, credit_at: 0, lease: None };
         Self {
             word: AtomicU64::new(0),
             used: AtomicU64::new(now),
             denied: AtomicU64::new(0),
             tat: AtomicU64::new(0),
-            plan: AtomicU64::new(plan.id()),
+            plan: AtomicU64::new(plan_id),
             claimed: AtomicBool::new(false),
             listed: AtomicBool::new(false),
             cold: Mutex::new(cold),
-            key: key.into_boxed_str(),
+            // a copy: what the text had room for beyond its end would be kept with it
+            key: key.into(),
             tenant,
         }
     }
@@ -177,7 +171,9 @@ impl Cell {
         let mut cold = self.cold();
         cold.plan = Arc::clone(plan);
         cold.share.carry(plan, now);
-        cold.target = cold.target.min(plan.leased_max().max(TARGET_MIN));
+        if let Some(lease) = &mut cold.lease {
+            lease.target = lease.target.min(plan.leased_max().max(TARGET_MIN));
+        }
         // a refusal holds under the quota that it was made by: the store is asked again
         self.denied.store(0, Relaxed);
         self.plan.store(plan.id(), Relaxed);
@@ -257,8 +253,7 @@ impl Cell {
 
     /// A request was admitted whose answer may come until then.
     pub(super) fn doubt(&self, until: u64) {
-        let doubt = &mut self.cold().doubt;
-        *doubt = until.max(*doubt);
+        self.cold().share.doubt(until);
     }
 
     /// The store has granted what the share has decided already.
@@ -290,9 +285,9 @@ impl Cell {
 
     /// A direct token that nobody has spent.
     pub(super) fn credit(&self, granted_at: u64) {
-        let (count, first) = &mut self.cold().credit;
-        *first = if *count == 0 { granted_at } else { granted_at.min(*first) };
-        *count = count.saturating_add(1);
+        let mut cold = self.cold();
+        cold.credit_at = if cold.credit == 0 { granted_at } else { granted_at.min(cold.credit_at) };
+        cold.credit = cold.credit.saturating_add(1);
         // it may be had again as soon as the store has it
         self.denied.store(0, Relaxed);
     }

@@ -101,7 +101,7 @@ impl Cells {
         let crowd = keys.shared(Tenant::NOBODY.0);
         let cell = self.find(crowd).or_else(|| self.insert(crowd, Charged::Limiter, plan, now, || text(Whose::Limit)));
         // it has room always, so this is never another one
-        cell.unwrap_or_else(|| Arc::new(Cell::new(plan, text(Whose::Limit), crowd.tenant, now)))
+        cell.unwrap_or_else(|| Arc::new(Cell::new(plan, &text(Whose::Limit), crowd.tenant, now)))
     }
 
     /// One for each limit has room always.
@@ -127,7 +127,7 @@ impl Cells {
         if counted && !self.census.enter(key.tenant, charged) {
             return None;
         }
-        let cell = Arc::new(Cell::new(plan, text, key.tenant, now));
+        let cell = Arc::new(Cell::new(plan, &text, key.tenant, now));
         shard.insert(key, (Arc::clone(&cell), charged));
         Some(cell)
     }

@@ -10,31 +10,47 @@ use crate::bucket::{self, NOW_MAX, Shape};
 
 const WHOLE: u32 = 1_000_000;
 
-/// The bucket of one key for that time.
+/// The part of one key.
 #[derive(Debug, Default)]
 pub(super) struct Share {
-    /// TAT; None before the first request, and once the bucket is full again and the store has answered.
-    bucket: Option<(Shape, u64)>,
+    /// What the store said of this process's part of what was spent lately (millionths), and when.
+    recent: u32,
+    at: u64,
+    /// None while the store is all that is needed: before the first request that it does not answer, and again once what was
+    /// spent alone is told and has come back.
+    alone: Option<Box<Alone>>,
+}
+
+/// The bucket for the time without the store.
+#[derive(Debug)]
+struct Alone {
+    shape: Shape,
+    tat: u64,
     /// Tokens that the store has not heard of.
     spent: u32,
-    /// What the store said of this process's part of what was spent lately (millionths), and when.
-    recent: (u32, u64),
     /// Whether the store has answered since the bucket began.
     answered: bool,
+    /// Until then an answer may come late to a request that was decided without it: the debt waits.
+    doubt: u64,
 }
 
 impl Share {
     /// The store has answered.
     pub(super) fn answered(&mut self, recent: u32, now: u64) {
-        (self.recent, self.answered) = ((recent, now), true);
+        (self.recent, self.at) = (recent, now);
+        if let Some(alone) = &mut self.alone {
+            alone.answered = true;
+            if alone.spent == 0 && alone.tat <= now {
+                self.alone = None;
+            }
+        }
     }
 
     /// 0.8 of this process's part of what was spent lately and 0.2 of an equal part; what the store said longer ago than a
     /// lease lives counts as nothing, as for a process that has just begun.
     fn part(&self, plan: &Plan, now: u64) -> u32 {
-        let (recent, at) = self.recent;
-        let fresh = now.saturating_sub(at) <= LEASE_LIFE.as_nanos() as u64;
-        let recent = if fresh { recent.min(WHOLE) } else { 0 };
+        let fresh = now.saturating_sub(self.at) <= LEASE_LIFE.as_nanos() as u64;
+        let recent = if fresh { self.recent.min(WHOLE) } else { 0 };
         (recent / 5 * 4 + WHOLE / 5 / plan.processes_max()).max(1)
     }
 
@@ -48,21 +64,21 @@ impl Share {
 
     /// Takes a token; otherwise says in how many nanoseconds there is one.
     pub(super) fn take(&mut self, plan: &Plan, now: u64) -> Result<(), u64> {
-        let (shape, tat) = match self.bucket {
-            Some((shape, tat)) if !self.answered || tat > now => (shape, tat),
-            _ => {
-                self.answered = false;
-                let shape = self.shape(plan, now);
-                (shape, now + shape.fill() - shape.interval)
-            }
-        };
-        let word = AtomicU64::new(tat);
+        let shape = self.shape(plan, now);
+        let begun = now + shape.fill() - shape.interval;
+        let alone = self
+            .alone
+            .get_or_insert_with(|| Box::new(Alone { shape, tat: begun, spent: 0, answered: false, doubt: 0 }));
+        if alone.answered && alone.tat <= now {
+            (alone.shape, alone.tat, alone.answered) = (shape, begun, false);
+        }
+        let shape = alone.shape;
+        let word = AtomicU64::new(alone.tat);
         let taken = bucket::take(&word, shape.governor(), now);
-        let tat = word.load(Relaxed);
-        self.bucket = Some((shape, tat));
+        alone.tat = word.load(Relaxed);
         match taken {
             Ok(_) => {
-                self.spent = self.spent.saturating_add(1);
+                alone.spent = alone.spent.saturating_add(1);
                 Ok(())
             }
             Err(tat) => Err(tat.saturating_sub(now + shape.fill() - shape.interval)),
@@ -72,44 +88,60 @@ impl Share {
     /// A request was admitted whatever the share says.
     pub(super) fn spend(&mut self, plan: &Plan, now: u64) {
         if self.take(plan, now).is_err() {
-            self.spent = self.spent.saturating_add(1);
+            self.unsettle(1);
         }
     }
 
     /// Gives back a token that was taken, or that the store has counted after all.
     pub(super) fn forgive(&mut self) {
-        if let Some(spent) = self.spent.checked_sub(1) {
-            self.spent = spent;
-            if let Some((shape, tat)) = &mut self.bucket {
-                *tat = tat.saturating_sub(shape.interval);
-            }
+        if let Some(alone) = &mut self.alone
+            && let Some(spent) = alone.spent.checked_sub(1)
+        {
+            alone.spent = spent;
+            alone.tat = alone.tat.saturating_sub(alone.shape.interval);
+        }
+    }
+
+    /// What is owed may be granted yet, until then.
+    pub(super) fn doubt(&mut self, until: u64) {
+        if let Some(alone) = &mut self.alone {
+            alone.doubt = until.max(alone.doubt);
         }
     }
 
     /// Whether the store has to hear of something.
     pub(super) fn owes(&self) -> bool {
-        self.spent > 0
+        self.alone.as_ref().is_some_and(|alone| alone.spent > 0)
+    }
+
+    /// Whether it can hear of it now.
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        self.alone.as_ref().is_some_and(|alone| alone.spent > 0 && now >= alone.doubt)
     }
 
     /// What the store has to take out of its bucket: what was spent and has not come back since. From here on it is the
     /// caller's to tell.
     pub(super) fn settle(&mut self, now: u64) -> u32 {
-        let Some((shape, tat)) = self.bucket else { return 0 };
-        let missing = tat.saturating_sub(now).div_ceil(shape.interval);
-        let owed = self.spent.min(u32::try_from(missing).unwrap_or(u32::MAX));
-        self.spent = 0;
+        let Some(alone) = &mut self.alone else { return 0 };
+        let missing = alone.tat.saturating_sub(now).div_ceil(alone.shape.interval);
+        let owed = alone.spent.min(u32::try_from(missing).unwrap_or(u32::MAX));
+        alone.spent = 0;
         owed
     }
 
-    /// What was settled did not arrive.
+    /// What was settled did not arrive. If the bucket is gone, it has come back meanwhile.
     pub(super) fn unsettle(&mut self, owed: u32) {
-        self.spent = self.spent.saturating_add(owed);
+        if let Some(alone) = &mut self.alone {
+            alone.spent = alone.spent.saturating_add(owed);
+        }
     }
 
     /// The quota has changed: what is missing stays missing.
     pub(super) fn carry(&mut self, plan: &Plan, now: u64) {
         let shape = self.shape(plan, now);
-        self.bucket = self.bucket.map(|(old, tat)| (shape, shape.carry(old, tat, now)));
+        if let Some(alone) = &mut self.alone {
+            (alone.tat, alone.shape) = (shape.carry(alone.shape, alone.tat, now), shape);
+        }
     }
 }
 

@@ -66,9 +66,9 @@ impl Cell {
     }
 
     fn fill(&self, cold: &mut Cold, direct: u32, report: Option<Report>, now: u64) -> Ask {
-        let (credit, credit_at) = std::mem::take(&mut cold.credit);
+        let (credit, credit_at) = (std::mem::take(&mut cold.credit), std::mem::take(&mut cold.credit_at));
         let Report { seq, remaining, target } = report.unwrap_or_default();
-        let debit = if cold.owes(now) { cold.share.settle(now) } else { 0 };
+        let debit = if cold.share.is_due(now) { cold.share.settle(now) } else { 0 };
         Ask { direct, debit, credit, credit_at, seq, remaining, target }
     }
 
@@ -76,24 +76,25 @@ impl Cell {
         if !matches!(care, Care::Refill | Care::HandBack) || self.claimed.swap(true, Relaxed) {
             return None;
         }
+        let lease = cold.lease.get_or_insert_with(Box::default);
         // above that of any cell that this key had in this process before
-        cold.seq = (cold.seq + 1).max(now / 1_000);
+        lease.seq = (lease.seq + 1).max(now / 1_000);
         let target_max = plan.leased_max().clamp(TARGET_MIN, LEASE_MAX);
-        let lasted = now.saturating_sub(cold.reported);
+        let lasted = now.saturating_sub(lease.reported);
         if lasted < SHORT {
-            cold.target = cold.target.saturating_mul(2);
+            lease.target = lease.target.saturating_mul(2);
         } else if lasted > LONG {
-            cold.target /= 2;
+            lease.target /= 2;
         }
-        cold.target = cold.target.clamp(TARGET_MIN, target_max);
-        cold.reported = now;
+        lease.target = lease.target.clamp(TARGET_MIN, target_max);
+        lease.reported = now;
         let hands_back = care == Care::HandBack;
         let mut remaining = 0;
         let _ = self.word.fetch_update(Relaxed, Relaxed, |seen| {
             remaining = Word(seen).tokens(now);
             Some(Word(seen).retag(!hands_back).0)
         });
-        Some(Report { seq: cold.seq, remaining, target: if hands_back { 0 } else { cold.target } })
+        Some(Report { seq: lease.seq, remaining, target: if hands_back { 0 } else { lease.target } })
     }
 
     /// The answer to what was asked at `sent`.
@@ -122,8 +123,10 @@ impl Cell {
             });
             self.claimed.store(false, Relaxed);
             let wanted = report.target.saturating_sub(answer.kept);
-            if answer.granted < wanted.min(TARGET_MIN) {
-                cold.calm = now + 5 * CALM;
+            if answer.granted < wanted.min(TARGET_MIN)
+                && let Some(lease) = &mut cold.lease
+            {
+                lease.calm = now + 5 * CALM;
             }
         }
         if ask.direct > answer.direct && answer.granted == 0 {
@@ -163,12 +166,12 @@ impl Cell {
                 return Care::HandBack;
             }
             let over = word.expires().saturating_sub(now) < RENEWED;
-            let low = tokens <= cold.target / 2 && now >= cold.calm;
+            let low = cold.lease.as_ref().is_none_or(|lease| tokens <= lease.target / 2 && now >= lease.calm);
             if cold.plan.is_leased() && (over || low) {
                 return Care::Refill;
             }
         }
-        if cold.owes(now) || cold.credit.0 > 0 {
+        if cold.share.is_due(now) || cold.credit > 0 {
             return Care::Settle;
         }
         if tokens == 0 && !claimed && !cold.share.owes() { Care::Gone } else { Care::Later }

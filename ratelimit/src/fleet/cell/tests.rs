@@ -66,7 +66,7 @@ struct World {
 
 impl World {
     fn new(plan: &Arc<Plan>, holders: usize, faults: Faults, seed: u64) -> Self {
-        let cell = |life| (life as u64, Cell::new(plan, String::new(), 0, 0));
+        let cell = |life| (life as u64, Cell::new(plan, "", 0, 0));
         let mut world = Self {
             plan: Arc::clone(plan),
             faults,
@@ -220,7 +220,7 @@ impl World {
             Event::Stops(holder) => {
                 if self.happens(self.faults.crashes) {
                     let life = 1_000 + self.waiting.len() as u64;
-                    self.holders[holder] = (life, Cell::new(&self.plan, String::new(), 0, now));
+                    self.holders[holder] = (life, Cell::new(&self.plan, "", 0, now));
                 }
                 self.after(SECOND / 2, Event::Stops(holder));
             }
@@ -269,7 +269,7 @@ fn no_window_admits_more_than_the_quota() {
 #[test]
 fn a_full_lease_beside_a_full_bucket_is_the_quota_and_no_more() {
     let plan = plan(1_000, 1, 200);
-    let (cell, mut model, mut now) = (Cell::new(&plan, String::new(), 0, 0), Model::default(), SECOND);
+    let (cell, mut model, mut now) = (Cell::new(&plan, "", 0, 0), Model::default(), SECOND);
     let mut ask = |cell: &Cell, asked: (Ask, Option<Report>), now: u64| {
         let answer = model.ask(&plan, 1, asked.0, EPOCH + now / 1_000);
         cell.answered(&plan, asked.0, asked.1, answer, now, now);
@@ -313,7 +313,7 @@ fn what_is_decided_late_is_not_followed_too_soon() {
 #[test]
 fn a_lease_is_over_before_the_store_thinks_so_counted_from_asking() {
     let plan = plan(1_000, 1, 200);
-    let (cell, sent) = (Cell::new(&plan, String::new(), 0, 0), SECOND);
+    let (cell, sent) = (Cell::new(&plan, "", 0, 0), SECOND);
     let (ask, report) = cell.ask_care(&plan, Care::Refill, sent);
     // the answer takes a second
     let answer = Answer { granted: 9, ..Answer::default() };
@@ -326,7 +326,7 @@ fn a_lease_is_over_before_the_store_thinks_so_counted_from_asking() {
 #[test]
 fn what_the_store_has_forgotten_of_a_lease_is_not_spent() {
     let plan = plan(1_000, 1, 200);
-    let cell = Cell::new(&plan, String::new(), 0, 0);
+    let cell = Cell::new(&plan, "", 0, 0);
     for (answer, tokens) in [
         (Answer { granted: 9, ..Answer::default() }, 9),
         (Answer { kept: 9, granted: 3, ..Answer::default() }, 12),
@@ -383,7 +383,7 @@ fn a_busy_key_asks_seldom_and_a_rare_one_once_for_each_request() {
 #[test]
 fn what_the_script_returned_can_be_heard_again() {
     let (plan, now) = (plan(1_000, 1, 200), SECOND);
-    let cell = Cell::new(&plan, String::new(), 0, now);
+    let cell = Cell::new(&plan, "", 0, now);
     cell.replay(&plan, &[EPOCH, 0, 0, 3, 0, 0], now).unwrap();
     assert_eq!(cell.leased(now), 3);
     assert!((0..3).all(|_| matches!(cell.take(&plan, now), Take::Taken(_))));

@@ -1,10 +1,11 @@
-use std::time::Duration;
+use std::{mem::size_of, time::Duration};
 
 use super::*;
 use crate::{
     fleet::{
         cell::{Care, Take},
         script::{self, Answer},
+        tests::Chance,
     },
     key::Secret,
     quota::Quota,
@@ -66,6 +67,69 @@ fn made_up_users_share_a_cell_and_take_nobodys() {
     let (a, b) = (world.get("t-198", "u", 0), world.get("t-199", "v", 0));
     assert!(Arc::ptr_eq(&a, &b) && a.key() == "{t:rl:}:user:*");
     assert!(Arc::ptr_eq(&first, &world.get("acme", "u-0", 0)));
+}
+
+/// Bytes of a cell with its counts, of its name and of its place, as an allocator has them: in steps of 16, and as many for itself.
+fn bytes(cells: &Cells, name: usize) -> usize {
+    let heap = |bytes: usize| bytes.next_multiple_of(16) + 16;
+    let shard = |shard: &Locked<Shard>| {
+        size_of::<Locked<Shard>>() + heap(shard.read().places() * size_of::<Option<(Key, (Arc<Cell>, Charged))>>())
+    };
+    let places: usize = cells.shards.iter().map(shard).sum();
+    places + cells.counts().keys * (heap(16 + size_of::<Cell>()) + heap(name))
+}
+
+#[test]
+fn a_million_keys_take_less_than_320_bytes_each() {
+    let mut world = World::new(Caps { keys_max: 2_000_000, ..Caps::default() });
+    world.plan = plan(500, 50);
+    let mut name = 0;
+    for tenant in 0..100 {
+        let tenant = format!("tenant-{tenant:04}");
+        for user in 0..10_000 {
+            name = world.get(&tenant, &format!("user-{user:06}"), 0).key().len();
+        }
+    }
+    assert_eq!(world.cells.counts(), Counts { keys: 1_000_000, shared: 0 });
+    assert_eq!(name, "{t:rl:tenant-0001}:user:user-000001".len());
+    let bytes = bytes(&world.cells, name);
+    assert!(bytes < 320_000_000, "{bytes}");
+    // and they are given back when all are gone
+    world.cells.sweep(Cells::SHARDS, 11 * SECOND);
+    assert!(world.cells.shards.iter().all(|shard| shard.read().places() == 0));
+}
+
+#[test]
+fn a_million_made_up_tenants_and_users_take_bounded_memory_and_nobodys_lease() {
+    let caps = Caps { keys_max: 40_000, tenant_keys_max: 2_000 };
+    let (world, mut chance) = (World::new(caps), Chance::seeded());
+    let real: Vec<(String, String)> =
+        (0..500).map(|number| (format!("t-{}", number % 5), format!("u-{number}"))).collect();
+    let cells: Vec<Arc<Cell>> = real.iter().map(|(tenant, user)| world.get(tenant, user, 0)).collect();
+    for second in 0..20 {
+        let now = second * SECOND;
+        for cell in &cells {
+            world.lease(cell, 9, now);
+        }
+        for at in 0..50_000 {
+            let (made_up, tenant) = (chance.below(u64::MAX), format!("t-{}", chance.below(5)));
+            let (tenant, user) = match at % 3 {
+                0 => (tenant, format!("x-{made_up}")),
+                1 => (format!("x-{made_up}"), "u".to_owned()),
+                _ => (format!("x-{made_up}"), format!("x-{made_up}")),
+            };
+            let _ = world.get(&tenant, &user, now);
+        }
+        world.cells.sweep(Cells::SHARDS / 4, now);
+        assert!(world.cells.counts().keys <= caps.keys_max, "{:?}", world.cells.counts());
+        let bytes = bytes(&world.cells, 64);
+        assert!(bytes <= caps.keys_max * 400, "{bytes}");
+        for ((tenant, user), cell) in real.iter().zip(&cells) {
+            assert!(Arc::ptr_eq(cell, &world.get(tenant, user, now)), "{user} of {tenant}");
+            assert!(matches!(cell.take(&world.plan, now), Take::Taken(_)));
+        }
+    }
+    assert!(world.cells.counts().shared > 900_000, "{:?}", world.cells.counts());
 }
 
 #[test]
