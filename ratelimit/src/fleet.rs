@@ -41,9 +41,11 @@ pub mod cells;
 pub mod counts;
 pub mod link;
 pub mod plan;
+mod presence;
 pub mod script;
 mod share;
 pub mod store;
+pub mod verdict;
 mod wire;
 mod word;
 

@@ -48,6 +48,9 @@ pub enum Impossible {
 }
 
 impl Quota {
+    /// One request in the shortest window.
+    pub(crate) const SMALLEST: Self = Self { requests: 1, window: WINDOW_MIN, burst: 1 };
+
     /// `requests` in `window`; without a burst a tenth of them, at least 1, may come at once.
     ///
     /// # Errors

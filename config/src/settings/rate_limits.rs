@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use http::HeaderName;
-pub use synaxis_ratelimit::fleet::link::OnStoreFailure;
+pub use synaxis_ratelimit::fleet::verdict::OnStoreFailure;
 use synaxis_ratelimit::quota::Quota;
 
 use super::{Settings, StoreUrl};

@@ -1,4 +1,5 @@
-//! The store in which the fleet counts requests: its leases are looked after for as long as there may be requests.
+//! The store in which the fleet counts requests: its leases are looked after for as long as there may be requests, and the log
+//! says when it goes away and comes back.
 //!
 //! Invariant: a thread of its own, so that what holds up control holds up no lease, and what is left of them goes back before
 //! the process ends.
@@ -17,6 +18,8 @@ use crate::shutdown::{Phase, Shutdown};
 
 /// Longest that giving back takes: the store may be gone.
 const LAST: Duration = Duration::from_millis(500);
+/// How often the log may say that it is away or back.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// Runs until the process is cut, which it is when nothing is left to do.
 ///
@@ -30,6 +33,7 @@ pub fn start(store: Arc<Store>, shutdown: Shutdown) -> io::Result<JoinHandle<()>
         };
         runtime.block_on(async {
             tokio::spawn(Arc::clone(&store).run());
+            tokio::spawn(tell(Arc::clone(&store)));
             shutdown.reached(Phase::Cut).await;
             if !store.shutdown(LAST).await {
                 tracing::info!(
@@ -38,4 +42,20 @@ pub fn start(store: Arc<Store>, shutdown: Shutdown) -> io::Result<JoinHandle<()>
             }
         });
     })
+}
+
+/// A start with a store is no news.
+async fn tell(store: Arc<Store>) {
+    let mut was_away = false;
+    loop {
+        tokio::time::sleep(TOLD).await;
+        let is_away = store.is_away();
+        if is_away && !was_away {
+            let why = store.trouble().unwrap_or_default();
+            tracing::warn!(%why, "the limits store is away: each process counts by its own share");
+        } else if was_away && !is_away {
+            tracing::info!("the limits store is back");
+        }
+        was_away = is_away;
+    }
 }

@@ -17,7 +17,7 @@ use synaxis_config::settings::{LimitKey, LimitMode, Quotas, RateLimit, Route, Se
 use synaxis_ratelimit::{
     cells::{Caps, Cells, Counts},
     decision::Standing,
-    fleet::link::OnStoreFailure,
+    fleet::verdict::OnStoreFailure,
     key::{Key, Keys, Secret, Tenant as Holder},
     local::Limiter,
     quota::Quota,

@@ -12,7 +12,8 @@ use synaxis_ratelimit::{
     decision::{Decision, Standing, Taken, tightest},
     fleet::{
         cell::{self, Cell, Take},
-        link::{By, Link, Verdict},
+        link::Link,
+        verdict::{By, Verdict},
     },
     key::{Key, Keys, Tenant as Holder},
 };

@@ -182,7 +182,7 @@ struct Trouble {
     end: fn(&mut Redis),
 }
 
-fn command(redis: &Redis, words: &[&str]) {
+pub(super) fn command(redis: &Redis, words: &[&str]) {
     let mut connection = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
     let mut command = redis::cmd(words[0]);
     words[1..].iter().for_each(|word| _ = command.arg(*word));
@@ -194,12 +194,27 @@ fn signal(redis: &Redis, name: &str) {
     assert!(sent.success());
 }
 
-const TROUBLES: [Trouble; 4] = [
+const TROUBLES: [Trouble; 6] = [
     Trouble { name: "killed", begin: Redis::kill, end: Redis::restart },
     Trouble { name: "hung", begin: |redis| signal(redis, "STOP"), end: |redis| signal(redis, "CONT") },
     Trouble { name: "without its script", begin: |redis| command(redis, &["SCRIPT", "FLUSH"]), end: |_| {} },
     Trouble { name: "emptied", begin: |redis| command(redis, &["FLUSHALL"]), end: |_| {} },
+    FULL,
+    REPLICA,
 ];
+
+const FULL: Trouble = Trouble {
+    name: "out of memory",
+    begin: |redis| command(redis, &["CONFIG", "SET", "maxmemory", "1"]),
+    end: |redis| command(redis, &["CONFIG", "SET", "maxmemory", "0"]),
+};
+
+const REPLICA: Trouble = Trouble {
+    name: "a replica",
+    // of nobody who is there
+    begin: |redis| command(redis, &["REPLICAOF", "127.0.0.1", "1"]),
+    end: |redis| command(redis, &["REPLICAOF", "NO", "ONE"]),
+};
 
 #[test]
 fn whatever_befalls_the_store_no_request_fails_by_it_and_it_is_used_again_afterwards() {
@@ -218,6 +233,37 @@ fn whatever_befalls_the_store_no_request_fails_by_it_and_it_is_used_again_afterw
             // a stop of the whole machine is not the store's
             assert!(waited_long(proxy) <= 2.0, "{}: {}", trouble.name, waited_long(proxy));
         }
+        running.into_iter().for_each(stop);
+    }
+}
+
+#[test]
+fn a_store_that_answers_and_cannot_count_is_away_once_and_until_it_can() {
+    for trouble in [FULL, REPLICA] {
+        let (app, mut redis) = (Origin::start("app"), Redis::start());
+        let running = processes(2, &app, &format!("{}{}", patient(&redis), tier(1_000)));
+        let edges: Vec<SocketAddr> = running.iter().map(|proxy| proxy.edges[0]).collect();
+        (trouble.begin)(&mut redis);
+        let began = Instant::now();
+        // each decides by its share, of which a tenant has one token to begin with
+        let mut tenants = 0;
+        while began.elapsed() < Duration::from_secs(4) {
+            let tenant = format!("t{tenants}");
+            tenants += 1;
+            let alone = passed(&edges, &tenant, 6);
+            assert_eq!(alone, 2, "{}: {tenant}", trouble.name);
+            thread::sleep(Duration::from_millis(20));
+        }
+        for proxy in &running {
+            assert_eq!(metric(proxy, "ratelimit_store_away"), 1.0, "{}", trouble.name);
+            let (outages, failures) =
+                (metric(proxy, "ratelimit_store_outages_total"), metric(proxy, "ratelimit_store_failures_total"));
+            // what was on its way by both of its connections
+            assert!(outages == 1.0 && failures <= 3.0, "{}: {outages} {failures}", trouble.name);
+        }
+        (trouble.end)(&mut redis);
+        running.iter().for_each(until_here);
+        assert_eq!(passed(&edges, "later", 12), 12, "{}", trouble.name);
         running.into_iter().for_each(stop);
     }
 }
@@ -294,7 +340,8 @@ fn hostile_users_are_inert_in_the_store() {
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
     let ours = keys.iter().filter(|key| key.starts_with("{synaxis:rl:acme}:per-user:")).count();
     assert_eq!(ours, hostile.len(), "{keys:?}");
-    let inert = |byte: u8| byte.is_ascii_alphanumeric() || b"{}:%=-._~".contains(&byte);
+    // the last one: what looks for the store count
+    let inert = |byte: u8| byte.is_ascii_alphanumeric() || b"{}:%=-._~*".contains(&byte);
     assert!(keys.iter().all(|key| key.len() < 200 && key.bytes().all(inert)), "{keys:?}");
     running.into_iter().for_each(stop);
 }

@@ -29,6 +29,7 @@ use super::{
     plan::Plan,
     script::KEYS_MAX,
     store::{IDLE_MAX, Store, ping},
+    verdict::{By, OnStoreFailure, Verdict},
     wire::{self, Entry},
 };
 use crate::decision::Standing;
@@ -44,54 +45,6 @@ const LATE_MAX: Duration = Duration::from_millis(500);
 const SOON: u64 = 1_000_000_000;
 /// Between two tries to connect, and as much again by chance.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// What happens to requests while the store does not answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnStoreFailure {
-    /// This process admits its own part of the quota.
-    #[default]
-    Share,
-    /// All are admitted.
-    Open,
-    /// None is.
-    Closed,
-}
-
-impl OnStoreFailure {
-    /// Every choice.
-    pub const ALL: [Self; 3] = [Self::Share, Self::Open, Self::Closed];
-
-    /// As settings write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Share => "share",
-            Self::Open => "open",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-/// Who has decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The store, or a lease that came from it.
-    Store,
-    /// This process alone: the store did not answer in time, or is away.
-    Alone,
-}
-
-/// What became of a request.
-#[derive(Debug)]
-#[must_use]
-pub struct Verdict {
-    /// Its token, or when to come again.
-    pub taken: Result<Taken, Standing>,
-    /// Who has decided.
-    pub by: By,
-    /// When, in nanoseconds of the process's clock.
-    pub at: u64,
-}
 
 /// One for each worker thread: made inside its runtime, which then drives the connection. Clones share it.
 #[derive(Clone)]
@@ -146,6 +99,11 @@ enum Answer {
 impl Queue {
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiter>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who waits for this connection need not wait longer.
+    fn give_up(&self) {
+        self.waiting().clear();
     }
 }
 
@@ -237,7 +195,7 @@ impl Link {
 
     /// A store that is only late may have a token at once.
     fn soon(&self, plan: &Plan, standing: Standing, at: u64) -> Standing {
-        if self.store.is_away() || standing.retry() <= SOON {
+        if self.store.presence.is_gone() || standing.retry() <= SOON {
             return standing;
         }
         Standing::new(plan.quota(), at + plan.missing(SOON), at)
@@ -274,29 +232,33 @@ async fn drive(store: Arc<Store>, queue: Arc<Queue>) {
     while !queue.closed.load(Relaxed) {
         // the background of the process finds out when it is worth trying
         if store.is_away() {
-            let _ = timeout(PAUSE, store.changed.notified()).await;
+            queue.give_up();
+            let _ = timeout(PAUSE, store.presence.changed.notified()).await;
             continue;
         }
         let outages = store.outages();
-        let Some(connection) = store.connect().await else {
-            if store.outages() == outages {
-                store.failed();
+        match store.connect().await {
+            Ok(connection) => {
+                queue.connected.store(true, Relaxed);
+                serve(&store, &queue, connection, outages).await;
+                queue.connected.store(false, Relaxed);
+                queue.give_up();
             }
-            sleep(PAUSE + store.by_chance(PAUSE)).await;
-            continue;
-        };
-        queue.connected.store(true, Relaxed);
-        serve(&store, &queue, connection, outages).await;
-        queue.connected.store(false, Relaxed);
-        // who waited for this connection need not wait longer
-        queue.waiting().clear();
+            Err(error) => {
+                queue.give_up();
+                if store.outages() == outages {
+                    store.failed(&error);
+                }
+                sleep(PAUSE + store.by_chance(PAUSE)).await;
+            }
+        }
     }
 }
 
 /// Until the connection fails, or the store goes away for anybody in this process.
 async fn serve(store: &Arc<Store>, queue: &Queue, mut connection: MultiplexedConnection, outages: u64) {
     while !queue.closed.load(Relaxed) {
-        let changed = store.changed.notified();
+        let changed = store.presence.changed.notified();
         if store.outages() != outages {
             return;
         }
@@ -319,7 +281,7 @@ async fn serve(store: &Arc<Store>, queue: &Queue, mut connection: MultiplexedCon
             Ok(Ok(answers)) => {
                 let now = store.now();
                 if u128::from(now - sent) <= store.patience().as_nanos() {
-                    store.in_time();
+                    store.presence.in_time();
                 }
                 for (group, answer) in groups.iter_mut().zip(answers) {
                     group.entry.settle(answer, sent, now);
@@ -327,9 +289,9 @@ async fn serve(store: &Arc<Store>, queue: &Queue, mut connection: MultiplexedCon
                     store.watch(&group.entry.cell);
                 }
             }
-            Ok(Err(_)) => {
+            Ok(Err(error)) => {
                 if store.outages() == outages {
-                    store.failed();
+                    store.failed(&error);
                 }
                 return;
             }

@@ -51,7 +51,8 @@ pub fn key(prefix: &str, tenant: &str, limit: &str, parts: &[&[u8]]) -> String {
     key
 }
 
-/// The key of what has no room for keys of its own: of one tenant in this limit, or in it of all (`""`).
+/// The key of what has no room for keys of its own: of one tenant in this limit, or in it of all (`""`). That of no limit (`""`)
+/// is for looks whether the store counts.
 #[must_use]
 pub fn shared_key(prefix: &str, tenant: &str, limit: &str) -> String {
     // no part looks like this

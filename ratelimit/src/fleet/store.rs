@@ -1,4 +1,4 @@
-//! The limits store as a process sees it: the leases that are looked after in the background, and whether it is there.
+//! The limits store as a process sees it: the leases that are looked after in the background, and the looks for it.
 //!
 //! Invariant: at most two calls of the background are on their way, each of at most 256 keys and 100 ms; nobody who handles a
 //! request waits for anything here.
@@ -8,12 +8,12 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Client, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, aio::MultiplexedConnection};
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -23,10 +23,12 @@ use tokio::{
 use super::{
     cell::{Care, Cell, Taken},
     counts::{Counts, add},
-    plan::TIMEOUTS_MAX,
-    script,
+    plan::Plan,
+    presence::{Backoff, Presence},
+    script::{self, Ask},
     wire::{self, Entry},
 };
+use crate::quota::Quota;
 
 #[cfg(test)]
 mod tests;
@@ -46,10 +48,7 @@ const CALL_MAX: Duration = Duration::from_millis(100);
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Between two pipelines, and as much again by chance.
 const TICK: Duration = Duration::from_millis(10);
-/// Between two looks whether the store is back: doubled each time, half of it by chance.
-const PROBE_MIN: Duration = Duration::from_millis(50);
-const PROBE_MAX: Duration = Duration::from_secs(1);
-/// Answers in time, one after the other, by which it is back.
+/// Answers in time, one after the other, by which it is there.
 const PROBES: usize = 2;
 /// Longest that a process waits, by chance, before it uses a store that is back: they do not all come at once.
 const RETURN_MAX: Duration = Duration::from_millis(300);
@@ -60,6 +59,8 @@ const LATENESS: Duration = Duration::from_millis(2);
 const PATIENCE_MIN: Duration = Duration::from_millis(1);
 /// How often a connection is used at least: who closes idle ones closes it when nobody needs it, or not at all.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(30);
+/// The same of the background's, so that a process without requests knows how the store is.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Nanoseconds since a start, never going back.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -71,15 +72,14 @@ pub struct Store {
     deadline: Duration,
     pub(super) holder: String,
     pub(super) sha: String,
-    away: AtomicBool,
-    /// In a row.
-    timeouts: AtomicU32,
-    /// When the last one was counted, in nanoseconds of the clock.
-    last_timeout: AtomicU64,
+    pub(super) presence: Presence,
+    /// What looks count, and its number.
+    probe: (String, Plan),
+    probes: AtomicU64,
     chance: AtomicU64,
     entering: Mutex<Vec<Arc<Cell>>>,
-    /// It went away, came back, or is to end.
-    pub(super) changed: Notify,
+    /// It is to end.
+    ending: Notify,
     stopping: AtomicBool,
     stopped: Notify,
     /// Something could not be given back at the end.
@@ -88,10 +88,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Away until [`run`](Self::run) has reached it. `deadline` is the longest that a request waits for it, 5 ms say; a token that
-    /// takes longer than the slack of its [`Plan`](super::plan::Plan), which is never less than 20 ms, is of no use.
+    /// Not there until [`run`](Self::run) has reached it. `deadline` is the longest that a request waits for it, 5 ms say; a token
+    /// that takes longer than the slack of its [`Plan`](super::plan::Plan), which is never less than 20 ms, is of no use.
+    ///
+    /// Whether it counts is seen by a key below `key_prefix` that belongs to nobody.
     #[must_use]
-    pub fn new(client: Client, deadline: Duration, clock: Clock) -> Arc<Self> {
+    pub fn new(client: Client, key_prefix: &str, deadline: Duration, clock: Clock) -> Arc<Self> {
         let random = RandomState::new();
         Arc::new(Self {
             client,
@@ -99,12 +101,12 @@ impl Store {
             deadline,
             holder: format!("{:016x}", random.hash_one("holder")),
             sha: redis::Script::new(script::SOURCE).get_hash().to_owned(),
-            away: AtomicBool::new(true),
-            timeouts: AtomicU32::new(0),
-            last_timeout: AtomicU64::new(0),
+            presence: Presence::default(),
+            probe: (script::shared_key(key_prefix, "", ""), Plan::new(&Quota::SMALLEST, 1)),
+            probes: AtomicU64::new(0),
             chance: AtomicU64::new(random.hash_one("chance")),
             entering: Mutex::default(),
-            changed: Notify::new(),
+            ending: Notify::new(),
             stopping: AtomicBool::new(false),
             stopped: Notify::new(),
             lost: AtomicBool::new(false),
@@ -112,10 +114,17 @@ impl Store {
         })
     }
 
-    /// Whether each process decides by its own share.
+    /// Whether it is not there: this process decides by its own share, at once or, before the first connection, as soon as
+    /// that takes too long.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        self.away.load(Relaxed)
+        !self.presence.is_here()
+    }
+
+    /// What it or the network said last, while it is away: at most 200 characters, and no credentials.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Box<str>> {
+        self.presence.trouble()
     }
 
     /// What it was used for.
@@ -148,27 +157,19 @@ impl Store {
         }
     }
 
-    pub(super) fn in_time(&self) {
-        self.timeouts.store(0, Relaxed);
-    }
-
-    /// Counts towards its being away at most once in the time that a request waits: many who wait for one answer are one
-    /// sign, not many.
+    /// A request, or a call of the background, had no answer in time.
     pub(super) fn timed_out(&self) {
         add(&self.counts.timeouts, 1);
-        let (now, wait) = (self.now(), self.patience().as_nanos() as u64);
-        let before = self.last_timeout.load(Relaxed);
-        if before > 0 && now.saturating_sub(before) < wait {
-            return;
-        }
-        self.last_timeout.store(now, Relaxed);
-        if self.timeouts.fetch_add(1, Relaxed) + 1 >= TIMEOUTS_MAX {
+        if self.presence.timed_out(self.now(), self.patience()) {
+            self.presence.note_text("no answer in time");
             self.leave();
         }
     }
 
-    pub(super) fn failed(&self) {
+    /// A call was refused, or lost with its connection.
+    pub(super) fn failed(&self, error: &RedisError) {
         add(&self.counts.failures, 1);
+        self.presence.note(error);
         self.leave();
     }
 
@@ -178,10 +179,8 @@ impl Store {
     }
 
     fn leave(&self) {
-        if !self.away.swap(true, Relaxed) {
+        if self.presence.leave() {
             add(&self.counts.outages, 1);
-            self.changed.notify_waiters();
-            self.changed.notify_one();
         }
     }
 
@@ -194,57 +193,80 @@ impl Store {
     }
 
     /// A connection with the script loaded.
-    pub(super) async fn connect(&self) -> Option<MultiplexedConnection> {
+    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
         // the waits are ours: the whole handshake counts, not each of its parts
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let open = async {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
             let () = redis::cmd("SCRIPT").arg("LOAD").arg(script::SOURCE).query_async(&mut connection).await?;
-            Ok::<_, redis::RedisError>(connection)
+            Ok(connection)
         };
-        timeout(CONNECT_MAX, open).await.ok()?.ok()
+        let late = |_| RedisError::from((ErrorKind::Io, "no connection in time"));
+        timeout(CONNECT_MAX, open).await.map_err(late)?
     }
 
     /// Looks after the cells until [`shutdown`](Self::shutdown): to be spawned once, on a runtime with a timer.
     pub async fn run(self: Arc<Self>) {
-        let mut first = true;
+        let (mut first, mut backoff) = (true, Backoff::default());
         while !self.stopping.load(Relaxed) {
-            let Some(connection) = self.reach().await else { break };
-            if !first {
+            let Some(connection) = self.reach(&mut backoff).await else { break };
+            if !first && self.is_away() {
                 sleep(self.by_chance(RETURN_MAX)).await;
             }
             first = false;
-            self.timeouts.store(0, Relaxed);
-            self.away.store(false, Relaxed);
-            self.changed.notify_waiters();
+            self.presence.arrive();
+            let came = self.now();
             self.keep(&connection).await;
+            let stayed = Duration::from_nanos(self.now().saturating_sub(came));
+            if self.is_away()
+                && let Some(pause) = backoff.left(stayed)
+            {
+                self.pause(pause).await;
+            }
         }
         self.stopped.notify_one();
     }
 
-    /// Waits until the store answers in time; None: it is to end.
-    async fn reach(&self) -> Option<MultiplexedConnection> {
-        let mut pause = PROBE_MIN;
+    /// Waits until the store counts, in time; None: it is to end.
+    async fn reach(&self, backoff: &mut Backoff) -> Option<MultiplexedConnection> {
         loop {
-            if let Some(mut connection) = self.connect().await {
-                let probe = async {
-                    for _ in 0..PROBES {
-                        let ping = redis::cmd("PING");
-                        let pong = timeout(self.patience(), ping.query_async::<String>(&mut connection));
-                        pong.await.ok()?.ok()?;
-                    }
-                    Some(())
-                };
-                if probe.await.is_some() {
-                    return Some(connection);
-                }
-            }
-            sleep(pause / 2 + self.by_chance(pause)).await;
-            pause = (pause * 2).min(PROBE_MAX);
             if self.stopping.load(Relaxed) {
                 return None;
             }
+            match self.try_reach().await {
+                Ok(connection) => return Some(connection),
+                Err(error) => {
+                    self.presence.note(&error);
+                    self.leave();
+                }
+            }
+            self.pause(backoff.missed()).await;
         }
+    }
+
+    async fn try_reach(&self) -> Result<MultiplexedConnection, RedisError> {
+        let mut connection = self.connect().await?;
+        for _ in 0..PROBES {
+            let late = |_| RedisError::from((ErrorKind::Io, "no answer in time"));
+            timeout(self.patience(), self.look(&mut connection)).await.map_err(late)??;
+        }
+        Ok(connection)
+    }
+
+    /// Has the store count. One that answers and cannot write, for want of memory, of replicas or of being a master, is of no
+    /// use, and says so here before requests depend on it.
+    async fn look(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let (key, plan) = &self.probe;
+        // a report with a number above that of the last one is always written
+        let seq = 1 + self.probes.fetch_add(1, Relaxed);
+        let ask = Ask { seq, ..Ask::default() };
+        let call = script::call(&self.sha, &self.holder, [(key.as_str(), plan, ask)].into_iter());
+        script::answers(call.query_async(connection).await?, 1).map(drop)
+    }
+
+    /// Half of it, and as much again by chance; less if it is to end.
+    async fn pause(&self, pause: Duration) {
+        let _ = timeout(pause / 2 + self.by_chance(pause), self.ending.notified()).await;
     }
 
     /// Looks after the cells while the store is there.
@@ -262,17 +284,22 @@ impl Store {
                 used = self.now();
                 calls.spawn(Arc::clone(self).send(connection.clone(), entries));
             }
-            if u128::from(self.now().saturating_sub(used)) > IDLE_MAX.as_nanos() {
+            if u128::from(self.now().saturating_sub(used)) > LOOK.as_nanos() {
                 used = self.now();
-                // another connection then; requests do not notice
-                if !ping(connection.clone()).await {
-                    break;
+                match timeout(CALL_MAX, self.look(&mut connection.clone())).await {
+                    Ok(Ok(())) if u128::from(self.now() - used) <= self.patience().as_nanos() => {
+                        self.presence.in_time()
+                    }
+                    Ok(Ok(())) => self.timed_out(),
+                    // it may be this connection only: another one will tell
+                    Ok(Err(_)) | Err(_) => break,
                 }
             }
             let pause = TICK + self.by_chance(TICK);
             tokio::select! {
                 () = sleep(pause) => {}
-                () = self.changed.notified() => {}
+                () = self.presence.changed.notified() => {}
+                () = self.ending.notified() => {}
             }
         }
         while self.stopping.load(Relaxed) && !self.is_away() {
@@ -330,11 +357,11 @@ impl Store {
                     entry.settle(answer, sent, now);
                 }
                 if u128::from(now - sent) <= self.patience().as_nanos() {
-                    self.in_time();
+                    self.presence.in_time();
                 }
                 return true;
             }
-            Ok(Err(_)) => self.failed(),
+            Ok(Err(error)) => self.failed(&error),
             Err(_) => {
                 entries.iter_mut().for_each(Entry::forget_debit);
                 self.timed_out();
@@ -355,7 +382,7 @@ impl Store {
     /// False: there was no time for it, or no store. What is not given back is lost when its lease is over.
     pub async fn shutdown(&self, within: Duration) -> bool {
         self.stopping.store(true, Relaxed);
-        self.changed.notify_one();
+        self.ending.notify_one();
         let ended = timeout(within, self.stopped.notified()).await.is_ok();
         ended && !self.is_away() && !self.lost.load(Relaxed)
     }

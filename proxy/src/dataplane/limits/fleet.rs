@@ -158,7 +158,7 @@ impl FleetBuckets {
             return Err(StoreError::NoTls);
         }
         let client = Client::open(info).map_err(|_| StoreError::Url)?;
-        let store = Store::new(client, *deadline, clock);
+        let store = Store::new(client, key_prefix, *deadline, clock);
         Ok(Some(Arc::new(Self { store, cells: Cells::new(caps(settings)), key_prefix: key_prefix.clone() })))
     }
 

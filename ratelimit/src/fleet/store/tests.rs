@@ -4,11 +4,11 @@ use redis::Commands as _;
 
 use super::*;
 use crate::fleet::{
-    link::{By, OnStoreFailure},
     tests::{
         Server,
         process::{Process, eventually, plan},
     },
+    verdict::{By, OnStoreFailure},
 };
 
 const KEY: &str = "{t:rl:acme}:user:u";
@@ -129,6 +129,73 @@ async fn a_link_that_was_idle_during_an_outage_does_not_cause_another() {
     assert_eq!((verdict.by, process.store.outages()), (By::Store, 1));
 }
 
+/// What makes a server answer everything and write nothing, what it says then, and what ends that.
+const USELESS: [(&str, &[&str], &str, &[&str]); 3] = [
+    ("OOM", &["CONFIG", "SET", "maxmemory", "1"], "OOM", &["CONFIG", "SET", "maxmemory", "0"]),
+    ("READONLY", &["REPLICAOF", "127.0.0.1", "1"], "read only", &["REPLICAOF", "NO", "ONE"]),
+    (
+        "NOREPLICAS",
+        &["CONFIG", "SET", "min-replicas-to-write", "3"],
+        "replicas",
+        &["CONFIG", "SET", "min-replicas-to-write", "0"],
+    ),
+];
+
+#[tokio::test]
+async fn a_store_that_answers_and_cannot_count_is_away_until_it_can() {
+    for (name, begin, said, end) in USELESS {
+        let (server, plan) = (Server::start(), plan(60, 60, 30));
+        let process = Process::start(&server, 200, Instant::now()).await;
+        assert_eq!(process.request(&plan, b"a", OnStoreFailure::Closed).await.by, By::Store);
+        let () = server.ask(begin);
+        assert_eq!(server.ask::<String>(&["PING"]), "PONG");
+        assert!(process.passes(&plan, b"b").await, "{name}: by its share");
+        assert!(process.store.is_away(), "{name}");
+        let trouble = process.store.trouble().unwrap();
+        assert!(trouble.contains(said), "{name}: {trouble}");
+        // it stays away, is not believed in between, and is looked for less and less often
+        let failures = process.store.counts().failures.load(Relaxed);
+        let looks = || -> u32 {
+            let stats: String = server.ask(&["INFO", "commandstats"]);
+            let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap();
+            line.split(',').next().unwrap().parse().unwrap()
+        };
+        let (before, began) = (looks(), Instant::now());
+        while began.elapsed() < Duration::from_millis(2_500) {
+            let verdict = process.request(&plan, b"c", OnStoreFailure::Open).await;
+            assert!(verdict.by == By::Alone && process.store.is_away(), "{name}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let looked = looks() - before;
+        assert!((2..=9).contains(&looked), "{name}: {looked}");
+        let counts = process.store.counts();
+        assert_eq!((counts.outages.load(Relaxed), counts.failures.load(Relaxed)), (1, failures), "{name}");
+        let () = server.ask(end);
+        process.connected().await;
+        assert_eq!(process.store.trouble(), None);
+        assert_eq!(process.request(&plan, b"d", OnStoreFailure::Closed).await.by, By::Store, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_without_requests_knows_that_its_store_is_gone_and_that_it_is_back() {
+    let mut server = Server::start();
+    let process = Process::start(&server, 200, Instant::now()).await;
+    server.kill();
+    eventually("it is missed", || process.store.is_away()).await;
+    server.again();
+    process.connected().await;
+    server.signal("-STOP");
+    eventually("it is missed again", || process.store.is_away()).await;
+    assert_eq!(process.store.outages(), 2);
+    server.signal("-CONT");
+    process.connected().await;
+    // nor does one look that has no answer, because a connection was lost, make it away
+    let () = server.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!((process.store.is_away(), process.store.outages()), (false, 2));
+}
+
 #[tokio::test]
 async fn hostile_names_are_inert() {
     let (server, plan) = (Server::start(), plan(60, 60, 2));
@@ -144,7 +211,7 @@ async fn hostile_names_are_inert() {
     }
     let mut connection = server.client().get_connection().unwrap();
     let mut keys: Vec<String> = connection.keys("*").unwrap();
-    keys.retain(|key| key != "canary");
+    keys.retain(|key| key != "canary" && *key != script::shared_key("t", "", ""));
     assert_eq!(keys.len(), 6);
     assert!(keys.iter().all(|key| key.starts_with("{t:rl:acme}:user:") && key.len() < 100), "{keys:?}");
     assert_eq!(server.ask::<String>(&["GET", "canary"]), "alive");

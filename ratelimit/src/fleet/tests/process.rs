@@ -13,10 +13,11 @@ use crate::{
     fleet::{
         cell::{Cell, Take},
         cells::Cells,
-        link::{By, Link, OnStoreFailure, Verdict},
+        link::Link,
         plan::Plan,
         script,
         store::Store,
+        verdict::{By, OnStoreFailure, Verdict},
     },
     key::{Keys, Secret},
     quota::Quota,
@@ -50,7 +51,7 @@ impl Process {
     /// `epoch` is when its clock starts; the deadline in milliseconds.
     pub(in crate::fleet) fn of(client: redis::Client, deadline: u64, epoch: Instant) -> Self {
         let clock = Arc::new(move || 1_000_000_000 + epoch.elapsed().as_nanos() as u64);
-        let store = Store::new(client, Duration::from_millis(deadline), clock);
+        let store = Store::new(client, "t", Duration::from_millis(deadline), clock);
         let background = tokio::spawn(Arc::clone(&store).run());
         let secret = Secret::new([9; 32]);
         let (link, keys) = (Link::start(Arc::clone(&store)), Keys::new(&secret, "user"));
