@@ -269,6 +269,19 @@ fn a_store_that_answers_and_cannot_count_is_away_once_and_until_it_can() {
 }
 
 #[test]
+fn the_first_requests_of_a_process_wait_for_the_store_that_it_is_about_to_meet() {
+    let (app, redis) = (Origin::start("app"), Redis::start());
+    for turn in 0..5 {
+        let proxy = proxy(&alone(app.address, &format!("{}{}", patient(&redis), tier(3))));
+        // at once, and all there is
+        assert_eq!(passed(&proxy.edges, &format!("t{turn}"), 5), 3);
+        thread::sleep(Duration::from_millis(1_100));
+        assert_eq!(metric(&proxy, "ratelimit_alone_total"), 0.0);
+        stop(proxy);
+    }
+}
+
+#[test]
 fn nobody_waits_for_a_store_that_becomes_slow_longer_than_the_deadline() {
     let (app, redis) = (Origin::start("app"), Redis::start());
     let late = Arc::new(AtomicU64::new(0));

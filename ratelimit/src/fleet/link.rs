@@ -1,4 +1,4 @@
-//! A worker's own connection to the limits store, for requests that wait for a token.
+//! A worker's own connection to the limits store, for requests that wait for a token, the first ones also for the connection.
 //!
 //! Invariant: a request waits at most the deadline, whatever the store or the network does; one whose token does not come in
 //! time is decided by this process alone, and the store hears of it later.
@@ -60,6 +60,8 @@ struct Queue {
     waiting: Mutex<VecDeque<Waiter>>,
     came: Notify,
     connected: AtomicBool,
+    /// The last try to connect has failed: it is no use to wait for the next one.
+    failed: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -138,7 +140,7 @@ impl Link {
         waited: Duration,
     ) -> Verdict {
         let patience = self.store.patience().saturating_sub(waited);
-        if self.store.is_away() || !self.is_connected() || patience.is_zero() {
+        if self.store.presence.is_gone() || self.queue.failed.load(Relaxed) || patience.is_zero() {
             return self.alone(cell, plan, on_failure);
         }
         let (answer, mut answered) = oneshot::channel();
@@ -231,11 +233,12 @@ impl AsRef<Entry> for Group {
 async fn drive(store: Arc<Store>, queue: Arc<Queue>) {
     while !queue.closed.load(Relaxed) {
         // the background of the process finds out when it is worth trying
-        if store.is_away() {
+        if store.presence.is_gone() {
             queue.give_up();
             let _ = timeout(PAUSE, store.presence.changed.notified()).await;
             continue;
         }
+        queue.failed.store(false, Relaxed);
         let outages = store.outages();
         match store.connect().await {
             Ok(connection) => {
@@ -245,6 +248,7 @@ async fn drive(store: Arc<Store>, queue: Arc<Queue>) {
                 queue.give_up();
             }
             Err(error) => {
+                queue.failed.store(true, Relaxed);
                 queue.give_up();
                 if store.outages() == outages {
                     store.failed(&error);

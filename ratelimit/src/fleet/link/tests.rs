@@ -263,7 +263,7 @@ async fn who_has_waited_as_long_as_he_may_waits_no_more() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_connection() {
+async fn nobody_waits_for_a_connection_longer_than_for_an_answer() {
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {
@@ -274,8 +274,15 @@ async fn nobody_waits_for_a_connection() {
             for path in [silent, folder.path().join("nobody")] {
                 let client = redis::Client::open(format!("unix://{}", path.display())).unwrap();
                 let process = Rc::new(Process::of(client, 5, Instant::now()));
+                // the first ones hope for the store, as long as for an answer, until there have been too many
+                for _ in 0..TIMEOUTS_MAX {
+                    let took = slowest(&process, &plan, 2).await;
+                    assert!(took < PATIENCE && process.store.is_away(), "{took:?}");
+                }
+                assert!(process.store.trouble().is_some());
+                let waited = process.store.counts().waits.load(Relaxed);
                 let took = slowest(&process, &plan, 50).await;
-                assert!(took < PATIENCE && process.store.is_away(), "{took:?}");
+                assert!(took < PATIENCE, "{took:?}");
                 let verdicts =
                     [OnStoreFailure::Open, OnStoreFailure::Open, OnStoreFailure::Closed, OnStoreFailure::Share];
                 let mut passed = Vec::new();
@@ -283,7 +290,7 @@ async fn nobody_waits_for_a_connection() {
                     passed.push(process.request(&plan, b"u", policy).await.taken.is_ok());
                 }
                 assert_eq!(passed, [true, true, false, false]);
-                assert_eq!(process.store.counts().waits.load(Relaxed), 0);
+                assert_eq!(process.store.counts().waits.load(Relaxed), waited);
             }
         })
         .await;
@@ -304,4 +311,15 @@ async fn a_request_that_goes_away_gives_its_token_back() {
     let text: String = server.ask(&["GET", "{t:rl:acme}:user:u"]);
     let words: Vec<&str> = text.split(' ').collect();
     assert!(words[2].parse::<u64>().unwrap() <= 1, "{text}");
+}
+
+#[tokio::test]
+async fn the_first_requests_of_a_process_wait_for_the_store_that_it_is_about_to_meet() {
+    let (server, plan) = (Server::start(), plan(60, 60, 30));
+    for _ in 0..5 {
+        let process = Process::of(server.client(), 500, Instant::now());
+        let verdict = process.request(&plan, b"u", OnStoreFailure::Closed).await;
+        assert!(verdict.taken.is_ok() && verdict.by == By::Store);
+        assert_eq!(process.store.counts().alone.load(Relaxed), 0);
+    }
 }
