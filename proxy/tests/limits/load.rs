@@ -1,84 +1,21 @@
-//! Real processes at three times the limit, one of them killed and another started: what all of them let through together.
+//! Real processes at many times the limit, one of them killed and another started: what all of them let through together.
 
-use std::{
-    env, fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::{env, thread, time::Duration};
 
-use crate::world::{Client, Origin, Process, Redis, alone, eventually};
+use super::crowd::{Load, Member, most};
+use crate::world::{Origin, Redis, alone};
 
 /// Requests in a window, and of them at once: enough for leases.
 const REQUESTS: u32 = 1_000;
 const WINDOW: f64 = 1.0;
 const BURST: u32 = 200;
-/// By so much an answer may come later than it was decided; what the machine stands still longer says nothing of limits.
+/// By so much the first and the last answer may come later than they were decided.
 const LATE: f64 = 0.05;
 
 /// How long requests come; `SYNAXIS_LIMITS_SECONDS` for the long form.
-fn lasts() -> Duration {
+pub(super) fn lasts(short: u64) -> Duration {
     let seconds = env::var("SYNAXIS_LIMITS_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(5))
-}
-
-struct Member {
-    process: Process,
-    edge: SocketAddr,
-}
-
-impl Member {
-    fn start(folder: &Path, index: usize, settings: &str) -> Self {
-        let path: PathBuf = folder.join(format!("{index}.toml"));
-        fs::write(&path, settings).unwrap();
-        let (process, edge, admin) = Process::proxy_and_admin(&path);
-        let counts = || {
-            let page = Client::connect(admin).exchange(b"GET /limits/warm HTTP/1.1\r\nHost: admin\r\n\r\n").unwrap();
-            page.json()["limits"][0]["counted_by"] == "store"
-        };
-        eventually("the process has met the store", counts);
-        // its worker connects by itself
-        thread::sleep(Duration::from_millis(200));
-        Self { process, edge }
-    }
-}
-
-/// Asks as fast as answers come, in bursts with rests, until it is told to stop or its process is gone. When each request
-/// that passed was answered, in seconds since `began`, and how many were asked.
-fn load(edge: SocketAddr, began: Instant, stop: Arc<AtomicBool>) -> JoinHandle<(Vec<f64>, usize)> {
-    thread::spawn(move || {
-        let (mut passed, mut asked) = (Vec::new(), 0);
-        let Ok(mut client) = Client::try_connect(edge) else { return (passed, asked) };
-        while !stop.load(Relaxed) {
-            for _ in 0..200 {
-                let Ok(answer) = client.try_get("acme", "/") else { return (passed, asked) };
-                assert!([200, 429].contains(&answer.status), "{}", answer.status);
-                asked += 1;
-                if answer.status == 200 {
-                    passed.push(began.elapsed().as_secs_f64());
-                }
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        (passed, asked)
-    })
-}
-
-/// Most that fell into a window of so many seconds.
-fn most(sorted: &[f64], window: f64) -> usize {
-    let mut first = 0;
-    let counts = sorted.iter().enumerate().map(|(last, at)| {
-        while sorted[first] <= at - window {
-            first += 1;
-        }
-        last + 1 - first
-    });
-    counts.max().unwrap_or(0)
+    Duration::from_secs(seconds.unwrap_or(short))
 }
 
 #[test]
@@ -92,27 +29,20 @@ fn four_processes_at_many_times_the_limit_let_no_more_through_than_one_would() {
         ),
     );
     let mut members: Vec<Member> = (0..4).map(|index| Member::start(folder.path(), index, &settings)).collect();
-    let (began, stop, lasts) = (Instant::now(), Arc::new(AtomicBool::new(false)), lasts());
-    let mut loads: Vec<_> = members.iter().map(|member| load(member.edge, began, Arc::clone(&stop))).collect();
+    let (mut load, lasts, rest) = (Load::new(), lasts(5), Duration::from_millis(20));
+    members.iter().for_each(|member| load.client(member.edge, 200, rest));
     thread::sleep(lasts / 3);
     // what its lease held is lost
     members[0].process.signal("KILL");
     let newcomer = Member::start(folder.path(), 4, &settings);
-    loads.push(load(newcomer.edge, began, Arc::clone(&stop)));
+    load.client(newcomer.edge, 200, rest);
     members.push(newcomer);
-    thread::sleep(lasts.saturating_sub(began.elapsed()));
-    stop.store(true, Relaxed);
-    let (mut passed, mut asked) = (Vec::new(), 0);
-    for load in loads {
-        let (times, count) = load.join().unwrap();
-        passed.extend(times);
-        asked += count;
-    }
-    let took = began.elapsed().as_secs_f64();
-    passed.sort_by(f64::total_cmp);
+    thread::sleep(lasts.saturating_sub(Duration::from_secs_f64(load.now())));
+    let took = load.now();
+    let (passed, asked) = load.end();
     let rate = f64::from(REQUESTS - BURST + 1) / WINDOW;
     let due = f64::from(BURST) + rate * took;
-    let worst = most(&passed, WINDOW - LATE);
+    let worst = most(&passed, WINDOW);
     println!(
         "{asked} asked in {took:.1} s, {} passed ({:.1} % of what is due), worst window {worst} of {REQUESTS}",
         passed.len(),

@@ -1,6 +1,9 @@
 //! A redis-server of its own for one test: a free port, a temporary folder, killed by its handle.
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use super::{eventually, free_port};
 
@@ -30,7 +33,12 @@ impl Redis {
         self.child.as_ref().expect("it runs").id()
     }
 
-    /// Starts it (again), empty: nothing is persisted.
+    /// Where it keeps what it is told to (`SAVE`), and from where it takes it when it starts.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts it (again), empty unless there is a dump in its folder: nothing is persisted by itself.
     pub fn restart(&mut self) {
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"])
