@@ -1,7 +1,7 @@
 //! How many requests may come: of a tenant, a user, an address; what the others and the app notice of it; and that no
 //! token is lost to a request that was refused for another reason.
 
-mod crowd;
+pub(crate) mod crowd;
 mod fleet;
 mod load;
 mod restored;

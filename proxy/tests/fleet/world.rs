@@ -22,7 +22,7 @@ pub(super) struct World {
     pub(super) origins: Vec<Origin>,
     pub(super) proxies: Vec<Option<Running>>,
     peers: Vec<u16>,
-    /// The end of every proxy's configuration.
+    /// The end of every proxy's configuration; `STORE` in it is the URL of the store.
     more: &'static str,
     pub(super) folder: tempfile::TempDir,
     pub(super) runtime: tokio::runtime::Runtime,
@@ -112,7 +112,7 @@ drain = "2s"
             snapshot = self.snapshot(index).display(),
             bootstrap = bootstrap.join(", "),
             origin = self.origins[index].address,
-            more = self.more,
+            more = self.more.replace("STORE", &self.redis.url()),
         )
     }
 

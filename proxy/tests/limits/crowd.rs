@@ -62,9 +62,9 @@ impl Member {
 
 /// A request that passed: it was decided between being asked and being answered. In seconds since the load began.
 #[derive(Clone, Copy)]
-pub(super) struct Passed {
-    pub(super) asked: f64,
-    pub(super) answered: f64,
+pub(crate) struct Passed {
+    pub(crate) asked: f64,
+    pub(crate) answered: f64,
 }
 
 /// Clients, each with a connection of its own.
@@ -123,7 +123,7 @@ impl Load {
 
 /// Most that were decided in one half-open window of so many seconds beyond doubt: asked in it and answered in it. Of more
 /// than a quota none of them explains itself by an answer that came late.
-pub(super) fn most(passed: &[Passed], window: f64) -> usize {
+pub(crate) fn most(passed: &[Passed], window: f64) -> usize {
     let within = |first: usize| {
         let (asked, end) = (passed[first].asked, passed[first].asked + window);
         debug_assert!(first == 0 || passed[first - 1].asked <= asked);
