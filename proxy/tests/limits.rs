@@ -3,6 +3,7 @@
 
 pub(crate) mod crowd;
 mod fleet;
+mod hostile;
 mod load;
 mod restored;
 

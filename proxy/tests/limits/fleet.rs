@@ -23,7 +23,7 @@ fn store(redis: &Redis) -> String {
 }
 
 /// The same for tests that count exactly: a machine that stands still for some milliseconds decides nothing there.
-fn patient(redis: &Redis) -> String {
+pub(super) fn patient(redis: &Redis) -> String {
     format!("{}deadline = \"50ms\"\n", store(redis))
 }
 
@@ -36,7 +36,7 @@ fn tier(requests: u32) -> String {
 const MANY: &str = "[tiers.starter]\nrequests = \"100000/min\"\nburst = 10000\n";
 
 /// So many processes in front of one app, once they have met the store.
-fn processes(count: usize, app: &Origin, settings: &str) -> Vec<Running> {
+pub(super) fn processes(count: usize, app: &Origin, settings: &str) -> Vec<Running> {
     let running: Vec<Running> = (0..count).map(|_| proxy(&alone(app.address, settings))).collect();
     running.iter().for_each(until_here);
     running
@@ -326,37 +326,6 @@ fn delayed(port: u16, late: Arc<AtomicU64>) -> u16 {
         }
     });
     own
-}
-
-#[test]
-fn hostile_users_are_inert_in_the_store() {
-    let (app, redis) = (Origin::start("app"), Redis::start());
-    let limits = "[user]\nsources = [{ header = \"x-user-id\" }]\n[[rate_limits]]\nname = \"per-user\"\nkey = [\"tenant\", \"user\"]\n\
-                  quota = \"2/h\"\nburst = 2\n";
-    let running = processes(1, &app, &format!("{}{limits}{}", patient(&redis), route("\"per-user\"")));
-    let edge = running[0].edges[0];
-    let long = "x".repeat(4_000);
-    let hostile = [
-        "a}:b{",
-        "*",
-        "\u{e9}\u{e9}",
-        "a b\tc",
-        "%00%0d%0a",
-        "' .. redis.call('FLUSHALL') .. '",
-        "{synaxis:rl:acme}",
-        &long,
-    ];
-    for user in hostile {
-        assert_eq!(statuses(3, || of_user(edge, "acme", user)), [200, 200, 429], "{user:?}");
-    }
-    let mut connection = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
-    let ours = keys.iter().filter(|key| key.starts_with("{synaxis:rl:acme}:per-user:")).count();
-    assert_eq!(ours, hostile.len(), "{keys:?}");
-    // the last one: what looks for the store count
-    let inert = |byte: u8| byte.is_ascii_alphanumeric() || b"{}:%=-._~*".contains(&byte);
-    assert!(keys.iter().all(|key| key.len() < 200 && key.bytes().all(inert)), "{keys:?}");
-    running.into_iter().for_each(stop);
 }
 
 #[test]
