@@ -29,6 +29,12 @@ impl Standing {
         self.quota
     }
 
+    /// All of it.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        Reading::new(Shape::of(self.quota), self.missing)
+    }
+
     /// Requests that may come now.
     #[must_use]
     pub fn remaining(&self) -> u32 {
@@ -60,6 +66,30 @@ impl Standing {
     #[must_use]
     pub fn reset_seconds(&self) -> u64 {
         self.missing.div_ceil(SECOND)
+    }
+}
+
+/// The same in numbers, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Requests that may come now.
+    pub remaining: u32,
+    /// Seconds until one may; 0 if one may now.
+    pub retry_seconds: u64,
+    /// Seconds until the bucket is full.
+    pub reset_seconds: u64,
+}
+
+impl Reading {
+    /// Of a bucket of this shape that is full in so many nanoseconds.
+    pub(crate) fn new(shape: Shape, missing: u64) -> Self {
+        let tokens = shape.fill().saturating_sub(missing) / shape.interval;
+        let retry = missing.saturating_sub(shape.fill() - shape.interval);
+        Self {
+            remaining: u32::try_from(tokens).unwrap_or(shape.burst),
+            retry_seconds: retry.div_ceil(SECOND),
+            reset_seconds: missing.div_ceil(SECOND),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use http::Response;
 use serde::Serialize;
 use synaxis_config::settings::LimitKey;
+use synaxis_ratelimit::decision::Reading;
 use synaxis_routing::id::TenantId;
 
 use super::{
@@ -42,7 +43,7 @@ struct Row {
     scope: &'static str,
     /// Who counts at present.
     counted_by: &'static str,
-    /// How its bucket stands; only where the query says whose.
+    /// How the bucket stands by which they do; only where the query says whose, and somebody counts.
     #[serde(flatten)]
     bucket: Option<Bucket>,
 }
@@ -82,16 +83,11 @@ pub(super) fn of_tenant(view: &View, tenant: &str, query: &str) -> Result<Respon
             Counting::Fleet(fleet) => Some(fleet),
         };
         let parts: Option<Vec<Part<'_>>> = limit.key.iter().filter(|key| **key != LimitKey::Tenant).map(part).collect();
-        let bucket = parts.map(|parts| {
+        let bucket = parts.and_then(|parts| {
             let parts: Vec<&[u8]> = parts.iter().map(Part::as_bytes).collect();
             let key = limit.keys.key(limit.holder(own), &parts);
-            let standing = bound.standing(key, now);
-            Bucket {
-                remaining: standing.remaining(),
-                retry_seconds: standing.retry_seconds(),
-                reset_seconds: standing.reset_seconds(),
-                leased: fleet.map(|fleet| fleet.leased(key, now)),
-            }
+            let Reading { remaining, retry_seconds, reset_seconds } = bound.reading(key, now)?;
+            Some(Bucket { remaining, retry_seconds, reset_seconds, leased: fleet.map(|fleet| fleet.leased(key, now)) })
         });
         let quota = bound.quota();
         Some(Row {

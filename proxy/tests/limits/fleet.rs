@@ -88,9 +88,7 @@ fn processes_of_a_region_share_one_quota_and_a_low_one_is_met_exactly() {
     // a token comes back each hour; a window is some seconds longer for the store than for the client
     let retry: u32 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((3_000..=3_640).contains(&retry), "{retry}");
-    let page =
-        Client::connect(running[0].admin).exchange(b"GET /limits/a HTTP/1.1\r\nHost: admin\r\n\r\n").unwrap().json();
-    let row = &page["limits"][0];
+    let row = limit(&running[0], "a");
     assert_eq!((row["scope"].as_str(), row["counted_by"].as_str()), (Some("fleet"), Some("store")));
     assert_eq!((row["remaining"].as_u64(), row["leased"].as_u64()), (Some(0), Some(0)));
     running.into_iter().for_each(stop);
@@ -154,10 +152,51 @@ fn without_a_store_from_the_start_requests_pass_by_this_processs_share() {
     assert!(before.elapsed() < Duration::from_secs(1), "nobody waits for what is known to be away");
     eventually("the store is told to be away", || metric(&alone, "ratelimit_store_away") == 1.0);
     assert_eq!(waited_long(&alone), 0.0);
-    let page =
-        Client::connect(alone.admin).exchange(b"GET /limits/acme HTTP/1.1\r\nHost: admin\r\n\r\n").unwrap().json();
-    assert_eq!(page["limits"][0]["counted_by"].as_str(), Some("share"));
+    let row = limit(&alone, "acme");
+    assert_eq!((row["counted_by"].as_str(), row["remaining"].as_u64()), (Some("share"), Some(0)), "{row}");
     stop(alone);
+}
+
+/// The first of a tenant's limits, as an operator is told.
+fn limit(proxy: &Running, tenant: &str) -> serde_json::Value {
+    let request = format!("GET /limits/{tenant} HTTP/1.1\r\nHost: admin\r\n\r\n");
+    Client::connect(proxy.admin).exchange(request.as_bytes()).unwrap().json()["limits"][0].clone()
+}
+
+#[test]
+fn an_operator_is_told_of_the_bucket_that_decides() {
+    for (choice, counted_by) in [("share", "share"), ("closed", "nobody"), ("open", "nobody")] {
+        let (app, mut redis) = (Origin::start("app"), Redis::start());
+        let low = format!(
+            "[[rate_limits]]\nname = \"low\"\nkey = [\"tenant\"]\nquota = \"100/h\"\nburst = 100\non_store_failure = \
+             \"{choice}\"\n{}",
+            route("\"low\"")
+        );
+        let running = processes(1, &app, &format!("{}{low}", patient(&redis)));
+        let proxy = &running[0];
+        let told = |tenant: &str| {
+            let row = limit(proxy, tenant);
+            (row["counted_by"].as_str().unwrap().to_owned(), row["remaining"].as_u64(), row["retry_seconds"].as_u64())
+        };
+        assert_eq!(passed(&proxy.edges, "acme", 10), 10);
+        assert_eq!(told("acme"), ("store".to_owned(), Some(90), Some(0)));
+        redis.kill();
+        eventually("the process notices", || told("acme").0 == counted_by);
+        let share = |remaining, retry| (counted_by.to_owned(), remaining, retry);
+        if choice == "share" {
+            // one to begin with, also for who has not been here yet
+            assert_eq!([told("acme"), told("new")], [(); 2].map(|()| share(Some(1), Some(0))));
+            assert_eq!(passed(&proxy.edges, "acme", 3), 1);
+            let (_, remaining, retry) = told("acme");
+            // it had all of what was spent lately, and the quota gives one an hour
+            assert!(remaining == Some(0) && retry.is_some_and(|retry| (3_600..=5_000).contains(&retry)), "{retry:?}");
+        } else {
+            assert_eq!([told("acme"), told("new")], [(); 2].map(|()| share(None, None)));
+        }
+        redis.restart();
+        eventually("the process is back", || told("acme").0 == "store");
+        running.into_iter().for_each(stop);
+    }
 }
 
 #[test]

@@ -13,7 +13,10 @@ use std::sync::{
 };
 
 use super::{plan::Plan, share::Share, word::Word};
-use crate::{bucket::NOW_MAX, decision::Standing};
+use crate::{
+    bucket::NOW_MAX,
+    decision::{Reading, Standing},
+};
 
 mod lease;
 #[cfg(test)]
@@ -243,6 +246,18 @@ impl Cell {
             Ok(()) => Ok(Taken { standing: self.standing(plan, now), from: From::Share, at: now }),
             Err(retry) => Err(Standing::new(plan.quota(), now + plan.missing(retry), now)),
         }
+    }
+
+    /// How this process's own share stands.
+    #[must_use]
+    pub fn share_reading(&self, plan: &Plan, now: u64) -> Reading {
+        self.cold().share.reading(plan, now.min(NOW_MAX))
+    }
+
+    /// The same of a key that has no cell.
+    #[must_use]
+    pub fn fresh_share(plan: &Plan, now: u64) -> Reading {
+        Share::default().reading(plan, now.min(NOW_MAX))
     }
 
     /// Admits a request that nobody has a token for.

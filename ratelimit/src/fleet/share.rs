@@ -6,7 +6,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::plan::{LEASE_LIFE, Plan};
-use crate::bucket::{self, NOW_MAX, Shape};
+use crate::{
+    bucket::{self, NOW_MAX, Shape},
+    decision::Reading,
+};
 
 const WHOLE: u32 = 1_000_000;
 
@@ -62,15 +65,30 @@ impl Share {
         Shape { interval, burst: u32::try_from(burst.max(1)).unwrap_or(1) }
     }
 
+    /// The bucket that goes on, and its TAT.
+    fn going_on(&self, now: u64) -> Option<(Shape, u64)> {
+        self.alone.as_ref().filter(|alone| !alone.answered || alone.tat > now).map(|alone| (alone.shape, alone.tat))
+    }
+
+    /// One that begins: with a single token.
+    fn beginning(&self, plan: &Plan, now: u64) -> (Shape, u64) {
+        let shape = self.shape(plan, now);
+        (shape, now + shape.fill() - shape.interval)
+    }
+
+    /// How the bucket stands that decides.
+    pub(super) fn reading(&self, plan: &Plan, now: u64) -> Reading {
+        let (shape, tat) = self.going_on(now).unwrap_or_else(|| self.beginning(plan, now));
+        Reading::new(shape, tat.saturating_sub(now))
+    }
+
     /// Takes a token; otherwise says in how many nanoseconds there is one.
     pub(super) fn take(&mut self, plan: &Plan, now: u64) -> Result<(), u64> {
-        let shape = self.shape(plan, now);
-        let begun = now + shape.fill() - shape.interval;
-        let alone = self
-            .alone
-            .get_or_insert_with(|| Box::new(Alone { shape, tat: begun, spent: 0, answered: false, doubt: 0 }));
+        let (shape, tat) = self.beginning(plan, now);
+        let alone =
+            self.alone.get_or_insert_with(|| Box::new(Alone { shape, tat, spent: 0, answered: false, doubt: 0 }));
         if alone.answered && alone.tat <= now {
-            (alone.shape, alone.tat, alone.answered) = (shape, begun, false);
+            (alone.shape, alone.tat, alone.answered) = (shape, tat, false);
         }
         let shape = alone.shape;
         let word = AtomicU64::new(alone.tat);
@@ -191,6 +209,29 @@ mod tests {
         assert_eq!(share.take(&rare, 7 + retry), Ok(()));
         let (much, mut share) = (plan(10_000, 60, 5_000), Share::default());
         assert_eq!([share.take(&much, 7).is_ok(), share.take(&much, 7).is_ok()], [true, false]);
+    }
+
+    #[test]
+    fn what_it_says_of_itself_is_what_it_does() {
+        let (plan, now) = (plan(1_100, 10, 101), 100 * SECOND);
+        for recent in [0, WHOLE / 2, WHOLE] {
+            let mut share = Share::default();
+            share.answered(recent, now);
+            assert_eq!(share.reading(&plan, now).remaining, 1);
+            for tick in 0..20_000 {
+                let at = now + tick * 1_000_000;
+                let Reading { remaining, retry_seconds, .. } = share.reading(&plan, at);
+                assert_eq!(remaining > 0, retry_seconds == 0);
+                assert_eq!(share.take(&plan, at).is_ok(), remaining > 0, "{tick}");
+            }
+        }
+        // it fills up to its part of the burst
+        let mut share = Share::default();
+        assert!(share.take(&plan, now).is_ok());
+        assert_eq!(
+            share.reading(&plan, now + 3_600 * SECOND),
+            Reading { remaining: 2, retry_seconds: 0, reset_seconds: 0 }
+        );
     }
 
     #[test]

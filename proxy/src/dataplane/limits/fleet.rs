@@ -9,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 use synaxis_config::settings::{LimitScope, LimitsStore, OnStoreFailure, RateLimit, Settings};
 use synaxis_ratelimit::{
     cells::Counts,
-    decision::Standing,
+    decision::Reading,
     fleet::{
         cell::{self, Cell},
         cells::{Cells, Whose},
@@ -99,12 +99,17 @@ impl FleetCounter {
         cells.get(key, keys, &self.plan, now, |whose| named.key(key_prefix, whose))
     }
 
-    /// How the bucket of a key stands, as far as this process knows: that of a key that it has not met is full.
+    /// How the bucket of a key stands, as far as this process knows: that of a key that it has not met is full. Without the
+    /// store that of this process's share; `None` if nobody counts then.
     #[must_use]
-    pub fn standing(&self, key: Key, now: u64) -> Standing {
-        match self.buckets.cells.peek(key) {
-            Some(cell) => cell.peek(&self.plan, now),
-            None => self.plan.full(now),
+    pub fn reading(&self, key: Key, now: u64) -> Option<Reading> {
+        let cell = self.buckets.cells.peek(key);
+        match self.by(!self.is_counted()) {
+            "nobody" => None,
+            "share" => Some(
+                cell.map_or_else(|| Cell::fresh_share(&self.plan, now), |cell| cell.share_reading(&self.plan, now)),
+            ),
+            _ => Some(cell.map_or_else(|| self.plan.full(now), |cell| cell.peek(&self.plan, now)).reading()),
         }
     }
 
@@ -123,8 +128,13 @@ impl FleetCounter {
     /// Who decides at present.
     #[must_use]
     pub fn counted_by(&self) -> &'static str {
+        self.by(!self.is_counted())
+    }
+
+    /// Who decides; `alone`: without the store.
+    pub(super) fn by(&self, alone: bool) -> &'static str {
         match self.on_failure {
-            _ if self.is_counted() => "store",
+            _ if !alone => "store",
             OnStoreFailure::Share => "share",
             OnStoreFailure::Open | OnStoreFailure::Closed => "nobody",
         }

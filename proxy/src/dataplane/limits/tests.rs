@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use synaxis_ratelimit::local::Limiter;
+
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
