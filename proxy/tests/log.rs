@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::world::{Client, Origin, alone, eventually, proxy, stop};
+use crate::world::{Client, Origin, Redis, alone, eventually, proxy, stop};
 
 /// The lines of the log, once there are `count`.
 fn lines(path: &Path, count: usize) -> Vec<Value> {
@@ -59,4 +59,40 @@ fn every_request_is_one_line_and_no_client_can_write_another() {
     }
     stop(proxy);
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 205, "the last lines are written before the end");
+}
+
+#[test]
+fn a_line_names_the_limit_that_refused_and_who_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let (origin, mut redis) = (Origin::start("app"), Redis::start());
+    let limits = format!(
+        "[limits_store]\nurl = \"{}\"\ndeadline = \"50ms\"\n[tiers.starter]\nrequests = \"3/h\"\nburst = 3\n\
+         [user]\nsources = [{{ header = \"x-user-id\" }}]\n\
+         [[rate_limits]]\nname = \"here\"\nkey = [\"tenant\", \"user\"]\nquota = \"1/h\"\nscope = \"local\"\n\
+         [[rate_limits]]\nname = \"strict\"\nkey = [\"tenant\"]\nquota = \"9/h\"\nburst = 9\non_store_failure = \"closed\"\n\
+         [[rate_limits]]\nname = \"tried\"\nkey = [\"tenant\"]\nquota = \"1/h\"\nmode = \"shadow\"\nscope = \"local\"\n\
+         [[routes]]\nname = \"strict\"\npath_prefix = \"/strict\"\nupstream = \"app\"\nrate_limits = [\"strict\"]\n\
+         [[routes]]\nname = \"api\"\npath_prefix = \"/\"\nupstream = \"app\"\nrate_limits = [\"here\", \"tried\"]\n",
+        redis.url()
+    );
+    let settings = alone(origin.address, &limits).replace("\"off\"", &format!("{:?}", path.display().to_string()));
+    let proxy = proxy(&settings);
+    let mut client = Client::connect(proxy.edges[0]);
+    let mut ask = |path: &str, tenant: &str, user: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: {tenant}\r\nX-User-Id: {user}\r\n\r\n");
+        client.exchange(request.as_bytes()).unwrap().status
+    };
+    let asked =
+        [ask("/", "a", "ann"), ask("/", "a", "ann"), ask("/", "a", "bob"), ask("/", "a", "cat"), ask("/", "a", "dan")];
+    assert_eq!(asked, [200, 429, 200, 200, 429]);
+    redis.kill();
+    let asked = [ask("/", "b", "ann"), ask("/", "b", "bob"), ask("/strict", "c", "ann"), ask("/nowhere", "b@", "x")];
+    assert_eq!(asked, [200, 429, 429, 400]);
+    let lines = lines(&path, 9);
+    let said: Vec<_> = lines.iter().map(|line| (line["limit"].as_str(), line["limit_counted_by"].as_str())).collect();
+    let (none, here, store) = ((None, None), (Some("here"), Some("process")), (Some("tenant"), Some("store")));
+    let (share, nobody) = ((Some("tenant"), Some("share")), (Some("strict"), Some("nobody")));
+    assert_eq!(said, [none, here, none, none, store, none, share, nobody, none], "{lines:#?}");
+    stop(proxy);
 }

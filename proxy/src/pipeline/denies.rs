@@ -57,7 +57,7 @@ pub fn check(errand: &Errand<'_>, load: &Load<'_>) -> Result<(), LocalReply> {
         if let Some(denied) = denies.find(errand.key, now, || of(errand, load, limit)) {
             limit.metrics.remembered.increment(1);
             let standing = fleet.plan.refused_for(denied.retry_at.saturating_sub(now) * 1_000_000);
-            let told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
+            let told = Told::new(limit, bound, "entry", standing, &errand.snapshot.settings.rate_limiting);
             return Err(LocalReply::RateLimited(Box::new(told)));
         }
     }

@@ -51,6 +51,8 @@ pub(super) const PARTS_MAX: usize = 4;
 pub struct Told {
     /// Its name.
     pub limit: Arc<str>,
+    /// Who has counted.
+    pub counted_by: &'static str,
     policy: HeaderValue,
     standing: Standing,
     legacy: bool,
@@ -66,9 +68,15 @@ impl fmt::Display for Told {
 }
 
 impl Told {
-    pub(super) fn new(limit: &Limit, bound: &Bound, standing: Standing, settings: &RateLimiting) -> Self {
+    pub(super) fn new(
+        limit: &Limit,
+        bound: &Bound,
+        counted_by: &'static str,
+        standing: Standing,
+        settings: &RateLimiting,
+    ) -> Self {
         let (limit, policy) = (Arc::clone(&limit.name), bound.policy.clone());
-        Self { limit, policy, standing, legacy: settings.legacy_headers, deny: None }
+        Self { limit, counted_by, policy, standing, legacy: settings.legacy_headers, deny: None }
     }
 
     /// Seconds until a request may come; at least 1.
@@ -239,7 +247,8 @@ impl<'a> Check<'a> {
                 Err(Without::Refused(_)) if met.is_silent() => limit.metrics.shadow_refused.increment(1),
                 Err(Without::Refused(standing)) => {
                     limit.metrics.refused.increment(1);
-                    let mut told = Told::new(limit, bound, standing, &errand.snapshot.settings.rate_limiting);
+                    let settings = &errand.snapshot.settings.rate_limiting;
+                    let mut told = Told::new(limit, bound, bound.counting.by(alone), standing, settings);
                     if !alone {
                         told.deny = tell_entry(errand, load, limit, bound, &standing);
                     }
@@ -278,7 +287,8 @@ impl<'a> Check<'a> {
         }
         let enforced = self.charges.iter().filter(|charge| !charge.met.is_silent());
         let (charge, standing) = tightest(enforced.map(|charge| (charge, charge.token.standing())))?;
-        Some(Box::new(Told::new(charge.met.limit, charge.met.bound, *standing, settings)))
+        let Met { limit, bound, .. } = charge.met;
+        Some(Box::new(Told::new(limit, bound, bound.counting.by(false), *standing, settings)))
     }
 }
 

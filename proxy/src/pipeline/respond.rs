@@ -1,5 +1,7 @@
 //! Dresses an answer for the way down: hop-by-hop and internal fields leave, local replies become problem documents.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
@@ -129,6 +131,10 @@ pub fn local(
     record.status = shape.status.as_u16();
     if let Some(line) = &mut record.line {
         line.reason = Some(shape.reason);
+        if let LocalReply::RateLimited(told) = reply {
+            line.limit = Some(Arc::clone(&told.limit));
+            line.limit_counted_by = Some(told.counted_by);
+        }
     }
     let problem = Problem {
         r#type: "about:blank",

@@ -87,6 +87,10 @@ pub struct Line {
     pub degradation: Option<&'static str>,
     /// Reason token of a local reply.
     pub reason: Option<&'static str>,
+    /// The limit that refused it here.
+    pub limit: Option<Arc<str>>,
+    /// Who counted then: `store`, `process`, `share`, `nobody`, or `entry`, which remembered another stamp's refusal.
+    pub limit_counted_by: Option<&'static str>,
     /// Client address.
     pub client: String,
     /// `edge` or `peer`.

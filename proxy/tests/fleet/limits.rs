@@ -96,7 +96,7 @@ fn a_quota_of_a_tenants_own_counts_at_every_stamp_and_keeps_what_is_spent() {
 /// Three stamps that count together, each once it has met the store.
 fn together(redis: &Redis, settings: &str) -> World {
     let store = format!("[limits_store]\nurl = \"{}\"\ndeadline = \"50ms\"\n{settings}", redis.url());
-    let world = World::start_with(store.leak());
+    let world = World::start_logged(store.leak());
     let is_here = |index: usize| {
         let page = world.ask(index, &format!("/limits/{}", tenant(9))).json();
         page["limits"][0]["counted_by"] == "store"
@@ -146,6 +146,20 @@ fn what_another_stamp_has_refused_is_refused_where_it_comes_in_and_to_nobody_els
         "GET / HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: {theirs}\r\nX-User-Id: eve\r\nX-Synaxis-Deny: per-user; for=9; key=0\r\n\r\n"
     );
     assert_eq!(world.edge(0).exchange(lie.as_bytes()).unwrap().status, 200);
+    // each says in its log what it has refused itself
+    let logs = [0, 1].map(|index| world.log(index));
+    let kept = |at: usize| std::fs::read_to_string(&logs[at]).unwrap();
+    eventually("the lines are there", || kept(0).lines().count() == 8 && kept(1).lines().count() >= 6);
+    for (at, who) in [(0, "entry"), (1, "store")] {
+        let lines: Vec<serde_json::Value> = kept(at).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let refused: Vec<_> = lines.iter().filter(|line| !line["limit"].is_null()).collect();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        let row = refused[0];
+        assert_eq!(
+            (&row["limit"], &row["limit_counted_by"], &row["status"]),
+            (&"per-user".into(), &who.into(), &429.into())
+        );
+    }
     world.stop();
 }
 

@@ -24,6 +24,7 @@ pub(super) struct World {
     peers: Vec<u16>,
     /// The end of every proxy's configuration; `STORE` in it is the URL of the store.
     more: &'static str,
+    is_logged: bool,
     pub(super) folder: tempfile::TempDir,
     pub(super) runtime: tokio::runtime::Runtime,
 }
@@ -44,12 +45,22 @@ impl World {
 
     /// The same with more lines of configuration.
     pub(super) fn start_with(more: &'static str) -> Self {
+        Self::start_as(more, false)
+    }
+
+    /// The same with access logs.
+    pub(super) fn start_logged(more: &'static str) -> Self {
+        Self::start_as(more, true)
+    }
+
+    fn start_as(more: &'static str, is_logged: bool) -> Self {
         let mut world = Self {
             redis: Redis::start(),
             origins: (0..3).map(|index| Origin::start(stamp(index).as_str())).collect(),
             proxies: vec![None, None, None],
             peers: (0..3).map(|_| free_port()).collect(),
             more,
+            is_logged,
             folder: tempfile::tempdir().unwrap(),
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
         };
@@ -68,6 +79,11 @@ impl World {
 
     pub(super) fn snapshot(&self, index: usize) -> std::path::PathBuf {
         self.folder.path().join(format!("{index}.json"))
+    }
+
+    /// The access log of a proxy, if there is one.
+    pub(super) fn log(&self, index: usize) -> std::path::PathBuf {
+        self.folder.path().join(format!("{index}.log"))
     }
 
     pub(super) fn config(&self, index: usize) -> String {
@@ -99,7 +115,7 @@ bootstrap = [{bootstrap}]
 [upstreams.app]
 endpoints = ["http://{origin}"]
 [access_log]
-output = "off"
+output = "{log}"
 [shutdown]
 lame_duck = "50ms"
 client_keepalive = "50ms"
@@ -112,6 +128,7 @@ drain = "2s"
             snapshot = self.snapshot(index).display(),
             bootstrap = bootstrap.join(", "),
             origin = self.origins[index].address,
+            log = if self.is_logged { self.log(index).display().to_string() } else { "off".to_owned() },
             more = self.more.replace("STORE", &self.redis.url()),
         )
     }
