@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, aio::MultiplexedConnection};
-use rustls::crypto::CryptoProvider;
+use redis::{aio::MultiplexedConnection, io::tcp::TcpSettings};
 use synaxis_config::settings::{HttpEndpoint, Probe, ProbeUrl, StoreUrl, Watched};
+use synaxis_routing::redis_client;
 use tokio::net::TcpStream;
 
 use super::{
@@ -161,19 +161,9 @@ impl Line {
 }
 
 async fn open(url: &StoreUrl) -> Result<MultiplexedConnection, Failure> {
-    // redis repeats parts of the URL in its errors, and the URL may hold a password
-    let unclear = |_| Failure::Connect("a redis URL looks like redis://HOST:PORT/DATABASE".to_owned());
-    let info = url.expose().into_connection_info().map_err(unclear)?;
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) && CryptoProvider::get_default().is_none() {
-        return Err(Failure::Connect(
-            "rediss:// needs a TLS crypto provider, and this program installs none".to_owned(),
-        ));
-    }
-    let client = Client::open(info).map_err(unclear)?;
-    // both waits are ours
-    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    let opened = client.get_multiplexed_async_connection_with_config(&config).await;
-    opened.map_err(|error| Failure::Connect(error.to_string()))
+    let client = redis_client::of(url.expose(), TcpSettings::default());
+    let client = client.map_err(|why| Failure::Connect(why.to_string()))?;
+    redis_client::connect(&client).await.map_err(|error| Failure::Connect(error.to_string()))
 }
 
 /// Connects to the first address that lets it; never to a listener of this proxy itself, which would find itself well.

@@ -11,10 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, Script,
-    aio::MultiplexedConnection, io::tcp::TcpSettings,
+    Client, Cmd, ErrorKind, FromRedisValue, RedisError, Script, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
-use rustls::crypto::CryptoProvider;
 use tokio::sync::Mutex;
 
 use super::{
@@ -24,6 +22,7 @@ use super::{
 use crate::{
     ack::{ACKS_MAX, Ack, KEPT, LIVE},
     bundle::{Bundle, HEAD_BYTES_MAX, Head, TABLE_BYTES_MAX, TENANTS_BYTES_MAX},
+    redis_client,
     version::{COUNTER_MAX, Version},
 };
 
@@ -65,20 +64,12 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     pub(super) fn new(url: &str, key_prefix: &str) -> Result<Self, StoreError> {
-        // redis repeats parts of the URL in its errors, and the URL may hold a password
-        let unclear = || StoreError::Url("a redis URL looks like redis://HOST:PORT/DATABASE".into());
         let tcp = TcpSettings::default()
             .set_nodelay(true)
             .set_keepalive(socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))
             .set_user_timeout(USER_TIMEOUT);
-        let info = url.into_connection_info().map_err(|_| unclear())?.set_tcp_settings(tcp);
-        if matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. }) && CryptoProvider::get_default().is_none() {
-            return Err(StoreError::Url(
-                "rediss:// needs a TLS crypto provider, and this program installs none".into(),
-            ));
-        }
-        let client = Client::open(info).map_err(|_| unclear())?;
-        let at = client.get_connection_info().addr().to_string();
+        let client = redis_client::of(url, tcp).map_err(|why| StoreError::Url(why.to_string()))?;
+        let at = redis_client::address(&client);
         Ok(Self(Arc::new(Inner {
             client,
             at,
@@ -315,9 +306,7 @@ impl Redis {
         if let Some((_, why)) = held.failed.as_ref().filter(|(when, _)| *when >= began) {
             return Err(self.away(why));
         }
-        // both waits are ours: the whole handshake counts, not each of its parts
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let opening = self.0.client.get_multiplexed_async_connection_with_config(&config);
+        let opening = redis_client::connect(&self.0.client);
         let why = match tokio::time::timeout(CONNECT_MAX, opening).await {
             Ok(Ok(connection)) => return Ok(held.open.insert(connection).clone()),
             Ok(Err(error)) => error.to_string(),

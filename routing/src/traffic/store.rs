@@ -5,14 +5,12 @@
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError, aio::MultiplexedConnection,
-};
-use rustls::crypto::CryptoProvider;
+use redis::{Client, RedisError, aio::MultiplexedConnection, io::tcp::TcpSettings};
 
 use super::{Hour, Hours};
 use crate::{
     id::{StampId, TENANT_BYTES_MAX, TenantId},
+    redis_client::{self, InvalidUrl},
     store::is_key_prefix,
 };
 
@@ -45,7 +43,7 @@ pub struct Traffic {
 pub enum TrafficError {
     /// The URL names no store.
     #[error("the limits store's URL is not understood: {0}")]
-    Url(&'static str),
+    Url(#[from] InvalidUrl),
     /// The prefix of the keys is none that a proxy could be told to use.
     #[error("a key prefix is 1 to 32 of a-z 0-9 -")]
     KeyPrefix,
@@ -71,19 +69,7 @@ impl Traffic {
     /// # Errors
     /// [`TrafficError::Url`], [`TrafficError::KeyPrefix`].
     pub fn open(url: &str, key_prefix: &str) -> Result<Self, TrafficError> {
-        // redis repeats parts of the URL in its errors, and the URL may hold a password
-        let unclear = |_| TrafficError::Url("it looks like redis://HOST:PORT/DATABASE");
-        let info = url.into_connection_info().map_err(unclear)?;
-        let is_tls = match info.addr() {
-            ConnectionAddr::Tcp(..) => false,
-            ConnectionAddr::TcpTls { .. } => true,
-            _ => return Err(TrafficError::Url("use redis:// or rediss://")),
-        };
-        if is_tls && CryptoProvider::get_default().is_none() {
-            return Err(TrafficError::Url("rediss:// needs a TLS crypto provider, and this program installs none"));
-        }
-        let client = Client::open(info).map_err(unclear)?;
-        Self::new(client, key_prefix)
+        Self::new(redis_client::of(url, TcpSettings::default())?, key_prefix)
     }
 
     /// The same of a client that is there already.
@@ -94,7 +80,7 @@ impl Traffic {
         if !is_key_prefix(key_prefix) {
             return Err(TrafficError::KeyPrefix);
         }
-        let at = client.get_connection_info().addr().to_string();
+        let at = redis_client::address(&client);
         Ok(Self { client, at, prefix: key_prefix.to_owned() })
     }
 
@@ -145,10 +131,7 @@ impl Traffic {
         run: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, TrafficError> {
         let away = |why: String| TrafficError::Away { at: self.at.clone(), why };
-        // both waits are ours: the whole handshake counts, not each of its parts
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let opening = self.client.get_multiplexed_async_connection_with_config(&config);
-        let opened = tokio::time::timeout(CONNECT_MAX, opening).await;
+        let opened = tokio::time::timeout(CONNECT_MAX, redis_client::connect(&self.client)).await;
         let opened = opened.map_err(|_| away(format!("no connection within {CONNECT_MAX:?}")))?;
         let mut connection = opened.map_err(|error| away(error.to_string()))?;
         let answer = tokio::time::timeout(CALL_MAX, run(&mut connection)).await;

@@ -4,8 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, io::tcp::TcpSettings};
-use rustls::crypto::CryptoProvider;
+use redis::io::tcp::TcpSettings;
 use synaxis_config::settings::{LimitScope, LimitsStore, OnStoreFailure, RateLimit, Settings};
 use synaxis_ratelimit::{
     cells::Counts,
@@ -20,6 +19,7 @@ use synaxis_ratelimit::{
     key::{Key, Keys},
     quota::Quota,
 };
+use synaxis_routing::redis_client::{self, InvalidUrl};
 
 use super::{Buckets, SWEEPS, caps};
 
@@ -28,14 +28,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The URL is none of a Redis.
-    #[error("[limits_store] url: a redis URL looks like redis://HOST:PORT/DATABASE")]
-    Url,
-    /// TLS was asked for, and there is nothing to do it with.
-    #[error("[limits_store] url: rediss:// needs a TLS crypto provider, and this program installs none")]
-    NoTls,
-}
+#[error("[limits_store] url: {0}")]
+pub struct StoreError(#[from] InvalidUrl);
 
 /// Keys that processes count together.
 pub struct FleetBuckets {
@@ -161,14 +155,8 @@ impl FleetBuckets {
     /// [`StoreError`].
     pub fn open(settings: &Settings, clock: Clock) -> Result<Option<Arc<Self>>, StoreError> {
         let Some(LimitsStore { url, key_prefix, deadline, .. }) = &settings.limits_store else { return Ok(None) };
-        // redis repeats parts of the URL in its errors, and the URL may hold a password
         let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(USER_TIMEOUT);
-        let info = url.expose().into_connection_info().map_err(|_| StoreError::Url)?.set_tcp_settings(tcp);
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) && CryptoProvider::get_default().is_none() {
-            return Err(StoreError::NoTls);
-        }
-        let client = Client::open(info).map_err(|_| StoreError::Url)?;
-        let store = Store::new(client, key_prefix, *deadline, clock);
+        let store = Store::new(redis_client::of(url.expose(), tcp)?, key_prefix, *deadline, clock);
         Ok(Some(Arc::new(Self { store, cells: Cells::new(caps(settings)), key_prefix: key_prefix.clone() })))
     }
 
