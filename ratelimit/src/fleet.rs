@@ -34,7 +34,8 @@
 //! # What is where
 //!
 //! [`plan`] derives the numbers, [`script`] counts, a [`cell`] is one key in this process and [`cells`] are all of them, the
-//! [`store`] looks after leases in the background, and each worker has a [`link`] to ask for single tokens.
+//! [`store`] looks after leases in the background and for itself when it is away, and each worker has a [`link`] to ask for
+//! single tokens.
 
 pub mod cell;
 pub mod cells;

@@ -242,7 +242,11 @@ async fn nobody_waits_for_a_store_that_is_slow_and_a_late_grant_is_not_owed() {
             assert!(process.store.is_away() && took < PATIENCE && away < PATIENCE, "{took:?} {away:?}");
             late.store(0, Relaxed);
             process.connected().await;
-            assert_eq!(process.request(&plan, b"new", OnStoreFailure::Share).await.by, By::Store);
+            // a machine that stalls for 5 ms excuses one request, not all of them
+            let mut asked = 0_u8..50;
+            while process.request(&plan, &[asked.next().expect("never used again")], OnStoreFailure::Share).await.by
+                != By::Store
+            {}
         })
         .await;
 }

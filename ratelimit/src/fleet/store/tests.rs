@@ -178,6 +178,26 @@ async fn a_store_that_answers_and_cannot_count_is_away_until_it_can() {
 }
 
 #[tokio::test]
+async fn a_store_that_comes_and_goes_is_used_again_later_and_later() {
+    let (server, plan) = (Server::start(), plan(60, 60, 30));
+    let process = Process::start(&server, 200, Instant::now()).await;
+    let mut returns = Vec::new();
+    for turn in 0..5_u8 {
+        let () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        let _ = process.request(&plan, &[turn], OnStoreFailure::Open).await;
+        assert!(process.store.is_away());
+        let () = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+        let began = Instant::now();
+        process.connected().await;
+        returns.push(began.elapsed());
+    }
+    println!("{returns:?}");
+    // half of 50 ms to begin with, of 800 ms at last; and all of it, and half as much again, by chance
+    assert!(returns[4] >= Duration::from_millis(400), "{returns:?}");
+    assert_eq!(process.store.outages(), 5);
+}
+
+#[tokio::test]
 async fn a_process_without_requests_knows_that_its_store_is_gone_and_that_it_is_back() {
     let mut server = Server::start();
     let process = Process::start(&server, 200, Instant::now()).await;
