@@ -35,7 +35,8 @@
 //!
 //! [`plan`] derives the numbers, [`script`] counts, a [`cell`] is one key in this process and [`cells`] are all of them, the
 //! [`store`] looks after leases in the background and for itself when it is away, and each worker has a [`link`] to ask for
-//! single tokens.
+//! single tokens. In what orders the steps of a cell may come is tried out in
+//! `ratelimit/loom`.
 
 pub mod cell;
 pub mod cells;

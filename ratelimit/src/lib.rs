@@ -10,3 +10,4 @@ pub mod fleet;
 pub mod key;
 pub mod local;
 pub mod quota;
+mod sync;

@@ -5,20 +5,20 @@
 //! only for the report that it belongs to.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{
-        AtomicBool, AtomicU64,
-        Ordering::{AcqRel, Relaxed},
-    },
+    Arc, PoisonError,
+    atomic::Ordering::{AcqRel, Relaxed},
 };
 
 use super::{plan::Plan, share::Share, word::Word};
 use crate::{
     bucket::NOW_MAX,
     decision::{Reading, Standing},
+    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard},
 };
 
 mod lease;
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(test)]
 mod tests;
 
@@ -282,8 +282,7 @@ impl Cell {
         match from {
             // the store counts it as outstanding only until the next report, and until the lease is over
             From::Lease(tag) if now.saturating_sub(taken_at) <= REFUND => {
-                let back = |seen| Word(seen).give_back(tag, now).map(|word| word.0);
-                let _ = self.word.fetch_update(Relaxed, Relaxed, back);
+                self.give_back(tag, now);
                 false
             }
             From::Lease(_) => false,
@@ -296,6 +295,12 @@ impl Cell {
                 true
             }
         }
+    }
+
+    /// Puts a token back into the lease that it came from; false: that has been reported on, and the token is lost.
+    fn give_back(&self, tag: u64, now: u64) -> bool {
+        let back = |seen| Word(seen).give_back(tag, now).map(|word| word.0);
+        self.word.fetch_update(Relaxed, Relaxed, back).is_ok()
     }
 
     /// A direct token that nobody has spent.
