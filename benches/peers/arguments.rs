@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Adds a row for this proxy with its access log written to a file.
     #[arg(long)]
     pub(crate) access_log: bool,
+    /// Adds rows with a limit of the tenant and one of the user, of nginx, HAProxy and this proxy; every request names a user.
+    #[arg(long)]
+    pub(crate) limits: bool,
     /// Measures requests that go through two of our proxies.
     #[arg(long)]
     pub(crate) forwarded: bool,

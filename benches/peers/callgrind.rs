@@ -21,12 +21,12 @@ const WARM: u64 = 100;
 const CONNECTIONS: usize = 8;
 
 /// One table: instructions per request of every build of this project.
-pub(crate) fn report(contestants: &[Contestant], folder: &Path) -> anyhow::Result<String> {
+pub(crate) fn report(contestants: &[Contestant], folder: &Path, users: bool) -> anyhow::Result<String> {
     let mut text =
         String::from("## Instructions per request\n\n| proxy | instructions | profile |\n| --- | --- | --- |\n");
     for contestant in contestants.iter().filter(|contestant| contestant.is_ours()) {
-        let (short, _) = run(contestant, folder, REQUESTS)?;
-        let (long, profile) = run(contestant, folder, 2 * REQUESTS)?;
+        let (short, _) = run(contestant, folder, REQUESTS, users)?;
+        let (long, profile) = run(contestant, folder, 2 * REQUESTS, users)?;
         let kept = env::temp_dir().join(kept(&contestant.name));
         fs::copy(profile, &kept)?;
         let instructions = long.saturating_sub(short) / REQUESTS;
@@ -42,7 +42,7 @@ fn kept(name: &str) -> String {
 }
 
 /// Instructions of a whole run, and its profile.
-fn run(contestant: &Contestant, folder: &Path, requests: u64) -> anyhow::Result<(u64, PathBuf)> {
+fn run(contestant: &Contestant, folder: &Path, requests: u64, users: bool) -> anyhow::Result<(u64, PathBuf)> {
     let profile = folder.join(format!("callgrind.{requests}"));
     let before = [
         "valgrind".to_owned(),
@@ -51,9 +51,9 @@ fn run(contestant: &Contestant, folder: &Path, requests: u64) -> anyhow::Result<
         format!("--callgrind-out-file={}", profile.display()),
     ];
     let servers = contestant.start_under(&before)?;
-    send(contestant.port, WARM)?;
+    send(contestant.port, WARM, users)?;
     servers.ids().into_iter().try_for_each(forget)?;
-    send(contestant.port, requests)?;
+    send(contestant.port, requests, users)?;
     // its total is written when it ends
     drop(servers);
     let text = fs::read_to_string(&profile).context("callgrind wrote nothing")?;
@@ -75,11 +75,13 @@ fn instructions(profile: &str) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Exactly so many requests over kept connections, one after the other.
-fn send(port: u16, requests: u64) -> anyhow::Result<()> {
+/// Exactly so many requests over kept connections, one after the other; each may name a user.
+fn send(port: u16, requests: u64, users: bool) -> anyhow::Result<()> {
     let mut clients = (0..CONNECTIONS).map(|_| Client::connect(port)).collect::<anyhow::Result<Vec<_>>>()?;
     for (number, turn) in (0..requests).zip((0..CONNECTIONS).cycle()) {
-        clients[turn].get("/", &format!("tenant-{:04}", number % 1_000))?;
+        let number = number % 1_000;
+        let user = if users { format!("X-User-Id: user-{number:04}\r\n") } else { String::new() };
+        clients[turn].get_with("/", &format!("tenant-{number:04}"), &user)?;
     }
     Ok(())
 }

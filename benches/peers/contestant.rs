@@ -18,6 +18,10 @@ pub(crate) enum Kind {
     Ours,
     /// This proxy with its access log on.
     Logging,
+    /// This proxy with limits that refuse nobody.
+    Limited,
+    /// Somebody else's with the same.
+    LimitedPeer,
     /// This proxy twice: every request goes through both.
     Forwarded,
     /// This proxy as it was.
@@ -57,7 +61,7 @@ impl Contestant {
 
     /// Whether it is a build of this project that goes alone.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.kind, Kind::Ours | Kind::Logging | Kind::Baseline)
+        matches!(self.kind, Kind::Ours | Kind::Logging | Kind::Limited | Kind::Baseline)
     }
 
     pub(crate) fn start(&self) -> anyhow::Result<Group> {

@@ -30,8 +30,13 @@ impl Client {
 
     /// The body of the answer, which must be a 200 with a length.
     pub(crate) fn get(&mut self, path: &str, tenant: &str) -> anyhow::Result<String> {
+        self.get_with(path, tenant, "")
+    }
+
+    /// The same with more fields, each with its end of line.
+    pub(crate) fn get_with(&mut self, path: &str, tenant: &str, fields: &str) -> anyhow::Result<String> {
         let port = self.port;
-        let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Tenant-Id: {tenant}\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Tenant-Id: {tenant}\r\n{fields}\r\n");
         // in one piece, or the proxy would parse it in several
         self.stream.write_all(head.as_bytes())?;
         let mut buffer = [0; ANSWER_BYTES_MAX];

@@ -1,4 +1,4 @@
--- wrk: tenants in turn, `prepared N`, `made N` one by one, or `listed FILE` with an id a line. The last line says what
+-- wrk: tenants in turn, `prepared N`, `users N` with a user of each, `made N` one by one, or `listed FILE` with an id a line. The last line says what
 -- happened, for load.rs.
 local requests, turn = {}, 0
 
@@ -14,8 +14,8 @@ function init(args)
     end
     return
   end
-  local function prepare(id)
-    requests[#requests + 1] = wrk.format('GET', '/', { ['X-Tenant-Id'] = id })
+  local function prepare(id, user)
+    requests[#requests + 1] = wrk.format('GET', '/', { ['X-Tenant-Id'] = id, ['X-User-Id'] = user })
   end
   if how == 'listed' then
     for id in io.lines(what) do
@@ -23,7 +23,7 @@ function init(args)
     end
   else
     for tenant = 1, tonumber(what) do
-      prepare(string.format('tenant-%04d', tenant))
+      prepare(string.format('tenant-%04d', tenant), how == 'users' and string.format('user-%04d', tenant) or nil)
     end
   end
 end

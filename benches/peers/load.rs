@@ -24,6 +24,8 @@ pub(crate) struct Load {
 pub(crate) enum Tenants<'a> {
     /// A thousand, prepared before the load begins.
     Prepared,
+    /// The same, and a user of each.
+    WithUsers,
     /// So many, each made when its turn comes: what that costs the generator is the same for any number.
     Made(u64),
     /// These.
@@ -51,6 +53,7 @@ impl Load {
         fs::write(&script, include_str!("load.lua"))?;
         let tenants = match tenants {
             Tenants::Prepared => ["prepared".to_owned(), "1000".to_owned()],
+            Tenants::WithUsers => ["users".to_owned(), "1000".to_owned()],
             Tenants::Made(count) => ["made".to_owned(), count.to_string()],
             Tenants::Listed(ids) => {
                 let file = tempfile::Builder::new().prefix("tenants").tempfile_in(folder)?;

@@ -89,6 +89,9 @@ fn contestants(
     let mut contestants = Vec::new();
     for peer in peers {
         contestants.push(peer.contestant(scene, arguments.connections_max(), POOL)?);
+        if arguments.limits {
+            contestants.extend(peer.limited(scene, arguments.connections_max(), POOL)?);
+        }
     }
     if let Some(older) = older {
         contestants.push(older.alone(scene, Kind::Baseline, POOL)?);
@@ -97,6 +100,9 @@ fn contestants(
         contestants.push(build.alone(scene, Kind::Ours, POOL)?);
         if arguments.access_log {
             contestants.push(build.alone(scene, Kind::Logging, POOL)?);
+        }
+        if arguments.limits {
+            contestants.push(build.alone(scene, Kind::Limited, POOL)?);
         }
         if arguments.forwarded {
             contestants.push(build.forwarded(scene)?);
@@ -108,7 +114,8 @@ fn contestants(
 /// One question after the other, each with its table. Returns the ratio that a gate judges.
 fn ask(arguments: &Arguments, scene: &Scene, contestants: &[Contestant], plots: &Plots) -> anyhow::Result<Option<f64>> {
     let duration = Duration::from_secs(arguments.seconds);
-    let load = Load::new(&scene.folder, &Tenants::Prepared, arguments.connections, duration)?;
+    let tenants = if arguments.limits { Tenants::WithUsers } else { Tenants::Prepared };
+    let load = Load::new(&scene.folder, &tenants, arguments.connections, duration)?;
     let mut worst = None;
     if !arguments.without_cost {
         let tables = report::tables(contestants, &round::all(contestants, &load, arguments.rounds)?);
@@ -119,14 +126,17 @@ fn ask(arguments: &Arguments, scene: &Scene, contestants: &[Contestant], plots: 
         worst = tables.first().and_then(report::Table::worst_ratio);
     }
     if let Some(connections) = arguments.idle {
-        let alone = contestants.iter().filter(|contestant| !matches!(contestant.kind, Kind::Logging | Kind::Forwarded));
+        let alone =
+            contestants.iter().filter(|contestant| matches!(contestant.kind, Kind::Peer | Kind::Ours | Kind::Baseline));
         let table = idle::measure(&alone.cloned().collect::<Vec<_>>(), connections, arguments.rounds)?;
         println!("{table}");
         plots.bars(&table.title(), "KiB per connection", &table.bars())?;
     }
     if let Some(rate) = arguments.latency {
         let effort = latency::Effort { rate, rounds: arguments.rounds, duration, connections: arguments.connections };
-        let quiet = contestants.iter().filter(|contestant| contestant.kind != Kind::Logging);
+        let quiet = contestants
+            .iter()
+            .filter(|contestant| !matches!(contestant.kind, Kind::Logging | Kind::Limited | Kind::LimitedPeer));
         let table = latency::measure(&quiet.cloned().collect::<Vec<_>>(), scene.origins[0], effort)?;
         println!("{table}");
         plots.bars(&table.title(), "p99 in µs", &table.bars())?;
@@ -135,7 +145,7 @@ fn ask(arguments: &Arguments, scene: &Scene, contestants: &[Contestant], plots: 
         println!("{}", syscalls::report(contestants, &load)?);
     }
     if arguments.callgrind {
-        println!("{}", callgrind::report(contestants, &scene.folder)?);
+        println!("{}", callgrind::report(contestants, &scene.folder, arguments.limits)?);
     }
     Ok(worst)
 }

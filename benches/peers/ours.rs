@@ -23,8 +23,12 @@ impl Build {
     pub(crate) fn alone(&self, scene: &Scene, kind: Kind, pool: u32) -> anyhow::Result<Contestant> {
         let port = free_port()?;
         let log = (kind == Kind::Logging).then(|| scene.folder.join(format!("synaxis-{port}.access.log")));
-        let process = self.process(scene, port, pool, log.as_deref(), None)?;
-        let name = if kind == Kind::Logging { format!("{}, access log", self.name) } else { self.name.clone() };
+        let process = self.process(scene, port, pool, log.as_deref(), kind == Kind::Limited, None)?;
+        let name = match kind {
+            Kind::Logging => format!("{}, access log", self.name),
+            Kind::Limited => format!("{}, limits", self.name),
+            _ => self.name.clone(),
+        };
         Ok(Contestant::new(name, kind, vec![process]))
     }
 
@@ -36,7 +40,7 @@ impl Build {
         let mut processes = Vec::new();
         for (stamp, peer) in stamps.iter().zip(peers) {
             let member = Member { stamp: stamp.to_string(), peer, store: store.clone() };
-            processes.push(self.process(scene, free_port()?, POOL, None, Some(&member))?);
+            processes.push(self.process(scene, free_port()?, POOL, None, false, Some(&member))?);
         }
         Ok(Contestant::new(format!("{}, forwarded", self.name), Kind::Forwarded, processes))
     }
@@ -47,7 +51,7 @@ impl Build {
         let store = scene.folder.join(format!("store-{peer}"));
         let (stamp, tenants) = fleet::publish_many(&store, peer, stamps)?;
         let member = Member { stamp: stamp.to_string(), peer, store };
-        let process = self.process(scene, free_port()?, POOL, None, Some(&member))?;
+        let process = self.process(scene, free_port()?, POOL, None, false, Some(&member))?;
         let mut contestant = Contestant::new(&self.name, Kind::Ours, vec![process]);
         contestant.tenant.clone_from(&tenants[0]);
         Ok((contestant, tenants))
@@ -59,10 +63,11 @@ impl Build {
         port: u16,
         pool: u32,
         access_log: Option<&Path>,
+        limits: bool,
         member: Option<&Member>,
     ) -> anyhow::Result<Process> {
         let file = |ending: &str| scene.folder.join(format!("synaxis-{port}.{ending}"));
-        let settings = Synaxis { port, admin: free_port()?, origins: &scene.origins, pool, access_log, member };
+        let settings = Synaxis { port, admin: free_port()?, origins: &scene.origins, pool, access_log, limits, member };
         fs::write(file("toml"), settings.to_string())?;
         let binary = self.binary.display().to_string();
         let rest = ["--log-level", "warn", "run", "--config"].map(str::to_owned);

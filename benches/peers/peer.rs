@@ -76,8 +76,20 @@ impl Installed {
 
     /// One worker, so many upstream connections kept, room for so many connections.
     pub(crate) fn contestant(&self, scene: &Scene, connections: u32, pool: u32) -> anyhow::Result<Contestant> {
+        self.configured(scene, connections, pool, Kind::Peer)
+    }
+
+    /// The same with limits that refuse nobody, if it is known how.
+    pub(crate) fn limited(&self, scene: &Scene, connections: u32, pool: u32) -> anyhow::Result<Option<Contestant>> {
+        match self.peer {
+            Peer::Nginx | Peer::HaProxy => self.configured(scene, connections, pool, Kind::LimitedPeer).map(Some),
+            Peer::Envoy | Peer::Pingora => Ok(None),
+        }
+    }
+
+    fn configured(&self, scene: &Scene, connections: u32, pool: u32, kind: Kind) -> anyhow::Result<Contestant> {
         let port = free_port()?;
-        let name = self.peer.name();
+        let (name, limits) = (self.peer.name(), kind == Kind::LimitedPeer);
         let write = |ending: &str, text: String| -> anyhow::Result<String> {
             let path = scene.folder.join(format!("{name}-{port}.{ending}"));
             fs::write(&path, text)?;
@@ -86,12 +98,14 @@ impl Installed {
         let mut words = vec![self.program.clone()];
         match self.peer {
             Peer::Nginx => {
-                let file =
-                    write("conf", settings::nginx_proxy(&scene.folder, port, &scene.origins, connections, pool))?;
+                let file = write(
+                    "conf",
+                    settings::nginx_proxy(&scene.folder, port, &scene.origins, connections, pool, limits),
+                )?;
                 words.extend(["-c".to_owned(), file]);
             }
             Peer::HaProxy => {
-                let file = write("cfg", settings::haproxy(port, &scene.origins, connections))?;
+                let file = write("cfg", settings::haproxy(port, &scene.origins, connections, limits))?;
                 words.extend(["-db".to_owned(), "-f".to_owned(), file]);
             }
             Peer::Envoy => {
@@ -103,7 +117,8 @@ impl Installed {
             Peer::Pingora => words.extend([port].iter().chain(&scene.origins).map(u16::to_string)),
         }
         let log = scene.folder.join(format!("{name}-{port}.log"));
-        Ok(Contestant::new(name, Kind::Peer, vec![Process { words, port, log }]))
+        let name = if limits { format!("{name}, limits") } else { name.to_owned() };
+        Ok(Contestant::new(name, kind, vec![Process { words, port, log }]))
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn tables(contestants: &[Contestant], rounds: &[Vec<Measured>]) -> Ve
     let names: Vec<(String, Kind)> =
         contestants.iter().map(|contestant| (contestant.name.clone(), contestant.kind)).collect();
     let mut tables = vec![cost(&names, rounds)];
+    tables.extend(limited(&names, rounds));
     tables.extend(forwarded(&names, rounds));
     tables.extend(baseline(&names, rounds));
     tables
@@ -40,17 +41,49 @@ pub(crate) fn tables(contestants: &[Contestant], rounds: &[Vec<Measured>]) -> Ve
 
 /// Everybody who goes alone, beside the best peer.
 fn cost(names: &[(String, Kind)], rounds: &[Vec<Measured>]) -> Table {
-    let best = (0..names.len())
-        .filter(|index| names[*index].1 == Kind::Peer)
-        .filter_map(|index| Some((index, Spread::of(costs(rounds, index))?.median)))
-        .min_by(|one, other| one.1.total_cmp(&other.1))
-        .map(|(index, _)| index);
-    let alone = (0..names.len()).filter(|index| names[*index].1 != Kind::Forwarded);
+    let best = best(names, rounds, Kind::Peer);
+    let apart = [Kind::Forwarded, Kind::Limited, Kind::LimitedPeer];
+    let alone = (0..names.len()).filter(|index| !apart.contains(&names[*index].1));
     Table {
         title: "CPU time per request".into(),
         reference: best.map_or_else(|| "the best peer".into(), |index| names[index].0.clone()),
         rows: alone.map(|index| row(names, rounds, index, best)).collect(),
     }
+}
+
+/// The cheapest of this kind.
+fn best(names: &[(String, Kind)], rounds: &[Vec<Measured>], kind: Kind) -> Option<usize> {
+    (0..names.len())
+        .filter(|index| names[*index].1 == kind)
+        .filter_map(|index| Some((index, Spread::of(costs(rounds, index))?.median)))
+        .min_by(|one, other| one.1.total_cmp(&other.1))
+        .map(|(index, _)| index)
+}
+
+/// Everybody who counts requests, beside the best peer that does; and each beside itself without.
+fn limited(names: &[(String, Kind)], rounds: &[Vec<Measured>]) -> Vec<Table> {
+    let limited = || (0..names.len()).filter(|index| matches!(names[*index].1, Kind::Limited | Kind::LimitedPeer));
+    if limited().count() == 0 {
+        return Vec::new();
+    }
+    let best = best(names, rounds, Kind::LimitedPeer);
+    // each comes behind itself without
+    let without = |index: usize| {
+        let kind = if names[index].1 == Kind::Limited { Kind::Ours } else { Kind::Peer };
+        (0..index).rev().find(|other| names[*other].1 == kind)
+    };
+    vec![
+        Table {
+            title: "With a limit of the tenant and one of the user".into(),
+            reference: best.map_or_else(|| "the best peer".into(), |index| names[index].0.clone()),
+            rows: limited().map(|index| row(names, rounds, index, best)).collect(),
+        },
+        Table {
+            title: "What these limits cost".into(),
+            reference: "without".into(),
+            rows: limited().map(|index| row(names, rounds, index, without(index))).collect(),
+        },
+    ]
 }
 
 /// Both ways of each build, beside its local one.
@@ -64,7 +97,7 @@ fn forwarded(names: &[(String, Kind)], rounds: &[Vec<Measured>]) -> Option<Table
                 rows.extend(local.map(|local| row(names, rounds, local, Some(local))));
                 rows.push(row(names, rounds, index, local));
             }
-            Kind::Peer | Kind::Logging | Kind::Baseline => {}
+            _ => {}
         }
     }
     let title = "Forwarded through two proxies (CPU of both)".into();
@@ -116,7 +149,13 @@ impl Table {
 
     /// The costs as bars of a plot.
     pub(crate) fn bars(&self) -> Vec<Bar> {
-        let bar = |row: &Row| Some(Bar { name: row.name.clone(), figure: row.cost?, ours: row.kind != Kind::Peer });
+        let bar = |row: &Row| {
+            Some(Bar {
+                name: row.name.clone(),
+                figure: row.cost?,
+                ours: !matches!(row.kind, Kind::Peer | Kind::LimitedPeer),
+            })
+        };
         self.rows.iter().filter_map(bar).collect()
     }
 }
@@ -204,6 +243,28 @@ mod tests {
         assert!(table.contains("| one, forwarded | 40.00 (40.00–40.00) | 2.00 (2.00–2.00) |"), "{table}");
         assert!(table.contains("| two, forwarded | 30.00 (30.00–30.00) | 3.00 (3.00–3.00) |"), "{table}");
         assert!(!cost(&names, &rounds).to_string().contains("forwarded"));
+    }
+
+    #[test]
+    fn who_counts_requests_is_compared_with_those_who_do_and_with_itself() {
+        let rows = [
+            ("nginx", Kind::Peer),
+            ("nginx, limits", Kind::LimitedPeer),
+            ("HAProxy", Kind::Peer),
+            ("HAProxy, limits", Kind::LimitedPeer),
+            ("ours", Kind::Ours),
+            ("ours, access log", Kind::Logging),
+            ("ours, limits", Kind::Limited),
+        ];
+        let (names, rounds) = (names(&rows), [round(&[20, 40, 30, 36, 10, 50, 18])]);
+        let tables = limited(&names, &rounds);
+        let (beside, cost_of) = (tables[0].to_string(), tables[1].to_string());
+        assert!(beside.contains("× HAProxy, limits"), "{beside}");
+        assert!(beside.contains("| ours, limits | 18.00 (18.00–18.00) | 0.50 (0.50–0.50) |"), "{beside}");
+        assert!(cost_of.contains("| nginx, limits | 40.00 (40.00–40.00) | 2.00 (2.00–2.00) |"), "{cost_of}");
+        assert!(cost_of.contains("| ours, limits | 18.00 (18.00–18.00) | 1.80 (1.80–1.80) |"), "{cost_of}");
+        assert!(!cost(&names, &rounds).to_string().contains("limits"));
+        assert!(limited(&names[..1], &[]).is_empty());
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(crate) struct Synaxis<'a> {
     /// Idle upstream connections that are kept.
     pub(crate) pool: u32,
     pub(crate) access_log: Option<&'a Path>,
+    /// Counts requests of tenants and of users, and refuses none.
+    pub(crate) limits: bool,
     /// `None`: alone.
     pub(crate) member: Option<&'a Member>,
 }
@@ -25,6 +27,11 @@ pub(crate) struct Member {
     /// The folder with the table.
     pub(crate) store: PathBuf,
 }
+
+/// More than anybody makes.
+const LIMITS: &str = "[tiers.starter]\nrequests = \"100000000/s\"\n[user]\nsources = [{ header = \"x-user-id\" }]\n\
+                      [[rate_limits]]\nname = \"user\"\nkey = [\"tenant\", \"user\"]\nquota = \"100000000/s\"\n\
+                      [[routes]]\nname = \"all\"\npath_prefix = \"/\"\nupstream = \"app\"\nrate_limits = [\"user\"]\n";
 
 impl fmt::Display for Synaxis<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,6 +51,9 @@ impl fmt::Display for Synaxis<'_> {
             endpoints.join(", "),
             self.pool
         )?;
+        if self.limits {
+            f.write_str(LIMITS)?;
+        }
         let Some(member) = self.member else { return Ok(()) };
         // the table is there before the proxy is and does not change: looking for news is to cost next to nothing
         write!(
@@ -63,8 +73,9 @@ mod tests {
     #[test]
     fn the_proxy_reads_what_is_written() {
         let member = Member { stamp: "synaxis-weu-0002".into(), peer: 82, store: PathBuf::from("/store") };
-        for member in [None, Some(&member)] {
-            let text = Synaxis { port: 80, admin: 81, origins: &[1, 2, 3], pool: 256, access_log: None, member };
+        for (limits, member) in [(false, None), (true, None), (false, Some(&member))] {
+            let origins = &[1, 2, 3];
+            let text = Synaxis { port: 80, admin: 81, origins, pool: 256, access_log: None, limits, member };
             let loaded = synaxis_config::load(&text.to_string(), Path::new("test.toml"));
             assert!(loaded.is_ok(), "{text}");
         }
