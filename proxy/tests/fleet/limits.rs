@@ -147,18 +147,18 @@ fn what_another_stamp_has_refused_is_refused_where_it_comes_in_and_to_nobody_els
     );
     assert_eq!(world.edge(0).exchange(lie.as_bytes()).unwrap().status, 200);
     // each says in its log what it has refused itself
-    let logs = [0, 1].map(|index| world.log(index));
-    let kept = |at: usize| std::fs::read_to_string(&logs[at]).unwrap();
-    eventually("the lines are there", || kept(0).lines().count() == 8 && kept(1).lines().count() >= 6);
     for (at, who) in [(0, "entry"), (1, "store")] {
-        let lines: Vec<serde_json::Value> = kept(at).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let refused: Vec<_> = lines.iter().filter(|line| !line["limit"].is_null()).collect();
+        let refused = || -> Vec<serde_json::Value> {
+            let text = std::fs::read_to_string(world.log(at)).unwrap_or_default();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            lines.filter(|line| !line["limit"].is_null()).collect()
+        };
+        eventually("the line is there", || !refused().is_empty());
+        let refused = refused();
+        let row = &refused[0];
         assert_eq!(refused.len(), 1, "{refused:?}");
-        let row = refused[0];
-        assert_eq!(
-            (&row["limit"], &row["limit_counted_by"], &row["status"]),
-            (&"per-user".into(), &who.into(), &429.into())
-        );
+        assert_eq!((&row["limit"], &row["limit_counted_by"]), (&"per-user".into(), &who.into()));
+        assert_eq!(row["status"], 429);
     }
     world.stop();
 }

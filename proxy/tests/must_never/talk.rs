@@ -117,6 +117,8 @@ fn no_client_writes_a_line_of_the_log_and_no_secret_stands_in_one() {
             "listener",
             "tunnel_bytes_up",
             "degradation",
+            "limit",
+            "limit_counted_by",
         ],
     ]
     .concat();
