@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod addresses;
+mod cache;
 mod degradation;
 mod rate_limits;
 mod routes;
@@ -40,7 +41,9 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         tenant: &written.tenant.header,
         body_bytes: written.limits.body_bytes,
         rate_limits: written.rate_limits.as_deref(),
+        cache: &written.cache.cache.classes,
     };
+    cache::check(&written.cache, written.user.as_ref(), findings);
     let routed = routes::settle(written.routes, written.upstreams, &common, findings);
     let around = rate_limits::Around { user: written.user.as_ref(), has_store: written.limits_store.is_some() };
     let limited = rate_limits::settle(written.tenant, written.tiers, written.rate_limits, &around, findings);
@@ -72,6 +75,7 @@ pub(crate) fn settle(written: Written, findings: &Findings) -> Option<Settings> 
         rate_limits,
         rate_limiting: written.rate_limiting,
         limits_store,
+        cache: written.cache.cache,
         upstreams,
         peers: written.peers.settled(),
         retries: written.retries,

@@ -38,6 +38,7 @@ macro_rules! compare {
     }};
 }
 
+mod cache;
 mod rate_limits;
 
 /// What `wanted` means for a process that runs with `running`, whose addresses are those that it is really bound to.
@@ -57,6 +58,7 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
         rate_limits: _,
         rate_limiting: _,
         limits_store: _,
+        cache: _,
         upstreams: _,
         peers,
         retries,
@@ -87,6 +89,7 @@ pub fn reload(running: &Settings, mut wanted: Settings) -> Reload {
     }
     routes(running, &wanted, &mut found);
     rate_limits::compare(running, &mut wanted, &mut found);
+    cache::compare(running, &mut wanted, &mut found);
     upstreams(running, &wanted, &mut found);
     compare!(found, "peers", peers => wanted.peers, Peers { now: [health_check], restart: [], apart: [protection] });
     protection(&peers.protection, &wanted.peers.protection, "peers", &mut found);
@@ -200,10 +203,13 @@ fn routes(running: &Settings, wanted: &Settings, found: &mut Found) {
                 websocket, tier_limit, request_headers, response_headers
             ],
             restart: [],
-            apart: [name, upstream, rate_limits]
+            apart: [name, upstream, rate_limits, cache]
         });
         if upstream_name(running, old.upstream) != upstream_name(wanted, new.upstream) {
             found.applied.push(format!("{section}.upstream"));
+        }
+        if cache::of_route(running, old.cache) != cache::of_route(wanted, new.cache) {
+            found.applied.push(format!("{section}.cache"));
         }
         let asked = |settings, route: &Route| rate_limits::of_route(settings, &route.rate_limits);
         if asked(running, old) != asked(wanted, new) {

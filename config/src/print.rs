@@ -13,6 +13,7 @@ use crate::{
     units::{show_duration, show_size},
 };
 
+mod cache;
 mod degradation;
 mod rate_limits;
 mod targets;
@@ -35,6 +36,7 @@ pub fn effective(settings: &Settings) -> String {
         rate_limits: limits_of_routes,
         rate_limiting,
         limits_store,
+        cache,
         upstreams,
         peers,
         retries,
@@ -97,6 +99,7 @@ pub fn effective(settings: &Settings) -> String {
     if let Some(one) = limits_store {
         rate_limits::limits_store(&mut page, one);
     }
+    cache::cache(&mut page, cache);
     for one in upstreams {
         targets::upstream(&mut page, one);
     }
@@ -194,6 +197,7 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, settings: &Settings) {
         websocket,
         tier_limit,
         rate_limits,
+        cache,
         request_headers,
         response_headers,
     } = one;
@@ -217,6 +221,7 @@ fn route(page: &mut Page<'_>, index: usize, one: &Route, settings: &Settings) {
     page.key("tier_limit", json!(tier_limit));
     let limits = rate_limits.iter().filter_map(|position| settings.rate_limits.get(*position));
     page.list("rate_limits", &limits.map(|limit| &limit.name).collect::<Vec<_>>());
+    page.maybe("cache", cache.and_then(|class| settings.cache.classes.get(class)).map(|class| json!(class.name)));
     for (position, field) in headers.iter().enumerate() {
         page.section("[[routes.headers]]", &format!("{at}.headers.{position}"));
         page.key("name", json!(field.name.as_str()));

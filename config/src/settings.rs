@@ -16,6 +16,7 @@ use url::Url;
 use crate::source::Origins;
 
 mod breaker;
+mod cache;
 mod degradation;
 mod health;
 mod host;
@@ -27,6 +28,7 @@ mod upstream;
 
 pub(crate) use breaker::open_max;
 pub use breaker::{Breaker, BreakerPreset};
+pub use cache::{Cache, CacheAuthorization, CacheClass, CachePreset, CacheStore};
 pub use degradation::{Degradation, DegradationLevel, Dependency, Probe, Watched};
 pub use health::{HealthCheck, Outliers, Probing};
 pub use host::{HostPattern, HttpEndpoint, InvalidEndpoint, InvalidHost};
@@ -69,6 +71,8 @@ pub struct Settings {
     pub rate_limiting: RateLimiting,
     /// Where the fleet counts. `None`: each process counts alone.
     pub limits_store: Option<LimitsStore>,
+    /// Which answers are kept.
+    pub cache: Cache,
     /// The apps of this stamp, in the order of the file; at least one.
     pub upstreams: Vec<Upstream>,
     /// How each other stamp is treated.
@@ -286,6 +290,8 @@ pub struct Route {
     pub tier_limit: bool,
     /// Further limits, each once. Positions in [`Settings::rate_limits`].
     pub rate_limits: Vec<usize>,
+    /// Position in [`Cache::classes`] of the class by which its answers are kept. `None`: they are not.
+    pub cache: Option<usize>,
     /// What changes in a request's fields on its way to the app of this stamp.
     pub request_headers: HeaderEdits,
     /// What changes in an answer's fields on its way to the client, at the stamp that served it.

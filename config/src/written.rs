@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod breaker;
+mod cache;
 mod degradation;
 mod headers;
 mod health;
@@ -28,6 +29,7 @@ mod routing;
 mod tenant;
 mod upstreams;
 
+pub(crate) use cache::CacheRead;
 pub(crate) use degradation::Dependency;
 pub(crate) use listeners::{Admin, Listener};
 pub(crate) use rate_limits::{LimitsStore, Quotas, RateLimit, ScopeRead, Tier};
@@ -55,6 +57,7 @@ pub(crate) struct Written {
     /// Where it begins; `None`: it is not written.
     pub(crate) rate_limiting_span: Option<Span>,
     pub(crate) limits_store: Option<LimitsStore>,
+    pub(crate) cache: CacheRead,
     pub(crate) upstreams: Option<Vec<Upstream>>,
     pub(crate) peers: Peers,
     pub(crate) retries: Retries,
@@ -98,6 +101,7 @@ pub(crate) fn read(top: Section<'_>) -> Written {
             rate_limiting_span: has_rate_limiting.then(|| rate_limiting.span()),
             rate_limiting: rate_limits::rate_limiting(rate_limiting),
             limits_store: rate_limits::limits_store(file.section("limits_store")),
+            cache: cache::cache(file.section("cache")),
             upstreams: upstreams::upstreams(file),
             peers: upstreams::peers(file.section("peers")),
             retries_span: retries.span(),

@@ -8,10 +8,10 @@ use std::{
 use http::HeaderName;
 use toml::Spanned;
 
-use super::rate_limits;
+use super::{cache, rate_limits};
 use crate::{
     fault::Findings,
-    settings::{HeaderEdits, Route, RouteClass, Upstream},
+    settings::{CacheClass, HeaderEdits, Route, RouteClass, Upstream},
     suggest,
     value::Shown,
     written::{self, HostRead, TIMEOUT},
@@ -28,6 +28,8 @@ pub(super) struct Common<'a> {
     pub(super) body_bytes: u64,
     /// What routes may ask for. `None`: unknown, which was noted.
     pub(super) rate_limits: Option<&'a [written::RateLimit]>,
+    /// Classes that routes may ask for.
+    pub(super) cache: &'a [CacheClass],
 }
 
 /// `None` only when something was noted.
@@ -85,6 +87,7 @@ fn default_route(upstreams: &[written::Upstream], common: &Common<'_>, findings:
         websocket: true,
         tier_limit: true,
         rate_limits: Vec::new(),
+        cache: None,
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
     })
@@ -121,7 +124,8 @@ fn written_routes(
         });
         refuse_tenant_edits(&route, common, findings);
         let rate_limits = rate_limits::of_route(&route, common.rate_limits, findings);
-        routes.extend(settle_route(route, upstream, rate_limits, common));
+        let cache = cache::of_route(&route, common.cache, findings);
+        routes.extend(settle_route(route, upstream, (rate_limits, cache), common));
     }
     let unused = upstreams.iter().enumerate().filter(|(position, _)| !used.contains(position));
     for (_, upstream) in unused.filter(|_| all_known) {
@@ -147,7 +151,7 @@ fn refuse_tenant_edits(route: &written::Route, common: &Common<'_>, findings: &F
 fn settle_route(
     route: written::Route,
     upstream: Option<usize>,
-    rate_limits: Option<Vec<usize>>,
+    (rate_limits, cache): (Option<Vec<usize>>, Option<Option<usize>>),
     common: &Common<'_>,
 ) -> Option<Route> {
     let host = match route.host {
@@ -171,6 +175,7 @@ fn settle_route(
         websocket: route.websocket,
         tier_limit: route.tier_limit,
         rate_limits: rate_limits?,
+        cache: cache?,
         request_headers: route.request_headers,
         response_headers: route.response_headers,
     })

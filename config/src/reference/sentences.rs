@@ -100,6 +100,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("routes.websocket", "Whether a request may become a WebSocket."),
     ("routes.tier_limit", "Whether the limit of the tenant's tier counts its requests."),
     ("routes.rate_limits", "Names of [[rate_limits]] that count its requests; unless written, none."),
+    ("routes.cache", "One of [cache.classes.NAME]: its answers are kept; unless written, they are not."),
     ("routes.headers", "Header fields that it asks for, all of them."),
     ("routes.headers.name", "The field."),
     ("routes.headers.value", "Its exact value; unless written, the field only has to be there."),
@@ -178,6 +179,61 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     (
         "limits_store.denies_max",
         "Refusals that an entry remembers until their key may be asked for again; further ones are not remembered.",
+    ),
+    ("cache", "Which answers are kept: only those of routes that name a class, and only for the tenant that asked."),
+    ("cache.memory", "Most bytes of kept answers, their fields and keys included."),
+    ("cache.tenant_share", "The part of it that one tenant may fill, above 0 and up to 1."),
+    (
+        "cache.collapse_wait",
+        "How long a request waits for the answer that another one fetches, before one of those that wait fetches it too.",
+    ),
+    ("cache.uncacheable", "How long it is remembered that an answer was not to be kept, so that nobody waits for it."),
+    ("cache.status", "Whether answers of routes with a class carry Cache-Status (RFC 9211)."),
+    (
+        "cache.default_no_store",
+        "Whether an answer of any route without Cache-Control gets private, no-store, so that Front Door does not keep it.",
+    ),
+    (
+        "cache.store",
+        "The Redis in which the processes of a stamp tell each other what is not to be used any more; unless written, each process knows only of what went through itself.",
+    ),
+    ("cache.store.url", "redis://HOST:PORT/DATABASE, or rediss:// with TLS; a password goes in as ${NAME}."),
+    ("cache.store.url_file", "Instead of url: the file that holds it, such as /run/secrets/cache-url."),
+    ("cache.store.key_prefix", "First part of every key in it."),
+    ("cache.classes", "Kinds of answers that routes name; each key that is written overrides the preset."),
+    (
+        "cache.classes.NAME.preset",
+        "default: 60 s, and only what the app says is to be kept; metadata: 50,000 answers for 60 s; permission: 200,000 for 120 s, each one user's own; formula: 100,000 for 300 s; job-status: 5 minutes; job-result: 15 minutes.",
+    ),
+    ("cache.classes.NAME.ttl", "Longest that an answer is fresh, whatever the app says."),
+    (
+        "cache.classes.NAME.default_ttl",
+        "How long one is fresh of which the app does not say it; unless written, ttl with a preset other than default, else it is not kept.",
+    ),
+    (
+        "cache.classes.NAME.heuristic",
+        "Whether an answer with nothing but Last-Modified is fresh for a tenth of its age (RFC 9111 §4.2.2).",
+    ),
+    (
+        "cache.classes.NAME.stale_while_revalidate",
+        "How long a stale answer is given while it is fetched again, unless the app says otherwise (RFC 5861).",
+    ),
+    (
+        "cache.classes.NAME.stale_if_error",
+        "How long a stale answer is given when the app fails, unless the app says otherwise (RFC 5861).",
+    ),
+    ("cache.classes.NAME.body_bytes", "Largest body that is kept; at most a quarter of memory."),
+    (
+        "cache.classes.NAME.entries_max",
+        "Most answers of this class; unless written, that of the preset, or only memory bounds them.",
+    ),
+    (
+        "cache.classes.NAME.authorization",
+        "rfc: answers to requests with credentials are kept only where the app says they are for everybody; per-user: each user, with his credentials, has private answers.",
+    ),
+    (
+        "cache.classes.NAME.request_directives",
+        "Whether Cache-Control of a request counts, such as no-cache or only-if-cached.",
     ),
     ("upstreams", "The apps of this stamp: at least one."),
     ("upstreams.NAME.endpoints", "Where it listens: http://HOST:PORT."),

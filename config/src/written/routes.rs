@@ -36,6 +36,7 @@ pub(crate) struct Route {
     pub(crate) websocket: bool,
     pub(crate) tier_limit: bool,
     pub(crate) rate_limits: Vec<Spanned<String>>,
+    pub(crate) cache: Option<Spanned<String>>,
     pub(crate) request_headers: HeaderEdits,
     pub(crate) response_headers: HeaderEdits,
 }
@@ -103,6 +104,7 @@ fn read(s: &mut Section<'_>) -> Route {
         rate_limits: s
             .list("rate_limits", 0..=ROUTE_LIMITS_MAX, text(|written| Ok::<_, String>(written.to_owned())))
             .unwrap_or_default(),
+        cache: s.optional("cache", text(|written| Ok::<_, String>(written.to_owned()))),
         request_headers: headers::edits(s.section("request_headers")),
         response_headers: headers::edits(s.section("response_headers")),
     }

@@ -160,7 +160,7 @@ fn the_file_of_a_secret_is_judged_as_the_secret_and_shown_by_its_path_only() {
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(!said.contains("s3cret"), "{said}");
     }
-    let both = FULL.replace("store = ", &format!("store_file = \"{}\"\nstore = ", path.display()));
+    let both = FULL.replace("\nstore = ", &format!("\nstore_file = \"{}\"\nstore = ", path.display()));
     assert!(said(&both, &Environment::default()).contains("`store` and `store_file` in [routing]: write one of both"));
 }
 
