@@ -3,7 +3,8 @@
 //! Read in this order: [`id`] and [`version`] (names), [`table`] (the documents as written), [`bundle`] (their exact
 //! bytes and hashes), [`degradation`] (levels set by hand), [`limits`] (quotas of tenants' own), [`rank`] and [`ramp`] (the two formulas), [`placement`] (the built table: lookup, hand,
 //! acceptance), [`explain`], [`digest`], [`endpoint`] and [`sanity`] (why a table is refused), [`lifecycle`] and
-//! [`change`] (what operators do to a table), [`store`] and [`snapshot`] (where it is kept), [`redis_client`], [`traffic`] (what tenants make of it).
+//! [`change`] (what operators do to a table), [`store`] and [`snapshot`] (where it is kept), [`redis_client`], [`traffic`] (what tenants make of it),
+//! [`purge`] (what a stamp's caches must not serve any more).
 
 pub mod ack;
 pub mod bundle;
@@ -19,6 +20,7 @@ pub mod id;
 pub mod lifecycle;
 pub mod limits;
 pub mod placement;
+pub mod purge;
 pub mod ramp;
 pub mod rank;
 pub mod redis_client;
