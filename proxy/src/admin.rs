@@ -6,6 +6,7 @@
 mod access;
 mod answers;
 mod breakers;
+mod cache;
 mod change;
 mod connection;
 mod degradation;
@@ -198,6 +199,8 @@ fn read<B>(desk: &Desk, peer: SocketAddr, request: &Request<B>) -> Result<Respon
     access::may_read(&view.plane.snapshot.load().settings.admin, peer, request.headers())?;
     match path {
         "/" => Ok(answers::index()),
+        "/cache" => Ok(cache::show(view)),
+        "/cache/purge" => Err(Refusal::MethodNotAllowed("POST")),
         "/config" => Ok(answers::config(view)),
         "/degradation" => Ok(degradation::show(view)),
         "/loglevel" => levels.show(now),
@@ -234,6 +237,11 @@ async fn change<B: Body>(desk: &Desk, peer: SocketAddr, request: Request<B>) -> 
             let drain::Asked {} = change::document(request.into_body()).await?;
             Ok(drain::begin(&desk.view.plane))
         }
+        (&Method::POST, "/cache/purge") => {
+            access::may_change(&desk.view.plane.snapshot.load().settings.admin, peer, request.headers())?;
+            cache::purge(&desk.view, &change::document(request.into_body()).await?).await
+        }
+        (_, "/cache/purge") => Err(Refusal::MethodNotAllowed("POST")),
         (_, "/drain") => Err(Refusal::MethodNotAllowed("POST")),
         _ => Err(Refusal::MethodNotAllowed("GET, HEAD")),
     }

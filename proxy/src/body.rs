@@ -19,6 +19,7 @@ mod upload;
 pub use upload::{RequestBody, Upload, UploadError};
 
 use crate::{
+    cache::fill::{Broken, Reader},
     telemetry::record::Record,
     upstream::{concurrency::Permit, link::Link, pool::Pools},
 };
@@ -26,11 +27,64 @@ use crate::{
 /// Most pieces of an answer that are taken to keep its connection.
 const DISCARDED_PIECES: usize = 4;
 
-/// An upstream's answer on its way down, driving the connection that it comes from.
-pub struct UpstreamBody {
-    incoming: Incoming,
+/// The body of an answer on its way down: from an upstream, then it drives the connection that it comes from, or kept.
+pub struct Download {
+    source: Source,
     driven: Option<Driven>,
     racing: Option<Box<Link>>,
+    /// Whether its head says where it ends.
+    delimited: bool,
+}
+
+/// Where an answer's bytes are.
+enum Source {
+    Incoming(Incoming),
+    Kept(Bytes),
+    Shared(Reader),
+}
+
+/// Why the body of an answer broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// Its upstream's connection broke off, or what came was not valid.
+    #[error("the upstream's answer broke off: {0}")]
+    Upstream(#[from] hyper::Error),
+    /// The request that fetched it for several has lost it.
+    #[error("the answer that several requests share broke off")]
+    Shared,
+}
+
+impl http_body::Body for Source {
+    type Data = Bytes;
+    type Error = DownloadError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
+        match &mut *self {
+            Self::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(DownloadError::Upstream),
+            Self::Kept(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Kept(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Shared(reader) => reader.poll_piece(cx).map(|piece| match piece? {
+                Ok(bytes) => Some(Ok(Frame::data(bytes))),
+                Err(Broken) => Some(Err(DownloadError::Shared)),
+            }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Incoming(incoming) => incoming.is_end_stream(),
+            Self::Kept(bytes) => bytes.is_empty(),
+            Self::Shared(reader) => reader.is_over(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Incoming(incoming) => incoming.size_hint(),
+            Self::Kept(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Shared(reader) => reader.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
 }
 
 struct Driven {
@@ -39,11 +93,12 @@ struct Driven {
     idle_max: usize,
 }
 
-impl UpstreamBody {
+impl Download {
     /// A body that drives its connection and returns it to the pool when it has ended.
     #[must_use]
     pub fn driving(incoming: Incoming, link: Box<Link>, pools: Pools, idle_max: usize) -> Self {
-        let mut body = Self { incoming, driven: Some(Driven { link, pools, idle_max }), racing: None };
+        let source = Source::Incoming(incoming);
+        let mut body = Self { source, driven: Some(Driven { link, pools, idle_max }), racing: None, delimited: false };
         body.release_if_ended();
         body
     }
@@ -52,13 +107,38 @@ impl UpstreamBody {
     /// and the rest of the upload stays where it is, for somebody else.
     #[must_use]
     pub fn racing(incoming: Incoming, link: Box<Link>) -> Self {
-        Self { incoming, driven: None, racing: Some(link) }
+        Self { source: Source::Incoming(incoming), driven: None, racing: Some(link), delimited: false }
     }
 
     /// What came with a 101: nothing, and a connection that speaks something else from here on ([`Self::into_link`]).
     #[must_use]
     pub fn switched(incoming: Incoming, link: Box<Link>) -> Self {
         Self::racing(incoming, link)
+    }
+
+    /// Notes whether its head says where it ends.
+    #[must_use]
+    pub fn delimited(mut self, delimited: bool) -> Self {
+        self.delimited = delimited;
+        self
+    }
+
+    /// Whether its head says where it ends, so that nothing is missing when it does, or there is none.
+    #[must_use]
+    pub fn is_delimited(&self) -> bool {
+        self.delimited || self.source.is_end_stream()
+    }
+
+    /// A body that is in memory.
+    #[must_use]
+    pub fn kept(bytes: Bytes) -> Self {
+        Self { source: Source::Kept(bytes), driven: None, racing: None, delimited: false }
+    }
+
+    /// A body that comes for several requests at once.
+    #[must_use]
+    pub fn shared(reader: Reader) -> Self {
+        Self { source: Source::Shared(reader), driven: None, racing: None, delimited: false }
     }
 
     /// Keeps the request's place in its upstream until all of the answer has come from there, or nobody wants it any more.
@@ -98,7 +178,7 @@ impl UpstreamBody {
     }
 
     fn release_if_ended(&mut self) {
-        if self.incoming.is_end_stream() {
+        if self.source.is_end_stream() {
             self.release();
         }
     }
@@ -110,25 +190,25 @@ impl UpstreamBody {
     }
 }
 
-impl http_body::Body for UpstreamBody {
+impl http_body::Body for Download {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = DownloadError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
         let this = &mut *self;
-        let Some(driven) = &mut this.driven else { return Pin::new(&mut this.incoming).poll_frame(cx) };
+        let Some(driven) = &mut this.driven else { return Pin::new(&mut this.source).poll_frame(cx) };
         // take what has already come before asking the socket for more, or a fast upstream would outrun the client
         driven.link.attend();
         let mut noop = Context::from_waker(Waker::noop());
-        let mut poll = Pin::new(&mut this.incoming).poll_frame(&mut noop);
+        let mut poll = Pin::new(&mut this.source).poll_frame(&mut noop);
         if poll.is_pending() {
             let over = driven.link.drive(cx).is_ready();
-            poll = Pin::new(&mut this.incoming).poll_frame(&mut noop);
+            poll = Pin::new(&mut this.source).poll_frame(&mut noop);
             if poll.is_pending() {
                 if over {
                     // hyper resolves the body when its connection ends; should it ever not, nobody would wake us
                     this.driven = None;
-                    return Pin::new(&mut this.incoming).poll_frame(cx);
+                    return Pin::new(&mut this.source).poll_frame(cx);
                 }
                 return Poll::Pending;
             }
@@ -143,11 +223,11 @@ impl http_body::Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.source.size_hint()
     }
 }
 
@@ -192,7 +272,7 @@ pub enum Content {
     /// From us, at once.
     Full(Bytes),
     /// From an upstream.
-    Upstream(UpstreamBody),
+    Upstream(Download),
 }
 
 impl Body {
@@ -218,9 +298,9 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = DownloadError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
         let this = &mut *self;
         let poll = match &mut this.content {
             Content::Empty => Poll::Ready(None),

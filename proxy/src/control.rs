@@ -6,6 +6,8 @@
 
 pub mod alone;
 pub mod apply;
+mod cache;
+pub mod cache_store;
 pub mod config_file;
 pub mod degradation;
 pub mod dependencies;
@@ -107,6 +109,7 @@ impl Control {
                 crate::tasks::spawn_local(Dependencies::new(Arc::clone(&plane), status).run());
                 crate::tasks::spawn_local(HealthChecks::new(Arc::clone(&plane)).run());
                 crate::tasks::spawn_local(traffic::follow(Arc::clone(&plane)));
+                crate::tasks::spawn_local(cache::tidy(Arc::clone(&plane)));
                 leave::leave(&plane).await;
             });
         })

@@ -34,6 +34,7 @@ use capacity::Capacity;
 use limits::{Buckets, Limits};
 
 use crate::{
+    cache::{Cache, class::Class},
     shutdown::Shutdown,
     telemetry::metrics::Metrics,
     upstream::{
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub apps: Vec<Arc<App>>,
     /// What bounds each other stamp.
     pub peer_limits: guard::Limits,
+    /// Classes of kept answers, in the settings' order.
+    pub classes: Vec<Arc<Class>>,
     /// How many requests may come.
     pub limits: Arc<Limits>,
     /// The routing table, once one is loaded.
@@ -128,6 +131,8 @@ pub struct DataPlane {
     pub secret: u64,
     /// What has been spent of the limits of requests.
     pub buckets: Buckets,
+    /// Answers that are kept.
+    pub cache: Cache,
     /// Which tenants make the most requests.
     pub traffic: traffic::Traffic,
     /// What this process can hold.

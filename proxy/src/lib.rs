@@ -2,7 +2,7 @@
 //!
 //! Read [`pipeline`] first: it is the way of one request, told in one function. Three folders carry the request,
 //! `downstream → pipeline → upstream`; `control` is the only writer of what they read. A file imports only from layers
-//! below its own: `server` > `downstream, admin` > `pipeline, control` > `dataplane` > `upstream` > `body` >
+//! below its own: `server` > `downstream, admin` > `pipeline, control` > `dataplane` > `cache, upstream, body` >
 //! `telemetry, shutdown, tasks`.
 
 pub mod demo;
@@ -16,6 +16,7 @@ pub mod pipeline;
 
 pub mod dataplane;
 
+pub mod cache;
 pub mod upstream;
 
 pub mod body;

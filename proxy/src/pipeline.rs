@@ -4,6 +4,7 @@
 //! respond → record. One stage a line; a stage takes what earlier stages returned.
 
 pub mod admit;
+pub mod cache;
 pub mod candidates;
 pub mod degrade;
 pub mod denies;
@@ -23,11 +24,11 @@ pub mod websocket;
 
 use std::{cell::Cell, convert::Infallible, net::IpAddr, rc::Rc, sync::Arc, time::Instant};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CACHE_CONTROL};
 use synaxis_config::settings::{Listener, ListenerKind};
 
 use crate::{
-    body::{Body, Upload, UpstreamBody},
+    body::{Body, Download, Upload},
     dataplane::{Snapshot, worker::Worker},
     shutdown::Place,
     telemetry::record::{Line, Record},
@@ -38,6 +39,9 @@ use hops::Reach;
 use local_reply::LocalReply;
 use route::Asked;
 use websocket::{Switch, Switched};
+
+/// What stands on an answer that does not say who may keep it, by option.
+const PRIVATE_NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 /// A worker with what this layer adds to it.
 pub struct Service {
@@ -68,7 +72,7 @@ pub struct Downstream {
 /// An answer, before it is dressed for the way down.
 pub enum Answer {
     /// From an app or another stamp.
-    Upstream(Response<UpstreamBody>),
+    Upstream(Response<Download>),
     /// A 101 to a request that asked for a WebSocket.
     Switched(Box<Switched>),
     /// The proxy's own word on this stamp's health.
@@ -84,8 +88,8 @@ pub enum Answer {
 /// # Errors
 /// Never: every failure is an answer.
 pub async fn serve(
-    service: &Service,
-    downstream: &Downstream,
+    service: &Rc<Service>,
+    downstream: &Rc<Downstream>,
     request: Request<Upload>,
 ) -> Result<Response<Body>, Infallible> {
     let started = Instant::now();
@@ -94,8 +98,9 @@ pub async fn serve(
     let mut record = open_record(worker, &snapshot, downstream, &request, started);
     let head_only = request.method() == Method::HEAD;
     let upload = request.body().clone();
-    let outcome = answer(worker, &snapshot, downstream, request, started, &mut record).await;
+    let outcome = answer(service, &snapshot, downstream, request, started, &mut record).await;
     let level = degrade::told(&snapshot.settings.degradation, &outcome, &record);
+    let default_no_store = snapshot.settings.cache.default_no_store;
     drop(snapshot);
     let leaving = worker.plane.shutdown.tells(downstream.place);
     let closing = leaving || downstream.in_reserve || downstream.switch.is_asked();
@@ -105,6 +110,10 @@ pub async fn serve(
         Ok(answer) => respond::answer(answer, record, head_only, closing, &downstream.switch),
         Err(reply) => respond::local(&service.replies, &reply, record, head_only, closing),
     };
+    if default_no_store && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // or a cache in front keeps for days what nobody has said it may
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(PRIVATE_NO_STORE);
+    }
     if let Some(level) = level {
         response.headers_mut().insert(peer::DEGRADATION, level);
     }
@@ -112,14 +121,14 @@ pub async fn serve(
 }
 
 async fn answer(
-    worker: &Worker,
+    service: &Rc<Service>,
     snapshot: &Arc<Snapshot>,
-    downstream: &Downstream,
+    downstream: &Rc<Downstream>,
     request: Request<Upload>,
     started: Instant,
     record: &mut Record,
 ) -> Result<Answer, LocalReply> {
-    let (errand, mut head, upload) = match decide(worker, snapshot, downstream, request, started, record)? {
+    let (errand, mut head, upload) = match decide(service, snapshot, downstream, request, started, record)? {
         Decision::Own(answer) => return Ok(answer),
         Decision::Send(errand, head, upload) => (errand, head, upload),
     };
@@ -128,7 +137,7 @@ async fn answer(
         ListenerKind::Peer => errand.as_receiver(&mut head, &upload, record).await?,
     };
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let around = websocket::around(worker, &snapshot.settings);
+        let around = websocket::around(&service.worker, &snapshot.settings);
         return Ok(Answer::Switched(Box::new(Switched { answer, around })));
     }
     Ok(Answer::Upstream(answer))
@@ -146,14 +155,14 @@ enum Decision<'a> {
 /// The stages that wait for nobody. Apart from what waits, because what they use on their way need not be kept with every
 /// request in flight.
 fn decide<'a>(
-    worker: &'a Worker,
+    service: &'a Rc<Service>,
     snapshot: &'a Arc<Snapshot>,
-    downstream: &'a Downstream,
+    downstream: &'a Rc<Downstream>,
     request: Request<Upload>,
     started: Instant,
     record: &mut Record,
 ) -> Result<Decision<'a>, LocalReply> {
-    let settings = &snapshot.settings;
+    let (worker, settings) = (&service.worker, &snapshot.settings);
     let now = worker.plane.clock.at(started);
     let (mut parts, upload) = request.into_parts();
 
@@ -196,7 +205,7 @@ fn decide<'a>(
     let head = Head { method: parts.method, uri: parts.uri, headers: parts.headers, announced: false, websocket };
     let hop = hop.map(Box::new);
     let key = worker.plane.key(&tenant);
-    let errand = Errand { worker, snapshot, downstream, tenant, key, route, hop, now, deadline };
+    let errand = Errand { worker, service, snapshot, downstream, tenant, key, route, hop, now, deadline };
     Ok(Decision::Send(errand, head, upload))
 }
 

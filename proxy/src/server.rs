@@ -19,6 +19,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::{
     admin::{self, LogFilter},
+    cache::Cache,
     control::{self, config_file::ConfigFile, status::Status},
     dataplane::{
         self, Clock, DataPlane, Load,
@@ -60,6 +61,9 @@ pub enum StartError {
     /// There is no way to the store in which the fleet counts requests.
     #[error(transparent)]
     Limits(#[from] StoreError),
+    /// There is no way to the store of purges.
+    #[error("[cache.store]: {0}")]
+    Cache(#[from] synaxis_routing::purge::StoreError),
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(io::Error),
@@ -151,6 +155,7 @@ fn start(
     let clock = Clock::default();
     let fleet = FleetBuckets::open(&settings, Arc::new(clock.reader()))?;
     let buckets = Buckets::new(secret(&chance), &settings, fleet);
+    let cache = Cache::open(&settings.cache, chance.hash_one(9), Instant::now())?;
     let means = control::apply::Means { targets: &targets, metrics: &metrics, buckets: &buckets, now: 0 };
     let first = control::apply::first(Arc::clone(&settings), &means);
     let plane = Arc::new(DataPlane {
@@ -162,6 +167,7 @@ fn start(
         clock,
         secret: chance.hash_one(0),
         buckets,
+        cache,
         traffic: dataplane::traffic::Traffic::default(),
         capacity,
         workers: (0..settings.server.workers.max(1)).map(|_| Load::default()).collect(),
@@ -175,6 +181,8 @@ fn start(
     let here = control::Here { admin, peer: peers.first().copied() };
     let control = control::prepare(Arc::clone(&plane), Arc::clone(&status), here, file)?;
 
+    // unique in the stamp, also after a restart at the same address
+    let name = format!("{}#{admin}#{:016x}", plane.snapshot.load().settings.stamp.id, chance.hash_one(10));
     let view = admin::View { plane: Arc::clone(&plane), status: Arc::clone(&status), started: Instant::now(), logs };
     let start = || -> io::Result<Threads> {
         let (mut workers, mut others, mut senders) = (Vec::new(), Vec::new(), Vec::new());
@@ -186,6 +194,9 @@ fn start(
         others.push(control.start()?);
         if let Some(fleet) = &plane.buckets.fleet {
             others.push(control::limits_store::start(Arc::clone(&fleet.store), plane.shutdown.clone())?);
+        }
+        if let Some(store) = &plane.cache.purge_store {
+            others.push(control::cache_store::start(&plane.cache.purges, store, name, plane.shutdown.clone())?);
         }
         others.push(admin::start(admin_socket, view)?);
         others.push(acceptor::start(Arc::clone(&plane), bound, senders)?);

@@ -1,6 +1,7 @@
 //! Facts of one request become metrics and a log line. Nothing here decides anything.
 
 pub mod access_log;
+pub mod cache;
 pub mod labels;
 pub mod metrics;
 pub mod ratelimit;

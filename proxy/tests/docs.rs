@@ -6,6 +6,7 @@ use synaxis_proxy::{
     admin,
     pipeline::local_reply::REASONS,
     telemetry::{
+        cache::CacheResult,
         metrics::Metrics,
         top::{self, Minute},
         upstream::{Kind, UpstreamMetrics},
@@ -91,6 +92,7 @@ fn every_metric_is_listed() {
     metrics.local_reply("no_stamp").increment(1);
     let _ = UpstreamMetrics::new(&metrics, Kind::App, "app");
     let _ = metrics.limit_counter("tenant", "allowed");
+    let _ = metrics.cache_counter("pages", CacheResult::Hit);
     metrics.limit_overshoot("tenant").set(0.0);
     metrics.ratelimit.wait.record(0.001);
     metrics.table_refused("stale");

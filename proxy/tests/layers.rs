@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 12] = [
     &["control"],
     &["pipeline"],
     &["dataplane"],
-    &["upstream", "body"],
+    &["upstream", "body", "cache"],
     &["telemetry"],
     &["shutdown"],
     &["tasks"],

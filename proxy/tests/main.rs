@@ -9,6 +9,7 @@ mod bad_input;
 mod binary;
 mod bodies;
 mod body_size;
+mod cache;
 mod caps;
 mod commands;
 mod degradation;

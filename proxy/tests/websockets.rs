@@ -383,6 +383,7 @@ fn a_websocket_keeps_no_snapshot() {
         settings: Arc::clone(&old.settings),
         apps: old.apps.clone(),
         peer_limits: old.peer_limits.clone(),
+        classes: old.classes.clone(),
         limits: old.limits.clone(),
         fleet: old.fleet.clone(),
         live_pools: old.live_pools.clone(),

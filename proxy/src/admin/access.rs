@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use synaxis_config::settings::{Admin, Secret};
 
 /// Every reason token of this listener, in the order of the documentation.
-pub const REASONS: [&str; 16] = [
+pub const REASONS: [&str; 17] = [
     "local_only",
     "token_required",
     "token_unset",
@@ -32,6 +32,7 @@ pub const REASONS: [&str; 16] = [
     "region_unknown",
     "no_table",
     "loglevel_fixed",
+    "cache_store_away",
 ];
 
 /// Why a request is not answered as it was meant.
@@ -54,6 +55,8 @@ pub(super) enum Refusal {
     RegionUnknown(String),
     NoTable,
     LogLevelFixed,
+    /// Why, without credentials.
+    CacheStoreAway(String),
 }
 
 impl Refusal {
@@ -96,6 +99,9 @@ impl Refusal {
             Self::RegionUnknown(known) => {
                 let detail = format!("the table has no such region; it has {known}");
                 return (StatusCode::BAD_REQUEST, "region_unknown", detail);
+            }
+            Self::CacheStoreAway(why) => {
+                return (StatusCode::SERVICE_UNAVAILABLE, "cache_store_away", why.clone());
             }
             Self::NoTable => (StatusCode::SERVICE_UNAVAILABLE, "no_table", "no routing table is loaded yet"),
             Self::LogLevelFixed => (

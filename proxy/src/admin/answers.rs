@@ -44,7 +44,7 @@ pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Respons
 }
 
 pub(super) fn index() -> Response<Reply> {
-    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/breakers\n/config\n/degradation (GET, PUT, DELETE)\n/limits/TENANT[?user=U][&route=R][&client_ip=A]\n/loglevel (GET, PUT)\n/drain (POST)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/tenants/top\n/upstreams\n";
+    let words = "/livez\n/readyz[?verbose]\n/healthz\n/metrics\n/version\n/breakers\n/cache\n/cache/purge (POST)\n/config\n/degradation (GET, PUT, DELETE)\n/limits/TENANT[?user=U][&route=R][&client_ip=A]\n/loglevel (GET, PUT)\n/drain (POST)\n/routing\n/routing/explain?tenant=T[&entry=REGION][&path=/P[&host=H][&method=M]][&format=json]\n/routing/table\n/stamps\n/tenants/top\n/upstreams\n";
     text(StatusCode::OK, words.into())
 }
 

@@ -13,6 +13,7 @@ use synaxis_routing::{
 };
 
 use crate::{
+    cache::class::Class,
     dataplane::{
         App, DataPlane, Fleet, Peer, Snapshot,
         limits::{Buckets, Limits},
@@ -57,7 +58,8 @@ impl<'a> Means<'a> {
 pub fn first(settings: Arc<Settings>, means: &Means<'_>) -> Snapshot {
     let apps = apps(&settings, means, None);
     let limits = limits(&settings, means, None);
-    finish(settings, apps, &limits, None, means.nanos())
+    let classes = Class::all(&settings.cache, means.metrics);
+    finish(settings, apps, (&limits, classes), None, means.nanos())
 }
 
 /// Publishes settings that [`synaxis_config::difference::reload`] made of those that run. Targets of what did not change
@@ -67,7 +69,8 @@ pub fn settings(plane: &DataPlane, settings: Arc<Settings>) {
     let means = Means::of(plane);
     let apps = apps(&settings, &means, Some(&current));
     let limits = limits(&settings, &means, Some(&current.limits));
-    let next = finish(settings, apps, &limits, current.fleet.clone(), means.nanos());
+    let classes = Class::all(&settings.cache, means.metrics);
+    let next = finish(settings, apps, (&limits, classes), current.fleet.clone(), means.nanos());
     publish(plane, next);
 }
 
@@ -144,7 +147,8 @@ pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     for (gauge, state) in metrics.stamps.iter().zip(states) {
         gauge.set(fleet.placement.table().stamps.iter().filter(|stamp| stamp.state == state).count() as f64);
     }
-    let next = finish(settings, current.apps.clone(), &current.limits, Some(fleet), means.nanos());
+    let kept = (&*current.limits, current.classes.clone());
+    let next = finish(settings, current.apps.clone(), kept, Some(fleet), means.nanos());
     publish(plane, next);
 }
 
@@ -158,7 +162,7 @@ fn publish(plane: &DataPlane, next: Snapshot) {
 fn finish(
     settings: Arc<Settings>,
     apps: Vec<Arc<App>>,
-    limits: &Limits,
+    (limits, classes): (&Limits, Vec<Arc<Class>>),
     fleet: Option<Arc<Fleet>>,
     now: u64,
 ) -> Snapshot {
@@ -173,7 +177,7 @@ fn finish(
     let peer_limits = guard::Limits::new(&settings.peers.protection, &settings.retries).of_a_stamp();
     let tenants = fleet.as_ref().map(|fleet| fleet.placement.tenants_shared());
     let limits = Arc::new(limits.with_tenants(&settings, tenants.as_ref(), now));
-    Snapshot { settings, apps, peer_limits, limits, fleet, live_pools }
+    Snapshot { settings, apps, peer_limits, classes, limits, fleet, live_pools }
 }
 
 fn seen_from_here(

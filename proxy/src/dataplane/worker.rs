@@ -45,6 +45,8 @@ pub struct Worker {
     chance: Cell<u64>,
     /// Whose requests were served since the last time it was handed over.
     served: RefCell<Sketch>,
+    /// Fetches of answers that requests of other workers may share.
+    fetches: Rc<Cell<usize>>,
     round: Cell<usize>,
 }
 
@@ -73,6 +75,7 @@ impl Worker {
             turn: Cell::new(0),
             chance: Cell::new(seed | 1),
             served: RefCell::default(),
+            fetches: Rc::default(),
             round,
         }
     }
@@ -113,6 +116,19 @@ impl Worker {
         self.served.borrow_mut().count(key.half(), tenant, refused);
     }
 
+    /// Notes a fetch of an answer that others may share, for as long as this is kept.
+    #[must_use]
+    pub fn fetching(&self) -> Fetching {
+        self.fetches.set(self.fetches.get() + 1);
+        Fetching(Rc::clone(&self.fetches))
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub fn is_fetching(&self) -> bool {
+        self.fetches.get() > 0
+    }
+
     /// Once a tick: deadlines; and pools of endpoints that are gone or idle.
     pub fn tick(&self, now: Instant) {
         self.clock.set(now);
@@ -129,5 +145,14 @@ impl Worker {
         let snapshot = self.snapshot();
         let live = |pool: usize| snapshot.live_pools.get(pool).copied().unwrap_or(false);
         self.pools.sweep(now, snapshot.settings.timeouts.upstream_idle, live);
+    }
+}
+
+/// A fetch that others may share: its worker does not end before it.
+pub struct Fetching(Rc<Cell<usize>>);
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }

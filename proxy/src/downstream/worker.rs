@@ -129,7 +129,7 @@ async fn run(
                 sweep(&plane, &service, &connections);
             }
         }
-        let ended = !open && connections.borrow().is_empty();
+        let ended = !open && connections.borrow().is_empty() && !service.worker.is_fetching();
         let phase = plane.shutdown.phase();
         if phase == Stopping::Cut || (ended && phase == Stopping::Draining) {
             let cuts = cut(&connections, &mut handovers);

@@ -4,6 +4,8 @@
 
 use std::time::Instant;
 
+use synaxis_config::settings::RateLimiting;
+
 use super::{
     candidates::{Errand, Load},
     local_reply::LocalReply,
@@ -22,6 +24,23 @@ use crate::{
 
 /// A place, what is noted of the visit when it ends, and what its answer says of limits.
 pub(super) type Admitted = (Permit, Pass, Option<Box<rate_limit::Told>>);
+
+/// What a request has taken of this stamp's limits. Dropped, it is given back.
+pub(super) struct Spent<'a>(Option<Box<rate_limit::Check<'a>>>);
+
+impl Spent<'_> {
+    /// What the answer says of the tightest of them.
+    pub(super) fn told(&self, settings: &RateLimiting) -> Option<Box<rate_limit::Told>> {
+        self.0.as_ref()?.told(settings)
+    }
+
+    /// The request was served, or it was let in nowhere and has used up nothing.
+    pub(super) fn settle(self, served: bool) {
+        if let Some(check) = self.0.filter(|_| served) {
+            check.spend();
+        }
+    }
+}
 
 /// What this stamp's limits, and then what stands before its app, say of a request.
 pub(super) enum Admission<'a> {
@@ -68,6 +87,36 @@ impl Errand<'_> {
                     decided?;
                     return Ok(self.enter_charged(app, self.worker.now(), check, load));
                 }
+            }
+        }
+    }
+
+    /// What this stamp's limits alone say of a request that may need nobody at its app.
+    pub(super) async fn limited(&self, load: &mut Load<'_>) -> Result<Spent<'_>, LocalReply> {
+        if load.charged || self.snapshot.limits.spares(self.route) {
+            return Ok(Spent(None));
+        }
+        // on the heap: it is kept while somebody else fetches the answer
+        let mut check = Box::new(rate_limit::Check::default());
+        let spent = self.worker.plane.clock.nanos(self.begins(load));
+        let mut question = check.go(self, load, spent, None);
+        let began = Instant::now();
+        while let Ok(Some(asked)) = question {
+            let link = self.worker.limits.as_ref().ok_or(LocalReply::Overload)?;
+            let said = asked.ask(link, began.elapsed()).await;
+            let spent = said.at();
+            question = check.go(self, load, spent, Some(said));
+            if !matches!(question, Ok(Some(_))) {
+                self.worker.sink.metrics.ratelimit.wait.record(began.elapsed().as_secs_f64());
+            }
+        }
+        match question {
+            Ok(_) => Ok(Spent(Some(check))),
+            Err(refused) => {
+                if !std::mem::replace(&mut load.counted, true) {
+                    self.worker.count(self.key, &self.tenant, true);
+                }
+                Err(refused)
             }
         }
     }

@@ -4,7 +4,7 @@
 //! byte was sent, or a peer says that its app has not seen it), or when executing it twice is harmless. What one candidate
 //! does with it is a visit ([`visit`](super::visit)); what its attempts come to is counted in [`Tries`].
 
-use std::time::Instant;
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::Response;
 use synaxis_config::settings::{Failover, Route};
@@ -15,14 +15,14 @@ use synaxis_routing::{
 };
 
 use super::{
-    Downstream,
+    Downstream, Service,
     local_reply::LocalReply,
     peer::Hop,
     tries::{Failure, Next, Tries},
     visit::Outcome,
 };
 use crate::{
-    body::{Upload, UpstreamBody},
+    body::{Download, Upload},
     dataplane::{Fleet, Snapshot, worker::Worker},
     telemetry::record::Record,
     upstream::{
@@ -38,10 +38,12 @@ use crate::{
 pub struct Errand<'a> {
     /// This worker.
     pub worker: &'a Worker,
+    /// The same with what this layer adds to it, to be kept beyond this request.
+    pub service: &'a Rc<Service>,
     /// What should be.
-    pub snapshot: &'a Snapshot,
+    pub snapshot: &'a Arc<Snapshot>,
     /// Where it came from.
-    pub downstream: &'a Downstream,
+    pub downstream: &'a Rc<Downstream>,
     /// Whose it is.
     pub tenant: TenantId,
     /// The same as a fingerprint.
@@ -68,13 +70,18 @@ pub struct Load<'a> {
     pub charged: bool,
     /// Whether it counts among its tenant's requests here.
     pub counted: bool,
+    /// Whether it was let in at this stamp's app, or needed nobody there.
+    pub entered: bool,
+    /// Whether it fetches an answer for others, and looks for none.
+    pub fetches: bool,
     /// Its facts.
     pub record: &'a mut Record,
 }
 
 impl<'a> Load<'a> {
-    fn new(tries: Tries, head: &'a mut Head, upload: &'a Upload, record: &'a mut Record) -> Self {
-        Self { head, upload, tries, charged: false, counted: false, record }
+    /// What has not been anywhere yet.
+    pub fn new(tries: Tries, head: &'a mut Head, upload: &'a Upload, record: &'a mut Record) -> Self {
+        Self { head, upload, tries, charged: false, counted: false, entered: false, fetches: false, record }
     }
 }
 
@@ -88,7 +95,7 @@ impl Errand<'_> {
         head: &mut Head,
         upload: &Upload,
         record: &mut Record,
-    ) -> Result<Response<UpstreamBody>, LocalReply> {
+    ) -> Result<Response<Download>, LocalReply> {
         let fleet = self.snapshot.fleet.as_deref().ok_or(LocalReply::NoStamp)?;
         let mut load = Load::new(Tries::new(head, self.route, false), head, upload, record);
         let owner = fleet.placement.owner(&self.tenant, fleet.entry, self.now);
@@ -109,7 +116,7 @@ impl Errand<'_> {
         fleet: &Fleet,
         mut last: Option<(StampIndex, Outcome)>,
         mut load: Load<'_>,
-    ) -> Result<Response<UpstreamBody>, LocalReply> {
+    ) -> Result<Response<Download>, LocalReply> {
         let mut untried = self.untried(fleet, last.as_ref().map(|(stamp, _)| *stamp))?.into_iter().peekable();
         loop {
             let stamp = match last {
@@ -214,7 +221,7 @@ impl Errand<'_> {
         head: &mut Head,
         upload: &Upload,
         record: &mut Record,
-    ) -> Result<Response<UpstreamBody>, LocalReply> {
+    ) -> Result<Response<Download>, LocalReply> {
         if let (Some(fleet), Some(hop)) = (&self.snapshot.fleet, &self.hop) {
             let acceptance = fleet.me.map_or(Acceptance::NotCandidate, |me| {
                 fleet.placement.accepts(&self.tenant, hop.entry.unwrap_or(fleet.entry), me, self.now)

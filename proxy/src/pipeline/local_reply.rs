@@ -128,6 +128,12 @@ pub enum LocalReply {
     /// Another reply, to a request that somebody may have executed before: it does not say that nobody has.
     #[error("{0}")]
     Executed(Box<LocalReply>),
+    /// The request takes a kept answer only, and none is here.
+    #[error("no kept answer is here, and the request takes no other")]
+    NotCached,
+    /// Another request that fetches the same answer took too long.
+    #[error("another request that fetches the same answer has not had it in time")]
+    CollapseTimeout,
     /// This process holds all that it can.
     #[error("this proxy has as many connections, sockets or as much in memory as it can hold")]
     Overload,
@@ -160,7 +166,7 @@ pub struct Shape {
 }
 
 /// Every reason token, in the order of the documentation.
-pub const REASONS: [&str; 34] = [
+pub const REASONS: [&str; 36] = [
     "tenant_missing",
     "tenant_invalid",
     "tenant_ambiguous",
@@ -194,6 +200,8 @@ pub const REASONS: [&str; 34] = [
     "ai_degraded",
     "read_only",
     "maintenance",
+    "not_cached",
+    "collapse_timeout",
     "overload",
 ];
 
@@ -259,6 +267,8 @@ impl LocalReply {
                 Shape { retry_after: Some(told.retry_after()), ..plain(StatusCode::TOO_MANY_REQUESTS, "rate_limited") }
             }
             Self::Executed(reply) => Shape { unprocessed: false, ..reply.shape() },
+            Self::NotCached => plain(StatusCode::GATEWAY_TIMEOUT, "not_cached"),
+            Self::CollapseTimeout => plain(StatusCode::GATEWAY_TIMEOUT, "collapse_timeout"),
             Self::Overload => Shape { close: true, unprocessed: true, ..unavailable("overload") },
         }
     }

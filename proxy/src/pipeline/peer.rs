@@ -52,6 +52,8 @@ pub struct Hop {
     pub client: Option<HeaderValue>,
     /// The time that was left.
     pub remaining: Option<Duration>,
+    /// Whether the sender takes this stamp for the tenant's own.
+    pub is_owner: bool,
 }
 
 /// Reads the internal fields of a forward; strips them in any case.
@@ -88,6 +90,7 @@ fn read(snapshot: &Snapshot, headers: &HeaderMap) -> Option<Hop> {
         entry: snapshot.fleet.as_ref().and_then(|fleet| fleet.placement.region(entry.region())),
         client: single(headers, &CLIENT).cloned(),
         remaining: text(&DEADLINE_MS).and_then(|text| text.parse().ok()).map(Duration::from_millis),
+        is_owner: text(&OWNER).is_some_and(|owner| owner == snapshot.settings.stamp.id.as_str()),
     })
 }
 

@@ -18,7 +18,7 @@ use super::{
     websocket::{Switch, Switched},
 };
 use crate::{
-    body::{Body, Content, UpstreamBody},
+    body::{Body, Content, Download},
     telemetry::record::Record,
     upstream::{
         framing,
@@ -57,7 +57,7 @@ pub fn answer(answer: Answer, mut record: Record, head_only: bool, closing: bool
     response
 }
 
-fn forwarded(response: Response<UpstreamBody>, record: Record, head_only: bool) -> Response<Body> {
+fn forwarded(response: Response<Download>, record: Record, head_only: bool) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     let body = body.used();
     let told = framing::answer(&mut parts.headers);

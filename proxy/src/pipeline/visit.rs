@@ -16,7 +16,7 @@ use super::{
     tries::{Failure, Next},
 };
 use crate::{
-    body::UpstreamBody,
+    body::Download,
     dataplane::Fleet,
     upstream::{
         attempt::{self, Cause, Failed, Means, Sent},
@@ -36,11 +36,11 @@ const IDLE_PER_PEER: usize = 256;
 /// What became of one candidate's turn.
 pub enum Outcome {
     /// This is the answer.
-    Answered(Response<UpstreamBody>),
+    Answered(Response<Download>),
     /// Nobody executed it; the next candidate may have it.
     Untouched(End, LocalReply),
     /// Somebody may have executed it. What the client is told if it is not tried again.
-    Spoilt(End, Result<Response<UpstreamBody>, LocalReply>),
+    Spoilt(End, Result<Response<Download>, LocalReply>),
 }
 
 impl Outcome {
@@ -63,7 +63,7 @@ impl Outcome {
     ///
     /// # Errors
     /// Why nobody served it.
-    pub fn told(self) -> Result<Response<UpstreamBody>, LocalReply> {
+    pub fn told(self) -> Result<Response<Download>, LocalReply> {
         match self {
             Self::Answered(answer) => Ok(answer),
             Self::Untouched(_, reply) => Err(reply),
@@ -75,7 +75,7 @@ impl Outcome {
     ///
     /// # Errors
     /// Why nobody served it.
-    pub fn told_of_a_spoilt_one(self) -> Result<Response<UpstreamBody>, LocalReply> {
+    pub fn told_of_a_spoilt_one(self) -> Result<Response<Download>, LocalReply> {
         match self {
             Self::Untouched(_, LocalReply::UpstreamConnect(cause)) => Err(LocalReply::UpstreamReset(cause)),
             // by its status alone a 421 says that nobody has processed it (RFC 9110 §15.5.20)
@@ -118,8 +118,8 @@ impl Errand<'_> {
         Ok(outcome)
     }
 
-    /// This stamp's own app: its endpoints, beginning with the one whose turn it is. `others` says that another stamp could
-    /// have what no endpoint takes.
+    /// This stamp: what it keeps, or its own app's endpoints, beginning with the one whose turn it is. `others` says that
+    /// another stamp could have what no endpoint takes.
     pub(super) async fn visit_app(&self, others: bool, load: &mut Load<'_>) -> Result<Outcome, LocalReply> {
         let (plane, degradation) = (&self.worker.plane, &self.snapshot.settings.degradation);
         if let Err(reply) = degrade::check(plane, degradation, self.route, load.head, load.record) {
@@ -127,6 +127,15 @@ impl Errand<'_> {
             let moves_on = reply.shape().unprocessed;
             return if moves_on { Ok(Outcome::Untouched(End::Unprocessed, reply)) } else { Err(reply) };
         }
+        if let Some(class) = self.class(load) {
+            // apart: few routes keep answers
+            return Box::pin(self.visit_kept(class, others, load)).await;
+        }
+        self.visit_endpoints(others, load).await
+    }
+
+    /// The same, when nothing is kept that would answer it.
+    pub(super) async fn visit_endpoints(&self, others: bool, load: &mut Load<'_>) -> Result<Outcome, LocalReply> {
         let app = &self.snapshot.apps[self.route.upstream];
         let now = self.worker.now();
         let admitted = match self.admit(app, now, load) {
@@ -139,6 +148,7 @@ impl Errand<'_> {
             Ok(admitted) => admitted,
             Err(refused) => return self.refused(refused),
         };
+        load.entered = true;
         if load.head.announced {
             framing::strip_internal(&mut load.head.headers);
             load.head.announced = false;
@@ -273,13 +283,7 @@ impl Errand<'_> {
     }
 
     /// A stamp says that its app has not seen the request.
-    fn unprocessed(
-        &self,
-        fleet: &Fleet,
-        stamp: &StampId,
-        answer: &Response<UpstreamBody>,
-        headers: &HeaderMap,
-    ) -> Outcome {
+    fn unprocessed(&self, fleet: &Fleet, stamp: &StampId, answer: &Response<Download>, headers: &HeaderMap) -> Outcome {
         if answer.status() == StatusCode::MISDIRECTED_REQUEST {
             self.worker.plane.refresh.notify_one();
             return Outcome::Untouched(End::Unprocessed, LocalReply::Misdirected(fleet.version.clone()));
@@ -360,14 +364,14 @@ impl Errand<'_> {
 }
 
 /// Says how the limits stand.
-fn tell(told: Option<&rate_limit::Told>, answer: &mut Response<UpstreamBody>) {
+fn tell(told: Option<&rate_limit::Told>, answer: &mut Response<Download>) {
     if let Some(told) = told {
         told.tell(answer.headers_mut());
     }
 }
 
 /// The client gets this answer: it keeps its place, and no other attempt needs its request.
-fn keep(answer: &mut Response<UpstreamBody>, permit: Permit, load: &Load<'_>) {
+fn keep(answer: &mut Response<Download>, permit: Permit, load: &Load<'_>) {
     load.upload.keep_no_more();
     answer.body_mut().hold(permit);
 }

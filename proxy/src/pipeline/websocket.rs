@@ -14,7 +14,7 @@ use synaxis_config::settings::Settings;
 
 use super::local_reply::LocalReply;
 use crate::{
-    body::{Upload, UpstreamBody},
+    body::{Download, Upload},
     dataplane::worker::Worker,
     upstream::tunnel::{Around, Tunnel, WEBSOCKET, names},
 };
@@ -53,7 +53,7 @@ impl Switch {
 /// An app's 101 and what the tunnel needs that begins with it.
 pub struct Switched {
     /// The 101, with its connection.
-    pub answer: Response<UpstreamBody>,
+    pub answer: Response<Download>,
     /// What surrounds the tunnel.
     pub around: Around,
 }

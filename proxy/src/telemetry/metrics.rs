@@ -7,6 +7,7 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::telemetry::{
+    cache::{CacheMetrics, CacheResult},
     labels::{Asked, Cut, Expired, HeadRefused, Refused},
     ratelimit::RateLimitMetrics,
 };
@@ -93,6 +94,8 @@ pub struct Metrics {
     pub routing_store_errors: Counter,
     /// Limits of requests.
     pub ratelimit: RateLimitMetrics,
+    /// Kept answers.
+    pub cache: CacheMetrics,
     /// Minutes of tenants' requests that the limits store did not take.
     pub tenant_minutes_dropped: Counter,
     /// Reloads of the configuration, by [`Reloaded`].
@@ -184,6 +187,7 @@ impl Metrics {
             routing_table_age: make.gauge("routing_table_age_seconds", "Since the store confirmed the applied table"),
             routing_store_errors: make.counter("routing_store_errors_total", "Failed reads of the routing store"),
             ratelimit: RateLimitMetrics::new(&make),
+            cache: CacheMetrics::new(&make),
             tenant_minutes_dropped: make.counter(
                 "tenant_minutes_dropped_total",
                 "Minutes of tenants' requests that the limits store did not take",
@@ -243,6 +247,14 @@ impl Metrics {
         let name = "ratelimit_decisions_total";
         self.recorder.describe_counter(name.into(), None, "Requests that a limit has judged".into());
         let labels = vec![Label::new("limit", limit.to_owned()), Label::new("decision", decision)];
+        self.recorder.register_counter(&Key::from_parts(name, labels), &META)
+    }
+
+    /// Requests of one class of kept answers.
+    pub fn cache_counter(&self, class: &str, result: CacheResult) -> Counter {
+        let name = "cache_requests_total";
+        self.recorder.describe_counter(name.into(), None, "Requests of routes with a class of kept answers".into());
+        let labels = vec![Label::new("class", class.to_owned()), Label::new("result", result.as_str())];
         self.recorder.register_counter(&Key::from_parts(name, labels), &META)
     }
 

@@ -85,6 +85,8 @@ pub struct Line {
     pub attempts: u8,
     /// Level of degradation by which this stamp served or refused it.
     pub degradation: Option<&'static str>,
+    /// How a request of a route with a class of kept answers was answered; null for others.
+    pub cache: Option<&'static str>,
     /// Reason token of a local reply.
     pub reason: Option<&'static str>,
     /// The limit that refused it here.
@@ -110,6 +112,12 @@ impl Record {
         change(&sink.in_flight, |count| count.wrapping_add(1));
         let sink = Rc::clone(sink);
         Self { sink, started, counted: false, status: 0, bytes: 0, attempts: 0, degradation: None, line: None }
+    }
+
+    /// A record of something that is no client's request: nobody counts or logs it.
+    pub fn aside(sink: &Rc<Sink>, started: Instant) -> Self {
+        let sink = Rc::clone(sink);
+        Self { sink, started, counted: true, status: 0, bytes: 0, attempts: 0, degradation: None, line: None }
     }
 
     /// When the request's head was there.

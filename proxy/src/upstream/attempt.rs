@@ -15,10 +15,11 @@ use synaxis_routing::endpoint::EndpointPolicy;
 use tokio::task::coop::unconstrained;
 
 use crate::{
-    body::{RequestBody, Upload, UploadError, UpstreamBody},
+    body::{Download, RequestBody, Upload, UploadError},
     telemetry::metrics::Metrics,
     upstream::{
         connect::{ConnectError, connect},
+        framing,
         head::Head,
         link::Link,
         pool::Pools,
@@ -107,7 +108,7 @@ pub async fn send(
     head: &mut Head,
     upload: &Upload,
     deadline: &Deadline,
-) -> Result<Response<UpstreamBody>, Failed> {
+) -> Result<Response<Download>, Failed> {
     if deadline.is_over() {
         return Err(Failed { sent: Sent::No, cause: Cause::Timeout });
     }
@@ -128,7 +129,7 @@ async fn send_on_new(
     head: &mut Head,
     upload: &Upload,
     deadline: &Deadline,
-) -> Result<Response<UpstreamBody>, Failed> {
+) -> Result<Response<Download>, Failed> {
     let now = Instant::now();
     let left = deadline.at().saturating_duration_since(now);
     let connected = connect(target, means.policy, means.connect.min(left)).await;
@@ -153,7 +154,7 @@ async fn exchange(
     head: &mut Head,
     upload: &Upload,
     deadline: &Deadline,
-) -> Result<Response<UpstreamBody>, Failed> {
+) -> Result<Response<Download>, Failed> {
     let request = head.take(upload.body());
     link.traffic.keep_next();
     let (read_before, written_before) = (link.traffic.read(), link.traffic.written());
@@ -268,7 +269,7 @@ fn accept(
     answer: Response<hyper::body::Incoming>,
     upload: &Upload,
     head: &mut Head,
-) -> Result<Response<UpstreamBody>, Failed> {
+) -> Result<Response<Download>, Failed> {
     let websocket = head.websocket;
     // what another stamp has refused is remembered by what the request was
     let refused = answer.status() == StatusCode::TOO_MANY_REQUESTS && head.announced;
@@ -279,17 +280,18 @@ fn accept(
         // hyper has let go of the connection unless the answer came before its request was sent
         if websocket && tunnel::begins(&answer) && link.is_over() {
             let (parts, incoming) = answer.into_parts();
-            return Ok(Response::from_parts(parts, UpstreamBody::switched(incoming, link)));
+            return Ok(Response::from_parts(parts, Download::switched(incoming, link)));
         }
         // nobody asked for it (RFC 9110 §15.2.2): the connection no longer speaks HTTP
         let wrong = if websocket { "101 to something that is no WebSocket" } else { "101 without being asked" };
         return Err(Failed { sent: Sent::Maybe, cause: Cause::Invalid(wrong.into()) });
     }
     let (parts, incoming) = answer.into_parts();
+    let delimited = framing::is_delimited(&parts.headers);
     let body = if upload.is_ended() {
-        UpstreamBody::driving(incoming, link, means.pools.clone(), means.idle_max)
+        Download::driving(incoming, link, means.pools.clone(), means.idle_max)
     } else {
-        UpstreamBody::racing(incoming, link)
+        Download::racing(incoming, link)
     };
-    Ok(Response::from_parts(parts, body))
+    Ok(Response::from_parts(parts, body.delimited(delimited)))
 }

@@ -140,6 +140,12 @@ pub fn answer(headers: &mut HeaderMap) -> bool {
     marks.length
 }
 
+/// Whether a head says where its body ends. One that ends with its connection may as well have been cut off.
+#[must_use]
+pub fn is_delimited(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
+}
+
 /// Whether there is one `Content-Length`, which says exactly this as we would write it.
 #[must_use]
 pub fn says_length(headers: &HeaderMap, bytes: u64) -> bool {

@@ -132,6 +132,33 @@ pub(crate) fn most(passed: &[Passed], window: f64) -> usize {
     (0..passed.len()).map(within).max().unwrap_or(0)
 }
 
+/// How often this machine makes somebody wait longer than 5 ms who wants to wait 3, as a request does for the store: then it
+/// says nothing of the store that a request waited longer.
+pub(super) struct Stalls(Arc<AtomicBool>, JoinHandle<usize>);
+
+impl Stalls {
+    pub(super) fn watch() -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let told = Arc::clone(&stop);
+        let count = move || {
+            let mut count = 0;
+            while !told.load(Relaxed) {
+                let began = Instant::now();
+                thread::sleep(Duration::from_millis(3));
+                count += usize::from(began.elapsed() > Duration::from_millis(5));
+            }
+            count
+        };
+        Self(stop, thread::spawn(count))
+    }
+
+    /// How often, until now.
+    pub(super) fn end(self) -> f64 {
+        self.0.store(true, Relaxed);
+        self.1.join().unwrap() as f64
+    }
+}
+
 #[test]
 fn what_surely_fell_into_a_window_is_counted_and_nothing_else() {
     let at = |times: &[(f64, f64)]| -> Vec<Passed> {

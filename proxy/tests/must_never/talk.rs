@@ -119,6 +119,7 @@ fn no_client_writes_a_line_of_the_log_and_no_secret_stands_in_one() {
             "degradation",
             "limit",
             "limit_counted_by",
+            "cache",
         ],
     ]
     .concat();

@@ -89,7 +89,7 @@ pub struct Store {
 
 impl Store {
     /// Not there until [`run`](Self::run) has reached it. `deadline` is the longest that a request waits for it, 5 ms say; a token
-    /// that takes longer than the slack of its [`Plan`](super::plan::Plan), which is never less than 20 ms, is of no use.
+    /// that takes longer than the slack of its [`Plan`], which is never less than 20 ms, is of no use.
     ///
     /// Whether it counts is seen by a key below `key_prefix` that belongs to nobody.
     #[must_use]

@@ -136,6 +136,7 @@ fn every_refusal_has_its_own_reason() {
         Refusal::RegionUnknown(String::new()),
         Refusal::NoTable,
         Refusal::LogLevelFixed,
+        Refusal::CacheStoreAway(String::new()),
     ];
     assert_eq!(all.map(|refusal| refusal.shape().1), REASONS);
 }

@@ -95,7 +95,7 @@ impl Bench {
         }
     }
 
-    async fn send(&self, head: &mut Head) -> Result<Response<UpstreamBody>, Failed> {
+    async fn send(&self, head: &mut Head) -> Result<Response<Download>, Failed> {
         let deadline = self.timer.deadline(Instant::now(), Duration::from_secs(10));
         send(&self.means(), &self.target, head, &Upload::default(), &deadline).await
     }

@@ -1,0 +1,100 @@
+//! A kept answer.
+//!
+//! Invariant: it never changes but for what is remembered of the last look at the purges. What is learned later, as by a
+//! 304, makes another one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use synaxis_routing::{id::TenantId, purge::PurgeId};
+
+use super::{
+    freshness::Terms,
+    key::Key,
+    purge::{Purges, Subject, TagHash, Verdict},
+};
+
+/// Bytes that an answer takes besides its key, fields and body: its own structures and its place in the store.
+const OVERHEAD: usize = 640;
+/// The same of each field: its place in the map, and what its name and value are kept in.
+const FIELD: usize = 160;
+
+/// Everything of an answer but its body.
+#[derive(Debug)]
+pub struct Meta {
+    /// The whole key.
+    pub key: Key,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The class that it is kept by.
+    pub class: Arc<str>,
+    /// Status.
+    pub status: StatusCode,
+    /// Fields, without those of one connection.
+    pub headers: HeaderMap,
+    /// For how long it may be used.
+    pub terms: Terms,
+    /// The last purge that was known when its fetch began.
+    pub began: PurgeId,
+    /// What it may be purged by.
+    pub tags: Box<[TagHash]>,
+    valid: AtomicU64,
+}
+
+impl Meta {
+    /// Everything of an answer but its body.
+    #[must_use]
+    pub fn new(
+        (key, tenant, class): (Key, TenantId, Arc<str>),
+        (status, headers): (StatusCode, HeaderMap),
+        (terms, began, tags): (Terms, PurgeId, Box<[TagHash]>),
+    ) -> Self {
+        Self { key, tenant, class, status, headers, terms, began, tags, valid: AtomicU64::new(0) }
+    }
+
+    /// What purges say of it.
+    pub fn verdict(&self, purges: &Purges) -> Verdict {
+        let version = purges.version();
+        if self.valid.load(Relaxed) == version {
+            return Verdict::Valid;
+        }
+        let subject = Subject {
+            tenant: &self.tenant,
+            class: &self.class,
+            authority: self.key.authority(),
+            path: self.key.target(),
+            tags: &self.tags,
+        };
+        let verdict = purges.verdict(&subject, self.began);
+        if verdict == Verdict::Valid {
+            self.valid.store(version, Relaxed);
+        }
+        verdict
+    }
+
+    fn bytes(&self) -> usize {
+        let fields: usize = self.headers.iter().map(|(name, value)| FIELD + name.as_str().len() + value.len()).sum();
+        OVERHEAD + self.key.as_bytes().len() + fields + self.tags.len() * size_of::<TagHash>()
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Entry {
+    /// Everything but its body.
+    pub meta: Arc<Meta>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Entry {
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.meta.bytes() + self.body.len()
+    }
+}

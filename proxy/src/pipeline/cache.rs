@@ -1,0 +1,457 @@
+//! Whether an answer is already here: found, or fetched once for all who want it.
+//!
+//! Invariant: only the stamp that owns the tenant looks and keeps: what another stamp would keep, nobody could take out of
+//! use when the owner changes it. A request waits for somebody else's fetch no longer than the settings say, and of those
+//! that have waited too long one goes itself.
+
+mod answers;
+mod fetch;
+mod keep;
+mod want;
+
+use std::{sync::Arc, time::Instant};
+
+use http::{HeaderMap, Response};
+use tokio::{sync::oneshot, time::timeout};
+
+use self::{
+    answers::{Shown, Shows},
+    fetch::{Back, Fetch, Led},
+    keep::Fetched,
+    want::{Target, Want},
+};
+use super::{
+    candidates::{Errand, Load},
+    local_reply::LocalReply,
+    visit::Outcome,
+};
+use crate::{
+    body::Download,
+    cache::{
+        Cache, FETCHES_MAX,
+        class::Class,
+        collapse::{Come, Follower, Joined, Lead},
+        entry::{Entry, Meta},
+        freshness::{
+            Millis, Times, Use, invalidate, revalidate,
+            status::{Forward, Told},
+            write_values,
+        },
+        key::Key,
+        purge::Verdict,
+        store::Known,
+    },
+    telemetry::cache::CacheResult,
+};
+
+/// Times that a request looks before it goes itself: each time something has changed under its hands.
+const LOOKS_MAX: usize = 8;
+
+/// How old a kept answer may be, in milliseconds, while other processes of the stamp are not heard.
+const CUT_OFF_MAX: Millis = 5_000;
+
+/// How a request that looked goes on.
+enum Found {
+    /// This is the answer.
+    Answer(CacheResult, Response<Download>),
+    /// It went itself; whether it was let in at its app.
+    Went(Result<Outcome, LocalReply>),
+    /// It goes itself, alone, and why.
+    Goes(Forward, Option<&'static str>),
+    /// Nobody may ask the app, and nothing is here.
+    Nothing(LocalReply),
+}
+
+/// What is known of what a request wants.
+struct Seen {
+    /// Where it would be, and by which key.
+    place: u128,
+    key: Key,
+    /// A kept answer that is not to be used as it is.
+    stale: Option<Stale>,
+    why: Forward,
+}
+
+/// A kept answer that is not fresh.
+#[derive(Clone)]
+pub(super) struct Stale {
+    entry: Arc<Entry>,
+    /// Whether it may be given if the app fails.
+    if_error: bool,
+}
+
+/// What a look has come to.
+enum Look {
+    Found(Use, Arc<Entry>),
+    Missed(Seen),
+    Passes,
+}
+
+impl Errand<'_> {
+    /// The class by which answers to this request are kept here, if they are.
+    pub(super) fn class(&self, load: &Load<'_>) -> Option<&Arc<Class>> {
+        let class = self.snapshot.classes.get(self.route.cache?)?;
+        (!load.fetches && self.is_owner()).then_some(class)
+    }
+
+    /// Whether this stamp is the one that the tenant belongs to: as the sender of a forward chose, else as the table says.
+    fn is_owner(&self) -> bool {
+        let Some(fleet) = &self.snapshot.fleet else { return false };
+        match &self.hop {
+            Some(hop) => hop.is_owner,
+            None => fleet.me.is_some() && fleet.placement.owner(&self.tenant, fleet.entry, self.now) == fleet.me,
+        }
+    }
+
+    /// A visit to this stamp for a request whose answers are kept.
+    pub(super) async fn visit_kept(
+        &self,
+        class: &Arc<Class>,
+        others: bool,
+        load: &mut Load<'_>,
+    ) -> Result<Outcome, LocalReply> {
+        let changes = !load.head.method.is_safe();
+        let told_of = changes.then(|| Target::of(load));
+        let check = self.limited(load).await?;
+        let told = check.told(&self.snapshot.settings.rate_limiting);
+        let want = self.want(class, load);
+        let found = match &want {
+            Ok(want) => self.find(want, others, load).await,
+            Err((why, detail)) => Found::Goes(*why, Some(detail)),
+        };
+        let (result, shown, mut outcome) = match found {
+            Found::Answer(result, answer) => {
+                load.entered = true;
+                if !std::mem::replace(&mut load.counted, true) {
+                    self.worker.count(self.key, &self.tenant, false);
+                }
+                (result, None, Ok(Outcome::Answered(answer)))
+            }
+            Found::Nothing(reply) => (CacheResult::Miss, None, Err(reply)),
+            Found::Went(outcome) => (CacheResult::Miss, None, outcome),
+            Found::Goes(why, detail) => {
+                load.charged = true;
+                let outcome = self.visit_endpoints(others, load).await;
+                let told = Told::Forwarded { why, status: None, stored: None, collapsed: false, detail };
+                (CacheResult::Bypass, Some(told), outcome)
+            }
+        };
+        load.charged = load.entered;
+        check.settle(load.entered);
+        class.count(result);
+        if let Some(line) = &mut load.record.line {
+            line.cache = Some(result.as_str());
+        }
+        if let Ok(Outcome::Answered(answer)) = &mut outcome {
+            if let (Some(told), true) = (shown, self.snapshot.settings.cache.status) {
+                answers::tell_status(answer.headers_mut(), &told);
+            }
+            if let Some(told) = told {
+                told.tell(answer.headers_mut());
+            }
+            if let Some(target) = told_of.filter(|target| invalidate::spoils(&target.method, answer.status())) {
+                self.spoil(&target, answer.headers());
+            }
+        }
+        outcome
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.worker.plane.cache
+    }
+
+    /// Looks until there is an answer, or nobody else to wait for.
+    async fn find(&self, want: &Want, others: bool, load: &mut Load<'_>) -> Found {
+        let mut slow: Option<Follower> = None;
+        let waits_until = self.begins(load) + want.class.collapse_wait;
+        for _ in 0..LOOKS_MAX {
+            let seen = match self.look(want, &load.head.headers) {
+                Look::Passes => return Found::Goes(Forward::UriMiss, Some("uncacheable")),
+                Look::Found(Use::WhileRevalidating { age, .. }, entry) => {
+                    self.refresh(want, &entry, load);
+                    return self.answer_stale(want, &entry, age, load);
+                }
+                Look::Found(Use::Stale { age, .. }, entry) => return self.answer_stale(want, &entry, age, load),
+                Look::Found(used, entry) => {
+                    let Use::Fresh { age, left } = used else { continue };
+                    let shows = Shows { age, told: Told::Hit { ttl: i64::from(left) } };
+                    return Found::Answer(CacheResult::Hit, self.shown(want, &entry, &shows, load));
+                }
+                Look::Missed(seen) => seen,
+            };
+            if want.ask.only_if_cached {
+                return Found::Nothing(LocalReply::NotCached);
+            }
+            if want.ask.head {
+                return self.head(want, seen, others, load).await;
+            }
+            // what these would bring is not to be kept, or is not the whole of it; whether a stale one holds is
+            if want.ask.no_store || (want.ask.range && seen.stale.is_none()) {
+                return Found::Goes(seen.why, None);
+            }
+            let joined = match slow.take() {
+                None => self.cache().fetches.join(seen.place, FETCHES_MAX),
+                Some(slow) => self.cache().fetches.succeed(seen.place, &slow),
+            };
+            match joined {
+                Joined::Leads(lead) => return self.lead(want, seen, lead, others, load).await,
+                Joined::Alone => {
+                    self.worker.sink.metrics.cache.alone.increment(1);
+                    return Found::Goes(seen.why, Some("busy"));
+                }
+                Joined::Follows(follower) => match self.follow(want, &seen, follower, waits_until, load).await {
+                    Followed::Found(found) => return found,
+                    Followed::LooksAgain(follower) => slow = follower,
+                },
+            }
+        }
+        Found::Goes(Forward::UriMiss, Some("busy"))
+    }
+
+    fn look(&self, want: &Want, headers: &HeaderMap) -> Look {
+        let cache = self.cache();
+        let mut key = want.key.clone();
+        let mut place = key.place(cache.seed);
+        let mut known = cache.store.get(place, &key);
+        let mut why = Forward::UriMiss;
+        if let Some(Known::Varies(varies)) = &known {
+            key = key.variant(|bytes| write_values(&varies.names, headers, bytes));
+            place = key.place(cache.seed);
+            known = cache.store.get(place, &key);
+            why = Forward::VaryMiss;
+        }
+        let entry = match known {
+            Some(Known::Kept(entry)) => entry,
+            Some(Known::Passes(passes)) if want.now < passes.until => return Look::Passes,
+            _ => return Look::Missed(Seen { place, key, stale: None, why }),
+        };
+        let used = match entry.meta.verdict(&cache.purges) {
+            Verdict::Hard => return Look::Missed(Seen { place, key, stale: None, why }),
+            Verdict::Soft => entry.meta.terms.stale_from(want.now).judge(&want.ask, want.now),
+            // what others have purged since is not known here
+            Verdict::Valid if want.cut_off && entry.meta.terms.received() + CUT_OFF_MAX < want.now => {
+                let terms = entry.meta.terms.stale_from(entry.meta.terms.received() + CUT_OFF_MAX);
+                match terms.judge(&want.ask, want.now) {
+                    Use::WhileRevalidating { age, past } => Use::IfError { age, past },
+                    used => used,
+                }
+            }
+            Verdict::Valid => entry.meta.terms.judge(&want.ask, want.now),
+        };
+        match used {
+            Use::IfError { .. } | Use::Validate => {
+                let if_error = matches!(used, Use::IfError { .. });
+                let why = if want.ask.no_cache { Forward::Request } else { Forward::Stale };
+                Look::Missed(Seen { place, key, stale: Some(Stale { entry, if_error }), why })
+            }
+            used => Look::Found(used, entry),
+        }
+    }
+
+    /// Fetches it for all who want it, in a task of its own: it goes on when this client is gone.
+    async fn lead(&self, want: &Want, seen: Seen, lead: Lead, others: bool, load: &mut Load<'_>) -> Found {
+        let stale = seen.stale.clone();
+        let why = seen.why;
+        let (tell, told) = oneshot::channel();
+        let fetch = Fetch::new(self, want, seen, others, load);
+        crate::tasks::spawn_local(fetch.run(lead, Some(tell)));
+        let went = match told.await {
+            Ok(Led::Comes(meta, received, reader, kept)) => {
+                let stored = kept.then(|| meta.terms.left(want.now));
+                let told = Told::Forwarded { why, status: None, stored, collapsed: false, detail: None };
+                self.came(load);
+                let shows = Shows { age: meta.terms.age(want.now), told };
+                let mut answer = self.comes(want, &meta, reader, &shows, load);
+                if answer.status() == meta.status {
+                    // what is not kept of it is this client's
+                    answers::complete(answer.headers_mut(), received);
+                }
+                return Found::Answer(CacheResult::Miss, answer);
+            }
+            Ok(Led::Holds(entry, kept)) => {
+                let status = Some(http::StatusCode::NOT_MODIFIED);
+                let stored = kept.then(|| entry.meta.terms.left(want.now));
+                let told = Told::Forwarded { why, status, stored, collapsed: false, detail: None };
+                self.came(load);
+                let age = entry.meta.terms.age(want.now);
+                return Found::Answer(CacheResult::Revalidated, self.shown(want, &entry, &Shows { age, told }, load));
+            }
+            Ok(Led::Went(back)) => *back,
+            // the task was lost
+            Err(_) => return Found::Nothing(LocalReply::Overload),
+        };
+        let Back { mut outcome, tries, attempts, entered, detail } = went;
+        let moves_on = others && matches!(&outcome, Ok(outcome) if outcome.is_untouched());
+        if let Some(stale) = stale.filter(|stale| stale.if_error && !moves_on && has_failed(&outcome)) {
+            let status = match &outcome {
+                Ok(Outcome::Answered(answer)) => Some(answer.status()),
+                _ => None,
+            };
+            if let Ok(outcome) = outcome {
+                outcome.discard();
+            }
+            let told = Told::Forwarded { why, status, stored: None, collapsed: false, detail: Some("stale-if-error") };
+            let shows = Shows { age: stale.entry.meta.terms.age(want.now), told };
+            return Found::Answer(CacheResult::Stale, self.shown(want, &stale.entry, &shows, load));
+        }
+        load.tries = tries;
+        load.entered = entered;
+        load.record.attempts = load.record.attempts.saturating_add(attempts);
+        if let Ok(Outcome::Answered(answer)) = &mut outcome {
+            self.came(load);
+            let told = Told::Forwarded { why, status: None, stored: None, collapsed: false, detail };
+            if self.snapshot.settings.cache.status {
+                answers::tell_status(answer.headers_mut(), &told);
+            }
+        }
+        Found::Went(outcome)
+    }
+
+    /// Asks for the head alone, which may say something of the kept answer.
+    async fn head(&self, want: &Want, seen: Seen, others: bool, load: &mut Load<'_>) -> Found {
+        let Some(Stale { entry, .. }) = seen.stale else { return Found::Goes(seen.why, None) };
+        let (cache, clock) = (self.cache(), &self.worker.plane.clock);
+        let (began, asked) = (cache.purges.last(), clock.host(Instant::now()));
+        load.charged = true;
+        let mut outcome = self.visit_endpoints(others, load).await;
+        if let Ok(Outcome::Answered(answer)) = &mut outcome {
+            let times = Times { asked, received: clock.host(Instant::now()) };
+            let class = Arc::clone(&want.class);
+            let fetched = Fetched { class, policy: want.policy, ask: want.ask, times, began };
+            fetched.head(cache, seen.place, &entry, answer);
+            if self.snapshot.settings.cache.status {
+                let why = seen.why;
+                let told = Told::Forwarded { why, status: None, stored: None, collapsed: false, detail: None };
+                answers::tell_status(answer.headers_mut(), &told);
+            }
+        }
+        Found::Went(outcome)
+    }
+
+    /// Fetches it again while the stale answer is given, unless somebody does already.
+    fn refresh(&self, want: &Want, entry: &Arc<Entry>, load: &Load<'_>) {
+        let key = entry.meta.key.clone();
+        let place = key.place(self.cache().seed);
+        if let Joined::Leads(lead) = self.cache().fetches.join(place, FETCHES_MAX) {
+            let stale = Some(Stale { entry: Arc::clone(entry), if_error: true });
+            let seen = Seen { place, key, stale, why: Forward::Stale };
+            let fetch = Fetch::new(self, want, seen, false, load);
+            crate::tasks::spawn_local(fetch.run(lead, None));
+        }
+    }
+
+    /// Waits for somebody else's fetch, as long as one may.
+    async fn follow(
+        &self,
+        want: &Want,
+        seen: &Seen,
+        mut follower: Follower,
+        waits_until: Instant,
+        load: &mut Load<'_>,
+    ) -> Followed {
+        let now = Instant::now();
+        let end = self.deadline.at();
+        // who has waited once too long waits again, for whoever goes now
+        let until = if now < waits_until { waits_until.min(end) } else { (now + want.class.collapse_wait).min(end) };
+        let come = match timeout(until.saturating_duration_since(now), follower.come()).await {
+            Ok(come) => come,
+            Err(_) => {
+                self.worker.sink.metrics.cache.slow.increment(1);
+                if let Some(stale) = seen.stale.as_ref().filter(|stale| stale.if_error) {
+                    let age = stale.entry.meta.terms.age(want.now);
+                    return Followed::Found(self.answer_stale(want, &stale.entry, age, load));
+                }
+                if Instant::now() >= end {
+                    return Followed::Found(Found::Nothing(LocalReply::CollapseTimeout));
+                }
+                return Followed::LooksAgain(Some(follower));
+            }
+        };
+        let waited = self.worker.plane.clock.host(Instant::now());
+        let usable = |meta: &Meta| {
+            let fits = meta.key == seen.key || self.is_its_kind(want, meta, load);
+            let judged = meta.terms.judge(&want.ask, waited);
+            let valid = fits && meta.verdict(&self.cache().purges) == Verdict::Valid;
+            match judged {
+                Use::Fresh { age, left } if valid => {
+                    let stored = Some(i64::from(left));
+                    let told = Told::Forwarded { why: seen.why, status: None, stored, collapsed: true, detail: None };
+                    Some(Shows { age, told })
+                }
+                _ => None,
+            }
+        };
+        match come {
+            Come::Shared(meta, fill) => {
+                if let (Some(shows), Some(reader)) = (usable(&meta), fill.read()) {
+                    self.came(load);
+                    let answer = self.comes(want, &meta, reader, &shows, load);
+                    return Followed::Found(Found::Answer(CacheResult::Collapsed, answer));
+                }
+                Followed::LooksAgain(Some(follower))
+            }
+            Come::Kept(entry) => {
+                if let Some(shows) = usable(&entry.meta) {
+                    self.came(load);
+                    let answer = self.shown(want, &entry, &shows, load);
+                    return Followed::Found(Found::Answer(CacheResult::Collapsed, answer));
+                }
+                Followed::LooksAgain(Some(follower))
+            }
+            Come::Refused => Followed::Found(Found::Goes(seen.why, Some("uncacheable"))),
+            Come::Failed | Come::Nothing => Followed::LooksAgain(None),
+        }
+    }
+
+    /// Whether the answer that has come, which depends on fields of the request, is the one for this request.
+    fn is_its_kind(&self, want: &Want, meta: &Meta, load: &Load<'_>) -> bool {
+        use crate::cache::freshness::Vary;
+        let Vary::Names(names) = Vary::of(&meta.headers) else { return false };
+        let key = want.key.variant(|bytes| write_values(&names, &load.head.headers, bytes));
+        key == meta.key
+    }
+
+    fn answer_stale(&self, want: &Want, entry: &Entry, age: u32, load: &Load<'_>) -> Found {
+        let shows = Shows { age, told: Told::Hit { ttl: entry.meta.terms.left(want.now) } };
+        Found::Answer(CacheResult::Stale, self.shown(want, entry, &shows, load))
+    }
+
+    fn shown(&self, want: &Want, entry: &Entry, shows: &Shows, load: &Load<'_>) -> Response<Download> {
+        let how = Shown { ask: &want.ask, request: &load.head.headers, status: self.snapshot.settings.cache.status };
+        answers::kept(entry, shows, &how)
+    }
+
+    fn comes(
+        &self,
+        want: &Want,
+        meta: &Meta,
+        reader: crate::cache::fill::Reader,
+        shows: &Shows,
+        load: &Load<'_>,
+    ) -> Response<Download> {
+        let how = Shown { ask: &want.ask, request: &load.head.headers, status: self.snapshot.settings.cache.status };
+        answers::coming(meta, reader, shows, &how)
+    }
+
+    /// The head of an answer that was waited for is there.
+    fn came(&self, load: &mut Load<'_>) {
+        load.record.first_byte(Instant::now());
+    }
+}
+
+/// What waiting for somebody else has come to.
+enum Followed {
+    Found(Found),
+    /// He looks again; and does not wait for this one again.
+    LooksAgain(Option<Follower>),
+}
+
+/// Whether an app has not done what it was asked for, and it may be no fault of the request.
+fn has_failed(outcome: &Result<Outcome, LocalReply>) -> bool {
+    match outcome {
+        Ok(Outcome::Answered(answer) | Outcome::Spoilt(_, Ok(answer))) => revalidate::failed(answer.status()),
+        Ok(Outcome::Untouched(_, reply) | Outcome::Spoilt(_, Err(reply))) | Err(reply) => {
+            revalidate::failed(reply.shape().status)
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a request wants of the cache, and what it takes out of use.
+//!
+//! Invariant: whose answer it would be is part of the key, and nobody is asked who that is but the request itself.
+
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, Method,
+    header::{AUTHORIZATION, COOKIE, HOST},
+};
+
+use crate::{
+    cache::{
+        class::Class,
+        freshness::{Ask, Bypass, Millis, Policy, invalidate, status::Forward},
+        key::{Key, Parts, Private},
+    },
+    pipeline::candidates::{Errand, Load},
+};
+
+/// What a request wants of the cache.
+pub(super) struct Want {
+    pub(super) class: Arc<Class>,
+    /// That of the class, less for a request that a cookie may have made one user's.
+    pub(super) policy: Policy,
+    pub(super) ask: Ask,
+    pub(super) key: Key,
+    pub(super) now: Millis,
+    /// Whether other processes of the stamp are not heard.
+    pub(super) cut_off: bool,
+}
+
+impl Errand<'_> {
+    /// An unsafe request has changed something: what is kept of it is not used any more from here on (RFC 9111 §4.4).
+    pub(super) fn spoil(&self, target: &Target, answer: &HeaderMap) {
+        let purges = &self.worker.plane.cache.purges;
+        purges.mark_key(&self.tenant, &target.authority, &target.path);
+        for other in invalidate::others("http", &target.authority, &target.path, answer) {
+            purges.mark_key(&self.tenant, &target.authority, &other);
+        }
+    }
+
+    /// What a request wants of the cache; an error says why it has nothing to do with it.
+    pub(super) fn want(&self, class: &Arc<Class>, load: &Load<'_>) -> Result<Want, (Forward, &'static str)> {
+        let headers = &load.head.headers;
+        let mut policy = class.policy;
+        if !class.per_user && headers.contains_key(COOKIE) {
+            // of answers about which the app says nothing, nobody knows whether a cookie made them somebody's own
+            (policy.default_lifetime, policy.heuristic) = (None, false);
+        }
+        let ask = Ask::of(&load.head.method, headers, &policy).map_err(|why| match why {
+            Bypass::Method => (Forward::Method, why.token()),
+            _ => (Forward::Bypass, why.token()),
+        })?;
+        if load.head.websocket {
+            return Err((Forward::Bypass, Bypass::Upgrade.token()));
+        }
+        let private = match class.per_user {
+            false => None,
+            true => Some(self.private(headers).ok_or((Forward::Bypass, "no-user"))?),
+        };
+        let key = Key::of(&Parts {
+            tenant: &self.tenant,
+            class: &class.name,
+            scheme: "http",
+            authority: headers.get(HOST).map_or(&[], |host| host.as_bytes()),
+            target: load.head.uri.path_and_query().map_or("/", |target| target.as_str()),
+            private,
+        });
+        let begins = self.begins(load);
+        let (now, cut_off) = (self.worker.plane.clock.host(begins), self.cache().purges.is_cut_off(begins));
+        Ok(Want { class: Arc::clone(class), policy, ask, key, now, cut_off })
+    }
+
+    /// The one user whose request it is.
+    fn private<'a>(&self, headers: &'a HeaderMap) -> Option<Private<'a>> {
+        let one = |name| {
+            let mut values = headers.get_all(name).iter();
+            values.next().filter(|value| !value.is_empty() && values.next().is_none())
+        };
+        let user = one(&self.snapshot.settings.user.as_ref()?.header)?.as_bytes();
+        let credentials = match headers.contains_key(AUTHORIZATION) {
+            true => one(&AUTHORIZATION)?.as_bytes(),
+            false => &[],
+        };
+        Some(Private { user, credentials })
+    }
+}
+
+/// What an unsafe request may change.
+pub(super) struct Target {
+    pub(super) method: Method,
+    authority: String,
+    path: String,
+}
+
+impl Target {
+    pub(super) fn of(load: &Load<'_>) -> Self {
+        let host = load.head.headers.get(HOST).map_or(&[][..], |host| host.as_bytes());
+        Self {
+            method: load.head.method.clone(),
+            authority: String::from_utf8_lossy(host).to_ascii_lowercase(),
+            path: load.head.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned()),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Metrics of kept answers.
+//!
+//! Invariant: no label is a tenant's or a client's; classes are those of the settings.
+
+use metrics::{Counter, Gauge};
+
+use super::metrics::Register;
+
+/// How a request of a route with a class was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheResult {
+    /// By a kept answer.
+    Hit,
+    /// By a kept answer that was stale.
+    Stale,
+    /// By one that was fetched for it.
+    Miss,
+    /// By a kept answer of which the app said that it still holds.
+    Revalidated,
+    /// By one that another request fetched.
+    Collapsed,
+    /// Without looking, or by an answer that was not to be kept.
+    Bypass,
+}
+
+impl CacheResult {
+    /// Every result.
+    pub const ALL: [Self; 6] = [Self::Hit, Self::Stale, Self::Miss, Self::Revalidated, Self::Collapsed, Self::Bypass];
+
+    /// The word of metrics and the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Revalidated => "revalidated",
+            Self::Collapsed => "collapsed",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// The handles.
+pub struct CacheMetrics {
+    /// Answers, notes of URLs among them.
+    pub entries: Gauge,
+    /// Bytes that they take.
+    pub bytes: Gauge,
+    /// Fetches under way that several may wait for.
+    pub fetches: Gauge,
+    /// Bytes of bodies that are coming.
+    pub coming: Gauge,
+    /// What left to make room.
+    pub evicted: Counter,
+    /// What left because nobody could use it any more.
+    pub expired: Counter,
+    /// Answers that came to be kept and found no room, for their tenant or their class.
+    pub full: [Counter; 2],
+    /// Fetches that took too long for those who waited.
+    pub slow: Counter,
+    /// Fetches beyond the cap, which nobody shares.
+    pub alone: Counter,
+    /// Purges that this process has read.
+    pub purges: Counter,
+    /// Targets that unsafe requests of this process have taken out of use.
+    pub marks: Counter,
+    /// Tries to tell other processes of them that failed.
+    pub append_failures: Counter,
+    /// Purges and messages that were not understood.
+    pub not_understood: Counter,
+    /// Times that everything from before was taken out of use because purges may have been missed.
+    pub lost: Counter,
+    /// Tenants of which everything was taken out of use for want of room.
+    pub widened: Counter,
+    /// Purged keys, tags and prefixes that are remembered.
+    pub held: Gauge,
+    /// 1 while other processes are not heard.
+    pub cut_off: Gauge,
+}
+
+impl CacheMetrics {
+    pub(super) fn new(make: &Register<'_>) -> Self {
+        let full =
+            |share| make.counter_with("cache_full_total", "Answers not kept for want of room", &[("share", share)]);
+        Self {
+            entries: make.gauge("cache_entries", "Kept answers"),
+            bytes: make.gauge("cache_bytes", "Bytes of kept answers"),
+            fetches: make.gauge("cache_fetches", "Fetches under way that requests may share"),
+            coming: make.gauge("cache_coming_bytes", "Bytes of answers that are coming to be kept"),
+            evicted: make.counter("cache_evicted_total", "Kept answers that made room"),
+            expired: make.counter("cache_expired_total", "Kept answers that nobody could use any more"),
+            full: ["tenant", "class"].map(full),
+            slow: make.counter("cache_slow_fetches_total", "Fetches that took too long for those who waited"),
+            alone: make.counter("cache_unshared_fetches_total", "Fetches beyond the cap"),
+            purges: make.counter("cache_purges_total", "Purges read from the cache store"),
+            marks: make.counter("cache_purge_marks_total", "Targets that unsafe requests here have taken out of use"),
+            append_failures: make.counter("cache_purge_append_failures_total", "Tries to tell of purges that failed"),
+            not_understood: make.counter("cache_purges_not_understood_total", "Purges and messages not understood"),
+            lost: make.counter("cache_purges_lost_total", "Times that everything from before was taken out of use"),
+            widened: make.counter("cache_purge_tenants_widened_total", "Tenants purged whole for want of room"),
+            held: make.gauge("cache_purges_held", "Purged keys, tags and prefixes remembered"),
+            cut_off: make.gauge("cache_cut_off", "1 while other processes of the stamp are not heard"),
+        }
+    }
+}
