@@ -411,6 +411,68 @@ fn a_limit_counts_hits_too_and_an_answer_says_so() {
 }
 
 #[test]
+fn who_hangs_up_has_used_up_what_he_asked_for() {
+    let app = App::start(|asked| Does::Waits(ok("Cache-Control: max-age=60\r\n", asked.path())));
+    let proxy = caching_and(&app, "", "[tiers.starter]\nrequests = \"3/h\"\nburst = 3\n");
+    let edge = proxy.edges[0];
+    for number in 0..3 {
+        let mut client = Client::connect(edge);
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: a\r\nX-Tenant-Id: acme\r\n\r\n").as_bytes());
+        crate::world::eventually("the app is asked", || app.count() == number + 1);
+    }
+    crate::world::eventually("they are gone", || metric(&proxy, "request_queue_length") == 0.0);
+    assert_eq!(get(edge, "/4").status, 429);
+    app.open();
+    stop(proxy);
+}
+
+#[test]
+fn what_one_route_keeps_no_other_route_gives() {
+    let [app, beta] =
+        ["app", "beta"].map(|name| App::start(move |_| Does::Sends(ok("Cache-Control: max-age=60\r\n", name))));
+    let to_beta = format!(
+        "[upstreams.beta]\nendpoints = [\"http://{}\"]\n[[routes]]\nname = \"beta\"\npath_prefix = \"/\"\nupstream = \"beta\"\n\
+         cache = \"pages\"\nheaders = [{{ name = \"x-beta\" }}]\n",
+        beta.address
+    );
+    let proxy = caching_and(&app, "", &to_beta);
+    let edge = proxy.edges[0];
+    for _ in 0..2 {
+        assert_eq!(ask(edge, "acme", "/", "X-Beta: yes\r\n").text(), "beta");
+        assert_eq!(get(edge, "/").text(), "app");
+    }
+    assert_eq!((app.count(), beta.count()), (1, 1));
+    stop(proxy);
+}
+
+#[test]
+fn what_a_user_is_answered_without_a_word_about_it_no_other_user_gets() {
+    let app = App::start(|asked| Does::Sends(ok("", asked.field("x-user-id").unwrap_or("-"))));
+    let users = "[user]\nsources = [{ header = \"x-user-id\" }]\n";
+    let proxy = caching_and(&app, "preset = \"metadata\"", users);
+    for user in ["ann", "bob"] {
+        assert_eq!(ask(proxy.edges[0], "acme", "/me", &format!("X-User-Id: {user}\r\n")).text(), user);
+    }
+    assert!(!is_hit(&get(proxy.edges[0], "/me")) && is_hit(&get(proxy.edges[0], "/me")));
+    stop(proxy);
+}
+
+#[test]
+fn a_head_that_shows_that_an_answer_is_stale_has_all_of_it_fetched() {
+    let app = App::start(|asked| match asked.turn {
+        0 => Does::Sends(ok("Cache-Control: max-age=60\r\nAge: 61\r\n", "old")),
+        _ => Does::Sends(ok("Cache-Control: max-age=60\r\n", "new")),
+    });
+    let proxy = caching(&app, "stale_while_revalidate = \"60s\"");
+    let edge = proxy.edges[0];
+    get(edge, "/");
+    assert_eq!(ask_by("HEAD", edge, "acme", "/", "").status, 200);
+    crate::world::eventually("the new answer", || get(edge, "/").text() == "new");
+    assert_eq!((app.count(), app.asked()[1].method()), (2, "GET"));
+    stop(proxy);
+}
+
+#[test]
 fn what_a_request_says_counts_where_the_class_lets_it() {
     for obeys in [true, false] {
         let app = App::start(minute);

@@ -139,6 +139,12 @@ impl Lead {
         }
     }
 
+    /// Whether nobody has succeeded it.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.fetches.shard(self.key).get(&self.key).is_some_and(|fetch| Arc::ptr_eq(fetch, &self.fetch))
+    }
+
     /// Tells those who wait.
     pub fn tell(&self, come: Come) {
         self.fetch.send_replace(come);
@@ -215,6 +221,7 @@ mod tests {
         let successor = leads(fetches.succeed(1, &first));
         let third = follows(fetches.succeed(1, &second));
         assert!(Arc::ptr_eq(&third.fetch, &successor.fetch));
+        assert!(successor.is_current() && !slow.is_current());
         drop(slow);
         let _ = follows(fetches.join(1, 10));
         drop(successor);

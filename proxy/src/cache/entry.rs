@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use synaxis_routing::{id::TenantId, purge::PurgeId};
 
 use super::{
-    freshness::Terms,
+    freshness::{Millis, Terms},
     key::Key,
     purge::{Purges, Subject, TagHash, Verdict},
 };
@@ -43,6 +43,8 @@ pub struct Meta {
     /// What it may be purged by.
     pub tags: Box<[TagHash]>,
     valid: AtomicU64,
+    /// When it was first found to be purged softly; 0: never.
+    soft: AtomicU64,
 }
 
 impl Meta {
@@ -53,7 +55,18 @@ impl Meta {
         (status, headers): (StatusCode, HeaderMap),
         (terms, began, tags): (Terms, PurgeId, Box<[TagHash]>),
     ) -> Self {
-        Self { key, tenant, class, status, headers, terms, began, tags, valid: AtomicU64::new(0) }
+        Self {
+            key,
+            tenant,
+            class,
+            status,
+            headers,
+            terms,
+            began,
+            tags,
+            valid: AtomicU64::new(0),
+            soft: AtomicU64::new(0),
+        }
     }
 
     /// What purges say of it.
@@ -74,6 +87,15 @@ impl Meta {
             self.valid.store(version, Relaxed);
         }
         verdict
+    }
+
+    /// Since when it is known to be purged softly; from `now` on if it was not.
+    #[must_use]
+    pub fn softened(&self, now: Millis) -> Millis {
+        match self.soft.compare_exchange(0, now, Relaxed, Relaxed) {
+            Ok(_) => now,
+            Err(since) => since,
+        }
     }
 
     fn bytes(&self) -> usize {

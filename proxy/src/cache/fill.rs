@@ -53,6 +53,16 @@ impl Room {
         self.taken.load(Relaxed)
     }
 
+    /// Takes room for so many bytes at once. False, and nothing is taken: there is not as much.
+    #[must_use]
+    pub fn take(&self, bytes: u64) -> bool {
+        let fits = self.taken.fetch_add(bytes, Relaxed) + bytes <= self.most;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
     fn give_back(&self, bytes: u64) {
         self.taken.fetch_sub(bytes, Relaxed);
     }
@@ -62,8 +72,10 @@ struct State {
     pieces: VecDeque<Bytes>,
     /// Pieces that were there before the first of `pieces`, and are kept no more.
     gone: usize,
-    /// Bytes in `pieces`, which are taken from the room.
+    /// Bytes in `pieces`.
     bytes: u64,
+    /// Bytes that are taken from the room: at least those in `pieces`.
+    taken: u64,
     /// All of it, once it is there: then there are no pieces.
     whole: Option<Bytes>,
     /// Whether pieces stay for others after somebody has had them.
@@ -82,13 +94,14 @@ enum End {
 }
 
 impl Fill {
-    /// A body of which nothing has come. `length` in bytes, if the head says it.
+    /// A body of which nothing has come. `length` in bytes, if the head says it; `taken` of the room for it already.
     #[must_use]
-    pub fn new(length: Option<u64>, room: &Arc<Room>) -> (Writer, Arc<Self>) {
+    pub fn new(length: Option<u64>, taken: u64, room: &Arc<Room>) -> (Writer, Arc<Self>) {
         let state = State {
             pieces: VecDeque::new(),
             gone: 0,
             bytes: 0,
+            taken,
             whole: None,
             keeps: true,
             end: End::Open,
@@ -99,11 +112,11 @@ impl Fill {
         (Writer(Arc::clone(&fill)), fill)
     }
 
-    /// One more reader, from the first byte on. `None`: some of it is not kept any more.
+    /// One more reader, from the first byte on. `None`: some of it is not kept any more, or the rest will not come.
     #[must_use]
     pub fn read(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.state();
-        if !state.keeps {
+        if !state.keeps || state.end == End::Broken {
             return None;
         }
         let id = state.readers.insert(None);
@@ -118,8 +131,8 @@ impl Fill {
 
 impl Drop for Fill {
     fn drop(&mut self) {
-        let bytes = self.state().bytes;
-        self.room.give_back(bytes);
+        let taken = self.state().taken;
+        self.room.give_back(taken);
     }
 }
 
@@ -144,7 +157,9 @@ impl Writer {
         let bytes = piece.len() as u64;
         state.bytes += bytes;
         state.pieces.push_back(piece);
-        let has_room = self.0.room.taken.fetch_add(bytes, Relaxed) + bytes <= self.0.room.most;
+        let more = state.bytes.saturating_sub(state.taken);
+        state.taken += more;
+        let has_room = more == 0 || self.0.room.taken.fetch_add(more, Relaxed) + more <= self.0.room.most;
         (state, has_room)
     }
 
@@ -154,7 +169,7 @@ impl Writer {
         self.0.state().bytes
     }
 
-    /// Keeps no more of it than its reader has yet to take. Whoever comes now cannot read it.
+    /// Keeps no more of it than its only reader has yet to take. Whoever comes now cannot read it.
     pub fn pass_on(&self) {
         self.0.state().keeps = false;
     }
@@ -194,7 +209,8 @@ impl Writer {
         state.end = End::Whole;
         if whole.is_some() {
             state.pieces = VecDeque::new();
-            self.0.room.give_back(std::mem::take(&mut state.bytes));
+            state.bytes = 0;
+            self.0.room.give_back(std::mem::take(&mut state.taken));
             state.whole = whole;
         }
         wake(state);
@@ -237,7 +253,9 @@ impl Reader {
             self.read += rest.len() as u64;
             return Poll::Ready((!rest.is_empty()).then_some(Ok(rest)));
         }
-        if let Some(piece) = state.pieces.get(self.next - state.gone).cloned() {
+        // a body that is passed on has one reader, so nobody else is left behind; should one be, it has no end
+        let Some(place) = self.next.checked_sub(state.gone) else { return Poll::Ready(Some(Err(Broken))) };
+        if let Some(piece) = state.pieces.get(place).cloned() {
             self.next += 1;
             self.read += piece.len() as u64;
             if !state.keeps {
@@ -263,7 +281,7 @@ impl Reader {
         let state = self.fill.state();
         match &state.whole {
             Some(whole) => self.read >= whole.len() as u64,
-            None => state.end == End::Whole && self.next - state.gone >= state.pieces.len(),
+            None => state.end == End::Whole && self.next >= state.gone + state.pieces.len(),
         }
     }
 
@@ -278,8 +296,10 @@ impl Fill {
     fn drop_what_was_read(&self, state: &mut State, next: usize) {
         while state.gone < next {
             let Some(piece) = state.pieces.pop_front() else { break };
-            state.bytes -= piece.len() as u64;
-            self.room.give_back(piece.len() as u64);
+            let bytes = piece.len() as u64;
+            state.bytes -= bytes;
+            state.taken -= bytes;
+            self.room.give_back(bytes);
             state.gone += 1;
         }
         if let Some(writer) = state.writer.take() {

@@ -27,6 +27,8 @@ pub struct Parts<'a> {
     pub tenant: &'a TenantId,
     /// The class that its answers are kept by.
     pub class: &'a str,
+    /// The route that it takes, and the app that this leads to: another one may answer otherwise.
+    pub route: [&'a str; 2],
     /// `http` or `https`.
     pub scheme: &'a str,
     /// Host and port as the request names them, in any case.
@@ -51,11 +53,17 @@ impl Key {
     #[must_use]
     pub fn of(parts: &Parts<'_>) -> Self {
         let tenant = parts.tenant.as_str();
-        let most = 64 + tenant.len() + parts.class.len() + parts.authority.len() + parts.target.len();
+        let most = 64
+            + tenant.len()
+            + parts.class.len()
+            + parts.route.iter().map(|part| part.len()).sum::<usize>()
+            + parts.authority.len()
+            + parts.target.len();
         let mut bytes = Vec::with_capacity(most);
         bytes.push(VERSION);
         push(&mut bytes, tenant.as_bytes());
         push(&mut bytes, parts.class.as_bytes());
+        parts.route.iter().for_each(|part| _ = push(&mut bytes, part.as_bytes()));
         push(&mut bytes, parts.scheme.as_bytes());
         let authority = push(&mut bytes, parts.authority);
         bytes[authority.clone()].make_ascii_lowercase();
@@ -140,7 +148,7 @@ mod tests {
                     user: user.as_bytes(),
                     credentials: credentials.as_bytes(),
                 });
-                Key::of(&Parts { tenant: &tenant, class, scheme: "http", authority: authority.as_bytes(), target, private })
+                Key::of(&Parts { tenant: &tenant, class, route: ["r", "app"], scheme: "http", authority: authority.as_bytes(), target, private })
             };
             prop_assert_eq!(key(&one) == key(&two), one == two);
             prop_assert_eq!(key(&one).place(7) == key(&two).place(7), one == two);
@@ -152,7 +160,15 @@ mod tests {
         let acme = tenant("acme");
         let key = |authority: &str, target| {
             let authority = authority.as_bytes();
-            Key::of(&Parts { tenant: &acme, class: "c", scheme: "http", authority, target, private: None })
+            Key::of(&Parts {
+                tenant: &acme,
+                class: "c",
+                route: ["r", "app"],
+                scheme: "http",
+                authority,
+                target,
+                private: None,
+            })
         };
         assert_eq!(key("A.Example:80", "/x"), key("a.example:80", "/x"));
         assert_ne!(key("a", "/X"), key("a", "/x"));
@@ -168,10 +184,26 @@ mod tests {
     fn credentials_are_not_in_it() {
         let acme = tenant("acme");
         let private = Some(Private { user: b"ann", credentials: b"Bearer s3cret" });
-        let key = Key::of(&Parts { tenant: &acme, class: "c", scheme: "http", authority: b"h", target: "/", private });
+        let key = Key::of(&Parts {
+            tenant: &acme,
+            class: "c",
+            route: ["r", "app"],
+            scheme: "http",
+            authority: b"h",
+            target: "/",
+            private,
+        });
         assert!(!String::from_utf8_lossy(key.as_bytes()).contains("s3cret"));
         let other = Some(Private { user: b"ann", credentials: b"Bearer 0ther" });
-        let parts = Parts { tenant: &acme, class: "c", scheme: "http", authority: b"h", target: "/", private: other };
+        let parts = Parts {
+            tenant: &acme,
+            class: "c",
+            route: ["r", "app"],
+            scheme: "http",
+            authority: b"h",
+            target: "/",
+            private: other,
+        };
         assert_ne!(key, Key::of(&parts));
     }
 }

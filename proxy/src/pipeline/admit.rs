@@ -25,7 +25,7 @@ use crate::{
 /// A place, what is noted of the visit when it ends, and what its answer says of limits.
 pub(super) type Admitted = (Permit, Pass, Option<Box<rate_limit::Told>>);
 
-/// What a request has taken of this stamp's limits. Dropped, it is given back.
+/// What a request has taken of this stamp's limits. It is spent, also by who goes away, unless it is given back.
 pub(super) struct Spent<'a>(Option<Box<rate_limit::Check<'a>>>);
 
 impl Spent<'_> {
@@ -35,8 +35,17 @@ impl Spent<'_> {
     }
 
     /// The request was served, or it was let in nowhere and has used up nothing.
-    pub(super) fn settle(self, served: bool) {
-        if let Some(check) = self.0.filter(|_| served) {
+    pub(super) fn settle(mut self, served: bool) {
+        if !served {
+            // a check that is dropped gives back
+            self.0 = None;
+        }
+    }
+}
+
+impl Drop for Spent<'_> {
+    fn drop(&mut self) {
+        if let Some(check) = self.0.take() {
             check.spend();
         }
     }

@@ -122,9 +122,6 @@ impl Errand<'_> {
         let (result, shown, mut outcome) = match found {
             Found::Answer(result, answer) => {
                 load.entered = true;
-                if !std::mem::replace(&mut load.counted, true) {
-                    self.worker.count(self.key, &self.tenant, false);
-                }
                 (result, None, Ok(Outcome::Answered(answer)))
             }
             Found::Nothing(reply) => (CacheResult::Miss, None, Err(reply)),
@@ -138,6 +135,11 @@ impl Errand<'_> {
         };
         load.charged = load.entered;
         check.settle(load.entered);
+        // one that another stamp may have counts there
+        let refused = outcome.is_err() && !load.entered;
+        if (load.entered || refused) && !std::mem::replace(&mut load.counted, true) {
+            self.worker.count(self.key, &self.tenant, refused);
+        }
         class.count(result);
         if let Some(line) = &mut load.record.line {
             line.cache = Some(result.as_str());
@@ -164,8 +166,10 @@ impl Errand<'_> {
     async fn find(&self, want: &Want, others: bool, load: &mut Load<'_>) -> Found {
         let mut slow: Option<Follower> = None;
         let waits_until = self.begins(load) + want.class.collapse_wait;
-        for _ in 0..LOOKS_MAX {
+        let mut looks = 0;
+        while looks < LOOKS_MAX {
             let seen = match self.look(want, &load.head.headers) {
+                Look::Passes if want.ask.only_if_cached => return Found::Nothing(LocalReply::NotCached),
                 Look::Passes => return Found::Goes(Forward::UriMiss, Some("uncacheable")),
                 Look::Found(Use::WhileRevalidating { age, .. }, entry) => {
                     self.refresh(want, &entry, load);
@@ -173,7 +177,10 @@ impl Errand<'_> {
                 }
                 Look::Found(Use::Stale { age, .. }, entry) => return self.answer_stale(want, &entry, age, load),
                 Look::Found(used, entry) => {
-                    let Use::Fresh { age, left } = used else { continue };
+                    let Use::Fresh { age, left } = used else {
+                        looks += 1;
+                        continue;
+                    };
                     let shows = Shows { age, told: Told::Hit { ttl: i64::from(left) } };
                     return Found::Answer(CacheResult::Hit, self.shown(want, &entry, &shows, load));
                 }
@@ -201,7 +208,14 @@ impl Errand<'_> {
                 }
                 Joined::Follows(follower) => match self.follow(want, &seen, follower, waits_until, load).await {
                     Followed::Found(found) => return found,
-                    Followed::LooksAgain(follower) => slow = follower,
+                    // each failure is one request's, and the time of those that wait bounds how many they see
+                    Followed::LooksAgain(None) if Instant::now() >= self.deadline.at() => {
+                        return Found::Nothing(LocalReply::CollapseTimeout);
+                    }
+                    Followed::LooksAgain(follower) => {
+                        looks += usize::from(follower.is_some());
+                        slow = follower;
+                    }
                 },
             }
         }
@@ -227,12 +241,12 @@ impl Errand<'_> {
         };
         let used = match entry.meta.verdict(&cache.purges) {
             Verdict::Hard => return Look::Missed(Seen { place, key, stale: None, why }),
-            Verdict::Soft => entry.meta.terms.stale_from(want.now).judge(&want.ask, want.now),
+            Verdict::Soft => entry.meta.terms.stale_from(entry.meta.softened(want.now)).judge(&want.ask, want.now),
             // what others have purged since is not known here
             Verdict::Valid if want.cut_off && entry.meta.terms.received() + CUT_OFF_MAX < want.now => {
                 let terms = entry.meta.terms.stale_from(entry.meta.terms.received() + CUT_OFF_MAX);
                 match terms.judge(&want.ask, want.now) {
-                    Use::WhileRevalidating { age, past } => Use::IfError { age, past },
+                    Use::WhileRevalidating { age, past } | Use::Stale { age, past } => Use::IfError { age, past },
                     used => used,
                 }
             }
@@ -259,6 +273,7 @@ impl Errand<'_> {
             Ok(Led::Comes(meta, received, reader, kept)) => {
                 let stored = kept.then(|| meta.terms.left(want.now));
                 let told = Told::Forwarded { why, status: None, stored, collapsed: false, detail: None };
+                load.record.attempts = load.record.attempts.saturating_add(1);
                 self.came(load);
                 let shows = Shows { age: meta.terms.age(want.now), told };
                 let mut answer = self.comes(want, &meta, reader, &shows, load);
@@ -272,6 +287,7 @@ impl Errand<'_> {
                 let status = Some(http::StatusCode::NOT_MODIFIED);
                 let stored = kept.then(|| entry.meta.terms.left(want.now));
                 let told = Told::Forwarded { why, status, stored, collapsed: false, detail: None };
+                load.record.attempts = load.record.attempts.saturating_add(1);
                 self.came(load);
                 let age = entry.meta.terms.age(want.now);
                 return Found::Answer(CacheResult::Revalidated, self.shown(want, &entry, &Shows { age, told }, load));
@@ -282,7 +298,7 @@ impl Errand<'_> {
         };
         let Back { mut outcome, tries, attempts, entered, detail } = went;
         let moves_on = others && matches!(&outcome, Ok(outcome) if outcome.is_untouched());
-        if let Some(stale) = stale.filter(|stale| stale.if_error && !moves_on && has_failed(&outcome)) {
+        if let Some(stale) = stale.filter(|stale| self.may_hide(stale) && !moves_on && has_failed(&outcome)) {
             let status = match &outcome {
                 Ok(Outcome::Answered(answer)) => Some(answer.status()),
                 _ => None,
@@ -335,7 +351,7 @@ impl Errand<'_> {
         if let Joined::Leads(lead) = self.cache().fetches.join(place, FETCHES_MAX) {
             let stale = Some(Stale { entry: Arc::clone(entry), if_error: true });
             let seen = Seen { place, key, stale, why: Forward::Stale };
-            let fetch = Fetch::new(self, want, seen, false, load);
+            let fetch = Fetch::new(self, want, seen, false, load).of_a_get();
             crate::tasks::spawn_local(fetch.run(lead, None));
         }
     }
@@ -357,7 +373,7 @@ impl Errand<'_> {
             Ok(come) => come,
             Err(_) => {
                 self.worker.sink.metrics.cache.slow.increment(1);
-                if let Some(stale) = seen.stale.as_ref().filter(|stale| stale.if_error) {
+                if let Some(stale) = seen.stale.as_ref().filter(|stale| self.may_hide(stale)) {
                     let age = stale.entry.meta.terms.age(want.now);
                     return Followed::Found(self.answer_stale(want, &stale.entry, age, load));
                 }
@@ -399,7 +415,13 @@ impl Errand<'_> {
                 Followed::LooksAgain(Some(follower))
             }
             Come::Refused => Followed::Found(Found::Goes(seen.why, Some("uncacheable"))),
-            Come::Failed | Come::Nothing => Followed::LooksAgain(None),
+            Come::Failed | Come::Nothing => match seen.stale.as_ref().filter(|stale| self.may_hide(stale)) {
+                Some(stale) => {
+                    let age = stale.entry.meta.terms.age(want.now);
+                    Followed::Found(self.answer_stale(want, &stale.entry, age, load))
+                }
+                None => Followed::LooksAgain(None),
+            },
         }
     }
 
@@ -409,6 +431,11 @@ impl Errand<'_> {
         let Vary::Names(names) = Vary::of(&meta.headers) else { return false };
         let key = want.key.variant(|bytes| write_values(&names, &load.head.headers, bytes));
         key == meta.key
+    }
+
+    /// Whether a stale answer may be given because there is no other: it may have been purged meanwhile.
+    fn may_hide(&self, stale: &Stale) -> bool {
+        stale.if_error && stale.entry.meta.verdict(&self.cache().purges) != Verdict::Hard
     }
 
     fn answer_stale(&self, want: &Want, entry: &Entry, age: u32, load: &Load<'_>) -> Found {

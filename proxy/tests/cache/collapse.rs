@@ -106,7 +106,7 @@ fn one_of_those_who_wait_for_a_slow_fetch_goes_itself() {
 fn a_fetch_that_fails_sends_nobody_but_the_next() {
     const CROWD: usize = 50;
     let app = App::start(|asked| match asked.turn {
-        0..3 => Does::Sends(answer("500 Unexpected", "", "")),
+        0..20 => Does::Sends(answer("500 Unexpected", "", "")),
         _ => minute(asked),
     });
     let proxy = caching(&app, "");
@@ -124,7 +124,7 @@ fn a_fetch_that_fails_sends_nobody_but_the_next() {
         asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     let failed = statuses.iter().filter(|status| **status == 500).count();
-    assert_eq!((failed, app.count()), (3, 4), "each failure is one request's, and one goes after it");
+    assert_eq!((failed, app.count()), (20, 21), "each failure is one request's, and one goes after it");
     stop(proxy);
 }
 
@@ -141,5 +141,22 @@ fn nobody_waits_twice_for_what_is_not_kept() {
     eventually("all ask at once", || app.count() == 11);
     app.open();
     assert!(asking.into_iter().all(|asked| asked.join().unwrap() == "mine"));
+    stop(proxy);
+}
+
+#[test]
+fn those_who_want_what_has_to_be_asked_about_each_time_do_not_queue() {
+    const CROWD: usize = 30;
+    let app = App::start(|_| {
+        thread::sleep(Duration::from_millis(100));
+        Does::Sends(ok("Cache-Control: no-cache\r\nETag: \"v\"\r\n", "x"))
+    });
+    let proxy = caching(&app, "");
+    let edge = proxy.edges[0];
+    let began = Instant::now();
+    let asking: Vec<_> = (0..CROWD).map(|_| thread::spawn(move || get(edge, "/").status)).collect();
+    assert!(asking.into_iter().all(|asked| asked.join().unwrap() == 200));
+    // one after the other they would take three seconds
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     stop(proxy);
 }

@@ -25,7 +25,7 @@ fn tenant(id: &str) -> TenantId {
 }
 
 fn key(tenant: &TenantId, target: &str) -> Key {
-    Key::of(&Parts { tenant, class: "c", scheme: "http", authority: b"a", target, private: None })
+    Key::of(&Parts { tenant, class: "c", route: ["r", "app"], scheme: "http", authority: b"a", target, private: None })
 }
 
 fn entry(id: &str, target: &str, bytes: usize) -> Arc<Entry> {

@@ -5,7 +5,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use synaxis_routing::{id::TenantId, table::Millis as TableMillis};
 use tokio::sync::oneshot;
 
@@ -22,6 +22,7 @@ use crate::{
         fill::Reader,
         freshness::{self, Ask, Policy, Terms, Times, revalidate},
         key::Key,
+        purge::Verdict,
     },
     dataplane::Snapshot,
     pipeline::{
@@ -110,6 +111,13 @@ impl Fetch {
         }
     }
 
+    /// The same for the whole answer, whatever the request that has shown the need of it is.
+    pub(super) fn of_a_get(mut self) -> Self {
+        self.head.method = Method::GET;
+        (self.ask.head, self.ask.no_store) = (false, false);
+        self
+    }
+
     /// Goes to the app, and tells everybody what comes of it. Nobody may be left to be told.
     pub(super) async fn run(self, lead: Lead, tell: Option<oneshot::Sender<Led>>) {
         let service = Rc::clone(&self.service);
@@ -140,18 +148,20 @@ impl Fetch {
         // entries that were fetched together are not asked for together
         let jitter = (worker.chance() * f64::from(JITTER)) as u16;
         let (answer, times, began) = loop {
+            let began = worker.plane.cache.purges.last();
+            // of what was purged since it was found, not even the validators are used
+            stale = stale.filter(|stale| stale.entry.meta.verdict(&worker.plane.cache.purges) != Verdict::Hard);
             let mut head = asked.clone();
             let validates =
                 stale.as_ref().is_some_and(|stale| revalidate::ask(&stale.entry.meta.headers, &mut head.headers));
             if !validates {
                 revalidate::put_aside(&mut head.headers);
             }
-            let began = worker.plane.cache.purges.last();
             let sent = worker.plane.clock.host(Instant::now());
             let upload = Upload::default();
             let tries = Tries::new(&head, route, forwarded);
             let mut load = Load::new(tries, &mut head, &upload, &mut record);
-            (load.charged, load.fetches) = (true, true);
+            (load.charged, load.counted, load.fetches) = (true, true, true);
             let outcome = errand.visit_endpoints(others, &mut load).await;
             let (tries, entered) = (load.tries, load.entered);
             let times = Times { asked: sent, received: worker.plane.clock.host(Instant::now()) };
@@ -190,9 +200,15 @@ impl Fetch {
                             return send(tell, went(Ok(Outcome::Answered(answer)), Some(why.token())));
                         }
                         Err(why) => {
-                            let life = class.uncacheable;
-                            let until = times.received + millis(life);
-                            worker.plane.cache.store.pass(place, (key, tenant), until, life, &class.room);
+                            // what is this request's own is not remembered of the URL
+                            let plain = Ask { authorized: false, no_store: false, ..ask };
+                            let refused = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+                            let of = Terms::of(&plain, times, answer.status(), answer.headers(), &class.policy);
+                            if of.is_err() && !refused {
+                                let life = class.uncacheable;
+                                let until = times.received + millis(life);
+                                worker.plane.cache.store.pass(place, (key, tenant), until, life, &class.room);
+                            }
                             lead.tell(Come::Refused);
                             return send(tell, went(Ok(Outcome::Answered(answer)), Some(why.token())));
                         }

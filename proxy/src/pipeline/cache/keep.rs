@@ -19,7 +19,7 @@ use crate::{
         entry::{Entry, Meta},
         fill::{Fill, Writer},
         freshness::{
-            self, Ask, Millis, Policy, Terms, Times, Vary,
+            self, Ask, Millis, Policy, Terms, Times, Use, Vary,
             revalidate::{self, HeadSays},
             write_values,
         },
@@ -107,6 +107,11 @@ impl Fetched {
         Arc::new(Entry { meta: Arc::new(meta), body: entry.body.clone() })
     }
 
+    /// Whether an answer may be used without asking, as it came.
+    fn is_fresh(&self, terms: &Terms) -> bool {
+        matches!(terms.judge(&self.ask, self.times.received), Use::Fresh { .. })
+    }
+
     /// Finds the place of an answer with these fields to a request with those.
     fn place(&self, cache: &Cache, keys: &mut Keys, headers: &HeaderMap, asked: &HeaderMap, life: Duration) {
         match Vary::of(headers) {
@@ -146,9 +151,11 @@ impl Fetched {
         Outcome::Answered(answer).discard();
         self.place(cache, &mut keys, &headers, asked, life(&terms, self.times.received));
         let entry = self.renewed(entry, keys.key, (headers, terms));
-        self.keep(cache, keys.place, &entry);
+        if lead.is_current() {
+            self.keep(cache, keys.place, &entry);
+        }
         lead.is_variant(keys.place);
-        lead.tell(Come::Kept(Arc::clone(&entry)));
+        lead.tell(if self.is_fresh(&terms) { Come::Kept(Arc::clone(&entry)) } else { Come::Refused });
         Led::Holds(entry, true)
     }
 
@@ -170,17 +177,23 @@ impl Fetched {
         let tags = tags_of(&mut headers);
         TAG_FIELDS.iter().for_each(|name| _ = received.remove(*name));
         let length = body.size_hint().exact();
-        let fits = length.is_none_or(|length| length <= self.class.body_bytes);
+        // several read only what there is room for from the beginning: what is passed on has one reader
+        let fits = length.is_none_or(|length| length <= self.class.body_bytes && cache.room.take(length));
+        let taken = if fits { length.unwrap_or_default() } else { 0 };
+        // what nobody may use without asking is nobody else's
+        let is_fresh = self.is_fresh(&terms);
         let meta = Arc::new(Meta::new(
             (key, tenant, Arc::clone(&self.class.name)),
             (status, headers),
             (terms, self.began, tags),
         ));
-        let (writer, fill) = Fill::new(length, &cache.room);
+        let (writer, fill) = Fill::new(length, taken, &cache.room);
         let Some(reader) = fill.read() else { return };
         if !fits {
             writer.pass_on();
             self.pass(cache, (place, meta.key.clone()), tenant, &lead);
+        } else if !is_fresh {
+            lead.tell(Come::Refused);
         } else if length.is_some() {
             lead.tell(Come::Shared(Arc::clone(&meta), Arc::clone(&fill)));
         }
@@ -232,12 +245,16 @@ impl Fetched {
         let whole = writer.whole();
         if let Some(body) = whole.clone() {
             let entry = Arc::new(Entry { meta, body });
-            match self.keep(cache, place, &entry) {
+            // one that has been succeeded for being slow does not take the place of what is newer
+            let kept = if lead.is_current() { self.keep(cache, place, &entry) } else { None };
+            match kept {
                 Some(Full::Tenant) => metrics.full[0].increment(1),
                 Some(Full::Class) => metrics.full[1].increment(1),
                 None => {}
             }
-            lead.tell(Come::Kept(entry));
+            if self.is_fresh(&entry.meta.terms) {
+                lead.tell(Come::Kept(entry));
+            }
         }
         writer.finish(whole);
     }

@@ -44,8 +44,11 @@ impl Errand<'_> {
     pub(super) fn want(&self, class: &Arc<Class>, load: &Load<'_>) -> Result<Want, (Forward, &'static str)> {
         let headers = &load.head.headers;
         let mut policy = class.policy;
-        if !class.per_user && headers.contains_key(COOKIE) {
-            // of answers about which the app says nothing, nobody knows whether a cookie made them somebody's own
+        let user = self.snapshot.settings.user.as_ref();
+        if !class.per_user
+            && (headers.contains_key(COOKIE) || user.is_some_and(|user| headers.contains_key(&user.header)))
+        {
+            // of answers about which the app says nothing, nobody knows whether who asks has made them somebody's own
             (policy.default_lifetime, policy.heuristic) = (None, false);
         }
         let ask = Ask::of(&load.head.method, headers, &policy).map_err(|why| match why {
@@ -59,9 +62,11 @@ impl Errand<'_> {
             false => None,
             true => Some(self.private(headers).ok_or((Forward::Bypass, "no-user"))?),
         };
+        let upstream = self.snapshot.settings.upstreams.get(self.route.upstream);
         let key = Key::of(&Parts {
             tenant: &self.tenant,
             class: &class.name,
+            route: [&self.route.name, upstream.map_or("", |upstream| upstream.name.as_str())],
             scheme: "http",
             authority: headers.get(HOST).map_or(&[], |host| host.as_bytes()),
             target: load.head.uri.path_and_query().map_or("/", |target| target.as_str()),
