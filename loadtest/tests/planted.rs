@@ -130,10 +130,10 @@ fn a_success_with_another_body_than_its_own_is_cross_talk() {
 #[test]
 fn a_generator_that_is_never_idle_makes_the_run_void() {
     let _turn = turn();
-    // that nearly all of it waits in vain for one connection is declared, so nothing else speaks against the run
+    // that nearly all of it waits in vain for one connection is declared before it begins, so nothing else speaks against the run
     let scenario = Scenario::parse(
         "name = \"planted\"\nabout = \"too much for one thread\"\n[world]\nstamps = 1\n[load]\nthreads = 1\n\
-         connections = 1\nlag_max = \"1m\"\ntimeout = \"1ms\"\n[[load.phases]]\nfor = \"1s\"\nrate = 1_000_000\nburst = { every = \"100ms\", requests = 100_000 }\n\
+         connections = 1\nlag_max = \"1m\"\ntimeout = \"1ms\"\n[[load.phases]]\nfor = \"1s\"\nrate = 0\n[[load.phases]]\nfor = \"2s\"\nrate = 1_000_000\nburst = { every = \"100ms\", requests = 100_000 }\n\
          [[faults]]\nat = \"0s\"\ndo = \"calm\"\nerrors = [\"backlog\", \"timeout\"]\n\
          [expect]\nfailed = 1_000_000_000\nin_time = 0.0\n",
     );
