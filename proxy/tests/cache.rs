@@ -378,6 +378,31 @@ fn what_an_unsafe_request_may_have_changed_is_not_used_any_more() {
 }
 
 #[test]
+fn what_a_request_may_have_changed_whose_answer_nobody_had_is_not_used_any_more() {
+    let app = App::start(|asked| match (asked.method(), asked.path()) {
+        ("GET", _) => minute(asked),
+        (_, "/lost") => Does::Closes(String::new()),
+        _ => Does::Waits(answer("204 No Content", "", "")),
+    });
+    let proxy = caching(&app, "");
+    let edge = proxy.edges[0];
+    for path in ["/left", "/lost", "/other"] {
+        get(edge, path);
+        assert!(is_hit(&get(edge, path)));
+    }
+    let mut client = Client::connect(edge);
+    client.send(b"POST /left HTTP/1.1\r\nHost: app.example\r\nX-Tenant-Id: acme\r\nContent-Length: 0\r\n\r\n");
+    crate::world::eventually("the app has it", || app.count() == 4);
+    drop(client);
+    crate::world::eventually("its client is gone", || metric(&proxy, "request_queue_length") == 0.0);
+    assert!(!is_hit(&get(edge, "/left")));
+    assert_eq!(ask_by("POST", edge, "acme", "/lost", "Content-Length: 0\r\n").status, 502);
+    assert!(!is_hit(&get(edge, "/lost")) && is_hit(&get(edge, "/other")));
+    app.open();
+    stop(proxy);
+}
+
+#[test]
 fn answers_that_depend_on_fields_are_told_apart_by_them() {
     let app = App::start(|asked| {
         let language = asked.field("accept-language").unwrap_or("-").to_owned();

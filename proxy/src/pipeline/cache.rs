@@ -5,20 +5,24 @@
 //! that have waited too long one goes itself.
 
 mod answers;
+mod change;
 mod fetch;
+mod follow;
 mod keep;
 mod want;
 
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, Response};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 
 use self::{
     answers::{Shown, Shows},
+    change::Change,
     fetch::{Back, Fetch, Led},
+    follow::Followed,
     keep::Fetched,
-    want::{Target, Want},
+    want::Want,
 };
 use super::{
     candidates::{Errand, Load},
@@ -30,10 +34,10 @@ use crate::{
     cache::{
         Cache, FETCHES_MAX,
         class::Class,
-        collapse::{Come, Follower, Joined, Lead},
+        collapse::{Follower, Joined, Lead},
         entry::{Entry, Meta},
         freshness::{
-            Millis, Times, Use, invalidate, revalidate,
+            Millis, Times, Use, revalidate,
             status::{Forward, Told},
             write_values,
         },
@@ -110,8 +114,7 @@ impl Errand<'_> {
         others: bool,
         load: &mut Load<'_>,
     ) -> Result<Outcome, LocalReply> {
-        let changes = !load.head.method.is_safe();
-        let told_of = changes.then(|| Target::of(load));
+        let change = (!load.head.method.is_safe()).then(|| Change::of(self, load));
         let check = self.limited(load).await?;
         let told = check.told(&self.snapshot.settings.rate_limiting);
         let want = self.want(class, load);
@@ -144,15 +147,15 @@ impl Errand<'_> {
         if let Some(line) = &mut load.record.line {
             line.cache = Some(result.as_str());
         }
+        if let Some(change) = change {
+            change.ends(&outcome, load.entered);
+        }
         if let Ok(Outcome::Answered(answer)) = &mut outcome {
             if let (Some(told), true) = (shown, self.snapshot.settings.cache.status) {
                 answers::tell_status(answer.headers_mut(), &told);
             }
             if let Some(told) = told {
                 told.tell(answer.headers_mut());
-            }
-            if let Some(target) = told_of.filter(|target| invalidate::spoils(&target.method, answer.status())) {
-                self.spoil(&target, answer.headers());
             }
         }
         outcome
@@ -224,23 +227,26 @@ impl Errand<'_> {
 
     fn look(&self, want: &Want, headers: &HeaderMap) -> Look {
         let cache = self.cache();
-        let mut key = want.key.clone();
-        let mut place = key.place(cache.seed);
-        let mut known = cache.store.get(place, &key);
-        let mut why = Forward::UriMiss;
+        let (mut place, mut why) = (want.key.place(cache.seed), Forward::UriMiss);
+        let mut known = cache.store.get(place, &want.key);
+        let mut kind = None;
         if let Some(Known::Varies(varies)) = &known {
-            key = key.variant(|bytes| write_values(&varies.names, headers, bytes));
-            place = key.place(cache.seed);
+            let key = want.key.variant(|bytes| write_values(&varies.names, headers, bytes));
+            (place, why) = (key.place(cache.seed), Forward::VaryMiss);
             known = cache.store.get(place, &key);
-            why = Forward::VaryMiss;
+            kind = Some(key);
         }
+        let missed = |stale, why| {
+            let key = kind.unwrap_or_else(|| want.key.clone());
+            Look::Missed(Seen { place, key, stale, why })
+        };
         let entry = match known {
             Some(Known::Kept(entry)) => entry,
             Some(Known::Passes(passes)) if want.now < passes.until => return Look::Passes,
-            _ => return Look::Missed(Seen { place, key, stale: None, why }),
+            _ => return missed(None, why),
         };
         let used = match entry.meta.verdict(&cache.purges) {
-            Verdict::Hard => return Look::Missed(Seen { place, key, stale: None, why }),
+            Verdict::Hard => return missed(None, why),
             Verdict::Soft => entry.meta.terms.stale_from(entry.meta.softened(want.now)).judge(&want.ask, want.now),
             // what others have purged since is not known here
             Verdict::Valid if want.cut_off && entry.meta.terms.received() + CUT_OFF_MAX < want.now => {
@@ -256,7 +262,7 @@ impl Errand<'_> {
             Use::IfError { .. } | Use::Validate => {
                 let if_error = matches!(used, Use::IfError { .. });
                 let why = if want.ask.no_cache { Forward::Request } else { Forward::Stale };
-                Look::Missed(Seen { place, key, stale: Some(Stale { entry, if_error }), why })
+                missed(Some(Stale { entry, if_error }), why)
             }
             used => Look::Found(used, entry),
         }
@@ -356,83 +362,6 @@ impl Errand<'_> {
         }
     }
 
-    /// Waits for somebody else's fetch, as long as one may.
-    async fn follow(
-        &self,
-        want: &Want,
-        seen: &Seen,
-        mut follower: Follower,
-        waits_until: Instant,
-        load: &mut Load<'_>,
-    ) -> Followed {
-        let now = Instant::now();
-        let end = self.deadline.at();
-        // who has waited once too long waits again, for whoever goes now
-        let until = if now < waits_until { waits_until.min(end) } else { (now + want.class.collapse_wait).min(end) };
-        let come = match timeout(until.saturating_duration_since(now), follower.come()).await {
-            Ok(come) => come,
-            Err(_) => {
-                self.worker.sink.metrics.cache.slow.increment(1);
-                if let Some(stale) = seen.stale.as_ref().filter(|stale| self.may_hide(stale)) {
-                    let age = stale.entry.meta.terms.age(want.now);
-                    return Followed::Found(self.answer_stale(want, &stale.entry, age, load));
-                }
-                if Instant::now() >= end {
-                    return Followed::Found(Found::Nothing(LocalReply::CollapseTimeout));
-                }
-                return Followed::LooksAgain(Some(follower));
-            }
-        };
-        let waited = self.worker.plane.clock.host(Instant::now());
-        let usable = |meta: &Meta| {
-            let fits = meta.key == seen.key || self.is_its_kind(want, meta, load);
-            let judged = meta.terms.judge(&want.ask, waited);
-            let valid = fits && meta.verdict(&self.cache().purges) == Verdict::Valid;
-            match judged {
-                Use::Fresh { age, left } if valid => {
-                    let stored = Some(i64::from(left));
-                    let told = Told::Forwarded { why: seen.why, status: None, stored, collapsed: true, detail: None };
-                    Some(Shows { age, told })
-                }
-                _ => None,
-            }
-        };
-        match come {
-            Come::Shared(meta, fill) => {
-                if let (Some(shows), Some(reader)) = (usable(&meta), fill.read()) {
-                    self.came(load);
-                    let answer = self.comes(want, &meta, reader, &shows, load);
-                    return Followed::Found(Found::Answer(CacheResult::Collapsed, answer));
-                }
-                Followed::LooksAgain(Some(follower))
-            }
-            Come::Kept(entry) => {
-                if let Some(shows) = usable(&entry.meta) {
-                    self.came(load);
-                    let answer = self.shown(want, &entry, &shows, load);
-                    return Followed::Found(Found::Answer(CacheResult::Collapsed, answer));
-                }
-                Followed::LooksAgain(Some(follower))
-            }
-            Come::Refused => Followed::Found(Found::Goes(seen.why, Some("uncacheable"))),
-            Come::Failed | Come::Nothing => match seen.stale.as_ref().filter(|stale| self.may_hide(stale)) {
-                Some(stale) => {
-                    let age = stale.entry.meta.terms.age(want.now);
-                    Followed::Found(self.answer_stale(want, &stale.entry, age, load))
-                }
-                None => Followed::LooksAgain(None),
-            },
-        }
-    }
-
-    /// Whether the answer that has come, which depends on fields of the request, is the one for this request.
-    fn is_its_kind(&self, want: &Want, meta: &Meta, load: &Load<'_>) -> bool {
-        use crate::cache::freshness::Vary;
-        let Vary::Names(names) = Vary::of(&meta.headers) else { return false };
-        let key = want.key.variant(|bytes| write_values(&names, &load.head.headers, bytes));
-        key == meta.key
-    }
-
     /// Whether a stale answer may be given because there is no other: it may have been purged meanwhile.
     fn may_hide(&self, stale: &Stale) -> bool {
         stale.if_error && stale.entry.meta.verdict(&self.cache().purges) != Verdict::Hard
@@ -464,13 +393,6 @@ impl Errand<'_> {
     fn came(&self, load: &mut Load<'_>) {
         load.record.first_byte(Instant::now());
     }
-}
-
-/// What waiting for somebody else has come to.
-enum Followed {
-    Found(Found),
-    /// He looks again; and does not wait for this one again.
-    LooksAgain(Option<Follower>),
 }
 
 /// Whether an app has not done what it was asked for, and it may be no fault of the request.

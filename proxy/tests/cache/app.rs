@@ -1,8 +1,8 @@
 //! An app whose answers a test writes.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
+    io::{BufReader, Write},
+    net::SocketAddr,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::world::raw::Raw;
+use crate::world::raw::{Raw, lines};
 
 /// A request as the app saw it.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl App {
         let raw = Raw::start(move |mut stream| {
             let _ = stream.set_nodelay(true);
             let mut reader = BufReader::new(stream.try_clone().unwrap());
-            while let Some(lines) = head(&mut reader) {
+            while let Some(lines) = lines(&mut reader) {
                 let one = Asked { lines, turn: turns.fetch_add(1, Ordering::SeqCst) };
                 if let Some(length) = one.field("content-length").and_then(|length| length.parse::<usize>().ok()) {
                     let mut body = vec![0; length];
@@ -123,21 +123,6 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.open();
-    }
-}
-
-/// The lines of a request's head.
-fn head(reader: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            return Some(lines);
-        }
-        lines.push(line.trim_end().to_owned());
     }
 }
 

@@ -45,6 +45,11 @@ impl Drop for Raw {
 
 /// Reads a request's head, line by line in lower case; nothing when the connection ends before it does.
 pub fn head(reader: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+    Some(lines(reader)?.into_iter().map(|line| line.to_ascii_lowercase()).collect())
+}
+
+/// The same as it was written.
+pub fn lines(reader: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
@@ -54,6 +59,6 @@ pub fn head(reader: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
         if line == "\r\n" {
             return Some(lines);
         }
-        lines.push(line.trim_end().to_ascii_lowercase());
+        lines.push(line.trim_end().to_owned());
     }
 }

@@ -237,22 +237,15 @@ fn hides(stale: Option<&Stale>, status: StatusCode) -> bool {
     stale.is_some_and(|stale| stale.if_error) && revalidate::failed(status)
 }
 
+/// Tells the one who leads, if there is one who waits; an answer that nobody takes leaves its connection to others.
 pub(super) fn send(tell: Option<oneshot::Sender<Led>>, led: Led) {
-    match tell {
-        // who is gone needs nothing; an answer that nobody takes leaves its connection to others
-        Some(tell) => {
-            if let Err(Led::Went(back)) = tell.send(led)
-                && let Ok(outcome) = back.outcome
-            {
-                outcome.discard();
-            }
-        }
-        None => {
-            if let Led::Went(back) = led
-                && let Ok(outcome) = back.outcome
-            {
-                outcome.discard();
-            }
-        }
+    let untold = match tell {
+        Some(tell) => tell.send(led).err(),
+        None => Some(led),
+    };
+    if let Some(Led::Went(back)) = untold
+        && let Ok(outcome) = back.outcome
+    {
+        outcome.discard();
     }
 }

@@ -178,7 +178,8 @@ impl Fetched {
         TAG_FIELDS.iter().for_each(|name| _ = received.remove(*name));
         let length = body.size_hint().exact();
         // several read only what there is room for from the beginning: what is passed on has one reader
-        let fits = length.is_none_or(|length| length <= self.class.body_bytes && cache.room.take(length));
+        let is_small = length.is_none_or(|length| length <= self.class.body_bytes);
+        let fits = is_small && length.is_none_or(|length| cache.room.take(length));
         let taken = if fits { length.unwrap_or_default() } else { 0 };
         // what nobody may use without asking is nobody else's
         let is_fresh = self.is_fresh(&terms);
@@ -191,7 +192,7 @@ impl Fetched {
         let Some(reader) = fill.read() else { return };
         if !fits {
             writer.pass_on();
-            self.pass(cache, (place, meta.key.clone()), tenant, &lead);
+            self.pass(cache, (place, &meta), is_small, &lead);
         } else if !is_fresh {
             lead.tell(Come::Refused);
         } else if length.is_some() {
@@ -221,7 +222,7 @@ impl Fetched {
             if !passing && (!has_room || writer.bytes() > self.class.body_bytes) {
                 passing = true;
                 writer.pass_on();
-                self.pass(cache, (place, meta.key.clone()), tenant, &lead);
+                self.pass(cache, (place, &meta), writer.bytes() <= self.class.body_bytes, &lead);
             }
             if is_last {
                 break;
@@ -259,10 +260,14 @@ impl Fetched {
         writer.finish(whole);
     }
 
-    /// It turns out to be too large: nobody waits for it any more.
-    fn pass(&self, cache: &Cache, (place, key): (u128, Key), tenant: TenantId, lead: &Lead) {
-        let until = self.times.received + millis(self.class.uncacheable);
-        cache.store.pass(place, (key, tenant), until, self.class.uncacheable, &self.class.room);
+    /// It is not to be kept: nobody waits for it any more. That it is too large is remembered; that there is no room for it
+    /// now is not.
+    fn pass(&self, cache: &Cache, (place, meta): (u128, &Meta), is_small: bool, lead: &Lead) {
+        if !is_small {
+            let until = self.times.received + millis(self.class.uncacheable);
+            let whose = (meta.key.clone(), meta.tenant);
+            cache.store.pass(place, whose, until, self.class.uncacheable, &self.class.room);
+        }
         lead.tell(Come::Refused);
     }
 
@@ -278,7 +283,6 @@ fn tags_of(headers: &mut HeaderMap) -> Box<[TagHash]> {
     for name in TAG_FIELDS {
         for value in headers.get_all(name) {
             let words = value.as_bytes().split(|byte| matches!(byte, b' ' | b',' | b'\t'));
-
             let words = words.filter_map(|word| Tag::parse(word).ok());
             tags.extend(words.take(TAGS_MAX - tags.len()).map(|tag| TagHash::of(&tag)));
         }

@@ -1,18 +1,18 @@
-//! What a request wants of the cache, and what it takes out of use.
+//! What a request wants of the cache.
 //!
 //! Invariant: whose answer it would be is part of the key, and nobody is asked who that is but the request itself.
 
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, Method,
+    HeaderMap,
     header::{AUTHORIZATION, COOKIE, HOST},
 };
 
 use crate::{
     cache::{
         class::Class,
-        freshness::{Ask, Bypass, Millis, Policy, invalidate, status::Forward},
+        freshness::{Ask, Bypass, Millis, Policy, status::Forward},
         key::{Key, Parts, Private},
     },
     pipeline::candidates::{Errand, Load},
@@ -31,15 +31,6 @@ pub(super) struct Want {
 }
 
 impl Errand<'_> {
-    /// An unsafe request has changed something: what is kept of it is not used any more from here on (RFC 9111 §4.4).
-    pub(super) fn spoil(&self, target: &Target, answer: &HeaderMap) {
-        let purges = &self.worker.plane.cache.purges;
-        purges.mark_key(&self.tenant, &target.authority, &target.path);
-        for other in invalidate::others("http", &target.authority, &target.path, answer) {
-            purges.mark_key(&self.tenant, &target.authority, &other);
-        }
-    }
-
     /// What a request wants of the cache; an error says why it has nothing to do with it.
     pub(super) fn want(&self, class: &Arc<Class>, load: &Load<'_>) -> Result<Want, (Forward, &'static str)> {
         let headers = &load.head.headers;
@@ -89,23 +80,5 @@ impl Errand<'_> {
             false => &[],
         };
         Some(Private { user, credentials })
-    }
-}
-
-/// What an unsafe request may change.
-pub(super) struct Target {
-    pub(super) method: Method,
-    authority: String,
-    path: String,
-}
-
-impl Target {
-    pub(super) fn of(load: &Load<'_>) -> Self {
-        let host = load.head.headers.get(HOST).map_or(&[][..], |host| host.as_bytes());
-        Self {
-            method: load.head.method.clone(),
-            authority: String::from_utf8_lossy(host).to_ascii_lowercase(),
-            path: load.head.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned()),
-        }
     }
 }

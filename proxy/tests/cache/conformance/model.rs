@@ -112,12 +112,19 @@ impl Model {
         detail: Option<&'static str>,
         origin: &mut Origin<'_>,
     ) -> Answer {
-        let Some(mut answer) = origin(&request.method, &request.headers) else { return failure() };
-        if invalidate::spoils(&request.method, answer.status) {
-            let mut spoilt = invalidate::others("http", request.authority, request.target, &answer.headers);
+        let answer = origin(&request.method, &request.headers);
+        // what was done whose answer is lost nobody knows
+        let mut spoilt = Vec::new();
+        if answer.as_ref().is_none_or(|answer| invalidate::spoils(&request.method, answer.status))
+            && !request.method.is_safe()
+        {
             spoilt.push(request.target.to_owned());
-            self.entries.retain(|entry| !spoilt.contains(&entry.target));
         }
+        if let Some(answer) = answer.as_ref().filter(|_| !spoilt.is_empty()) {
+            spoilt.extend(invalidate::others("http", request.authority, request.target, &answer.headers));
+        }
+        self.entries.retain(|entry| !spoilt.contains(&entry.target));
+        let Some(mut answer) = answer else { return failure() };
         tell(&mut answer, Told::Forwarded { why, status: None, stored: None, collapsed: false, detail });
         answer
     }

@@ -1,0 +1,70 @@
+//! What an unsafe request takes out of use (RFC 9111 §4.4).
+//!
+//! Invariant: what an app may have changed is not given any more, also when its answer never came or nobody was left to have
+//! it: only an answer of failure, or none because nothing was sent, leaves things as they are.
+
+use http::{Method, header::HOST};
+
+use crate::{
+    cache::{freshness::invalidate, purge::Purges},
+    pipeline::{
+        candidates::{Errand, Load},
+        local_reply::LocalReply,
+        visit::Outcome,
+    },
+};
+use synaxis_routing::id::TenantId;
+
+/// What a request may change. Dropped before its end is known, it has.
+pub(super) struct Change<'a> {
+    purges: &'a Purges,
+    tenant: TenantId,
+    method: Method,
+    authority: String,
+    path: String,
+    is_over: bool,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn of(errand: &Errand<'a>, load: &Load<'_>) -> Self {
+        let host = load.head.headers.get(HOST).map_or(&[][..], |host| host.as_bytes());
+        Self {
+            purges: &errand.worker.plane.cache.purges,
+            tenant: errand.tenant,
+            method: load.head.method.clone(),
+            authority: String::from_utf8_lossy(host).to_ascii_lowercase(),
+            path: load.head.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned()),
+            is_over: false,
+        }
+    }
+
+    /// What became of the request; `entered` says whether it was let in at its app.
+    pub(super) fn ends(mut self, outcome: &Result<Outcome, LocalReply>, entered: bool) {
+        self.is_over = match outcome {
+            Ok(Outcome::Answered(answer)) => {
+                if invalidate::spoils(&self.method, answer.status()) {
+                    self.mark(&self.path);
+                    for other in invalidate::others("http", &self.authority, &self.path, answer.headers()) {
+                        self.mark(&other);
+                    }
+                }
+                true
+            }
+            Ok(Outcome::Untouched(..)) => true,
+            Ok(Outcome::Spoilt(..)) => false,
+            Err(_) => !entered,
+        };
+    }
+
+    fn mark(&self, path: &str) {
+        self.purges.mark_key(&self.tenant, &self.authority, path);
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.mark(&self.path);
+        }
+    }
+}
