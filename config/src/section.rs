@@ -76,13 +76,18 @@ impl<'f> Section<'f> {
         value
     }
 
+    /// Whether it is in the file, rightly or wrongly.
+    pub(crate) fn is_written(&self) -> bool {
+        self.presence != Presence::Absent
+    }
+
     /// The section, if it is in the file, rightly or wrongly: one that may be left out though it has required keys.
     pub(crate) fn if_written(self) -> Option<Self> {
         if let Some(recorder) = self.recorder {
             recorder.need(self.path.clone(), Need::Sometimes(String::new()));
             return Some(self);
         }
-        (self.presence != Presence::Absent).then_some(self)
+        self.is_written().then_some(self)
     }
 
     /// Where it begins.

@@ -39,7 +39,7 @@ pub use rate_limits::{
     LimitFields, LimitKey, LimitMode, LimitScope, LimitsStore, OnStoreFailure, Quotas, ROUTE_LIMITS_MAX, RateLimit,
     RateLimiting, TENANT_LIMIT, TOP_TENANTS_MAX, Tier,
 };
-pub use secret::{InvalidToken, Secret};
+pub use secret::{InvalidKey, InvalidToken, Secret};
 pub use store::{InvalidStore, StoreUrl};
 pub use upstream::{Peers, Protection, Retries, Upstream};
 

@@ -26,12 +26,16 @@ use std::{
 
 use collapse::Fetches;
 use fill::Room;
+use l2::{
+    L2,
+    codec::{DecodeError, Secret},
+};
 use purge::Purges;
 use store::Store;
-use synaxis_config::settings::Cache as Settings;
-use synaxis_routing::purge::{PurgeStore, StoreError};
+use synaxis_config::settings::{Cache as Settings, CacheStore};
+use synaxis_routing::purge::{self as wire, PurgeStore, StoreError};
 
-use crate::telemetry::cache::CacheMetrics;
+use crate::telemetry::cache::{CacheMetrics, L2Metrics};
 
 /// Fetches at a time that several may wait for; further ones are not shared.
 pub const FETCHES_MAX: usize = 4_096;
@@ -48,6 +52,8 @@ pub struct Cache {
     pub purges: Arc<Purges>,
     /// Where the processes of the stamp tell each other, if they do.
     pub purge_store: Option<PurgeStore>,
+    /// What they share, if they do.
+    pub l2: Option<Arc<L2>>,
     /// What answers take while they come: a quarter of what they may take when they are there.
     pub room: Arc<Room>,
     /// Makes places that nobody outside can aim at.
@@ -61,9 +67,12 @@ impl Cache {
     /// [`StoreError`]: there is no way to the store of purges.
     pub fn open(settings: &Settings, seed: u64, now: Instant) -> Result<Self, StoreError> {
         let limits = purge::Limits { entry_life: ENTRY_LIFE, ..purge::Limits::default() };
-        let purge_store = match &settings.store {
-            Some(store) => Some(PurgeStore::open(store.url.expose(), &store.key_prefix)?),
-            None => None,
+        let (purge_store, l2) = match &settings.store {
+            Some(store) => {
+                let purges = PurgeStore::open(store.url.expose(), &store.key_prefix)?;
+                (Some(purges), Some(shared(store)?))
+            }
+            None => (None, None),
         };
         let purges = match &purge_store {
             Some(_) => Purges::new(limits, now),
@@ -74,6 +83,7 @@ impl Cache {
             fetches: Arc::default(),
             purges: Arc::new(purges),
             purge_store,
+            l2,
             room: Arc::new(Room::new(settings.memory / 4)),
             seed,
         })
@@ -103,6 +113,42 @@ impl Cache {
         metrics.lost.absolute(of(&purges.gaps) + of(&purges.restarts) + of(&purges.overflows));
         metrics.widened.absolute(of(&purges.tenants_widened));
         metrics.held.set(held.marks as f64);
+        if let Some(l2) = &self.l2 {
+            show(l2, &metrics.l2);
+        }
         metrics.cut_off.set(if self.purges.is_cut_off(Instant::now()) { 1.0 } else { 0.0 });
+    }
+}
+
+/// What the processes of a stamp share.
+fn shared(store: &CacheStore) -> Result<Arc<L2>, StoreError> {
+    let secret = store.key.as_ref().map(|key| Secret::new(key.expose().as_bytes()));
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let limits = l2::Limits {
+        value_bytes_max: bytes(store.value_bytes),
+        deadline: store.deadline,
+        queue_max: store.queue_max,
+        queue_bytes_max: bytes(store.queue_bytes),
+    };
+    L2::new(wire::client(store.url.expose())?, &store.key_prefix, secret, limits).map_err(|_| StoreError::KeyPrefix)
+}
+
+fn show(l2: &L2, metrics: &L2Metrics) {
+    let counts = l2.counts();
+    let of = |count: &std::sync::atomic::AtomicU64| count.load(std::sync::atomic::Ordering::Relaxed);
+    metrics.away.set(if l2.is_away() { 1.0 } else { 0.0 });
+    metrics.connections.set(l2.links() as f64);
+    let (queued, bytes) = l2.queued();
+    metrics.queued.set(queued as f64);
+    metrics.queued_bytes.set(bytes as f64);
+    metrics.reads.absolute(of(&counts.reads));
+    metrics.late.absolute(of(&counts.late));
+    metrics.busy.absolute(of(&counts.busy));
+    metrics.failures.absolute(of(&counts.failures));
+    metrics.outages.absolute(of(&counts.outages));
+    let puts = [&counts.written, &counts.refused, &counts.dropped, &counts.too_large];
+    metrics.puts.iter().zip(puts).for_each(|(metric, count)| metric.absolute(of(count)));
+    for (metric, why) in metrics.unreadable.iter().zip(DecodeError::ALL) {
+        metric.absolute(counts.unreadable(why));
     }
 }

@@ -4,6 +4,7 @@ mod app;
 mod collapse;
 mod conformance;
 mod purge;
+mod shared;
 
 use std::{net::SocketAddr, time::Duration};
 

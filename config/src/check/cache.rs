@@ -15,9 +15,9 @@ pub(super) fn check(cache: &CacheRead, user: Option<&Spanned<User>>, findings: &
     if user.is_some() {
         return;
     }
-    for (class, (at, written)) in cache.cache.classes.iter().zip(&cache.places) {
+    for (class, places) in cache.cache.classes.iter().zip(&cache.places) {
         if class.authorization == CacheAuthorization::PerUser {
-            let at = written.as_ref().filter(|written| !written.is_empty()).unwrap_or(at);
+            let at = places.per_user.as_ref().filter(|written| !written.is_empty()).unwrap_or(&places.name);
             findings.fault(
                 at,
                 format!(

@@ -13,6 +13,7 @@ use crate::{
     written::{self, Protected, Written},
 };
 
+mod cache;
 mod rate_limits;
 
 /// An early answer that lingers longer keeps connections of clients that only send.
@@ -31,6 +32,7 @@ pub(super) fn warn(written: &Written, findings: &Findings) {
     timeouts(written, findings);
     targets(written, findings);
     rate_limits::warn(written, public, findings);
+    cache::warn(written, findings);
     if public {
         leaving(written, findings);
         if written.server.connections_per_address.is_some() {

@@ -11,7 +11,11 @@ pub(super) fn compare(running: &Settings, wanted: &mut Settings, found: &mut Fou
     });
     match (&running.cache.store, &mut wanted.cache.store) {
         (Some(old), Some(new)) => {
-            compare!(found, "cache.store", old => new, CacheStore { now: [], restart: [url, key_prefix], apart: [] });
+            compare!(found, "cache.store", old => new, CacheStore {
+                now: [],
+                restart: [url, key_prefix, key, deadline, value_bytes, queue_max, queue_bytes],
+                apart: []
+            });
         }
         (None, None) => {}
         (old, new) => {
@@ -24,7 +28,7 @@ pub(super) fn compare(running: &Settings, wanted: &mut Settings, found: &mut Fou
         match wanted.cache.classes.iter().find(|class| class.name == old.name) {
             Some(new) => compare!(found, section, old => new, CacheClass {
                 now: [
-                    preset, ttl, default_ttl, heuristic, stale_while_revalidate, stale_if_error, body_bytes, entries_max,
+                    preset, ttl, store_ttl, default_ttl, heuristic, stale_while_revalidate, stale_if_error, body_bytes, entries_max,
                     authorization, request_directives
                 ],
                 restart: [],

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Page, size};
+use super::{NOT_SHOWN, Page, size};
 use crate::{
     settings::{Cache, CacheClass, CacheStore},
     units::show_duration,
@@ -17,10 +17,18 @@ pub(super) fn cache(page: &mut Page<'_>, one: &Cache) {
     page.duration("uncacheable", *uncacheable);
     page.key("status", json!(status));
     page.key("default_no_store", json!(default_no_store));
-    if let Some(CacheStore { url, key_prefix }) = store {
+    if let Some(CacheStore { url, key_prefix, key, deadline, value_bytes, queue_max, queue_bytes }) = store {
         page.section("[cache.store]", "cache.store");
         page.secret("url", "url_file", &url.to_string());
         page.key("key_prefix", json!(key_prefix));
+        match key {
+            Some(_) => page.secret("key", "key_file", NOT_SHOWN),
+            None => page.maybe("key", None),
+        }
+        page.duration("deadline", *deadline);
+        page.key("value_bytes", size(*value_bytes));
+        page.key("queue_max", json!(queue_max));
+        page.key("queue_bytes", size(*queue_bytes));
     }
     for one in classes {
         class(page, one);
@@ -32,6 +40,7 @@ fn class(page: &mut Page<'_>, one: &CacheClass) {
         name,
         preset,
         ttl,
+        store_ttl,
         default_ttl,
         heuristic,
         stale_while_revalidate,
@@ -45,6 +54,7 @@ fn class(page: &mut Page<'_>, one: &CacheClass) {
     page.section(&format!("[{path}]"), &path);
     page.key("preset", json!(preset.as_str()));
     page.duration("ttl", *ttl);
+    page.duration("store_ttl", *store_ttl);
     page.maybe("default_ttl", default_ttl.map(|ttl| json!(show_duration(ttl))));
     page.key("heuristic", json!(heuristic));
     page.duration("stale_while_revalidate", *stale_while_revalidate);

@@ -195,20 +195,33 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "cache.store",
-        "The Redis in which the processes of a stamp tell each other what is not to be used any more; unless written, each process knows only of what went through itself.",
+        "The Redis in which the processes of a stamp share what they keep, and tell each other what is not to be used any more; unless written, each process knows only of what went through itself.",
     ),
     ("cache.store.url", "redis://HOST:PORT/DATABASE, or rediss:// with TLS; a password goes in as ${NAME}."),
     ("cache.store.url_file", "Instead of url: the file that holds it, such as /run/secrets/cache-url."),
     ("cache.store.key_prefix", "First part of every key in it."),
+    (
+        "cache.store.key",
+        "What answers in it are signed with (HMAC-SHA256): only what is signed is read; unless written, whoever can write to it is trusted.",
+    ),
+    ("cache.store.key_file", "Instead of key: the file that holds it, such as /run/secrets/cache-key."),
+    ("cache.store.deadline", "How long a request waits for it before it asks the app."),
+    ("cache.store.value_bytes", "Largest answer that is written to it, its key and fields included."),
+    ("cache.store.queue_max", "Answers that wait to be written, at most; further ones are only kept by the process."),
+    ("cache.store.queue_bytes", "Bytes of them, at most."),
     ("cache.classes", "Kinds of answers that routes name; each key that is written overrides the preset."),
     (
         "cache.classes.NAME.preset",
-        "default: 60 s, and only what the app says is to be kept; metadata: 50,000 answers for 60 s; permission: 200,000 for 120 s, each one user's own; formula: 100,000 for 300 s; job-status: 5 minutes; job-result: 15 minutes.",
+        "default: 60 s, and only what the app says is to be kept; metadata: 50,000 answers for 60 s, and 5 minutes in the store; permission: 200,000 for 120 s, each one user's own; formula: 100,000 for 300 s; job-status: 5 minutes; job-result: 15 minutes.",
     ),
-    ("cache.classes.NAME.ttl", "Longest that an answer is fresh, whatever the app says."),
+    ("cache.classes.NAME.ttl", "Longest that an answer is fresh in a process, whatever the app says."),
+    (
+        "cache.classes.NAME.store_ttl",
+        "Longest that one is fresh in cache.store, from which a process takes it again; unless written, ttl if that is, else that of the preset; 0s: this class is not put there.",
+    ),
     (
         "cache.classes.NAME.default_ttl",
-        "How long one is fresh of which the app does not say it; unless written, ttl with a preset other than default, else it is not kept.",
+        "How long one is fresh of which the app does not say it; unless written, the longer of ttl and store_ttl with a preset other than default, else it is not kept.",
     ),
     (
         "cache.classes.NAME.heuristic",

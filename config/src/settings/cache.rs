@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::StoreUrl;
+use super::{Secret, StoreUrl};
 
 /// `[cache]`: what all classes have in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,17 +24,28 @@ pub struct Cache {
     pub default_no_store: bool,
     /// In the order of the file.
     pub classes: Vec<CacheClass>,
-    /// Where the processes of a stamp tell each other what is not to be used any more. `None`: each is alone.
+    /// Where the processes of a stamp share what they keep, and tell each other what is not to be used any more. `None`: each
+    /// is alone.
     pub store: Option<CacheStore>,
 }
 
-/// `[cache.store]`: where the processes of a stamp tell each other what is not to be used any more.
+/// `[cache.store]`: where the processes of a stamp share answers, and tell each other what is not to be used any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheStore {
     /// A Redis of the stamp: `redis://` or `rediss://`.
     pub url: StoreUrl,
     /// First part of every key in it; 1 to 32 of a-z 0-9 -.
     pub key_prefix: String,
+    /// What answers in it are signed with (HMAC-SHA256); only what is signed is read. `None`: whoever can write to it is trusted.
+    pub key: Option<Secret>,
+    /// How long a request waits for it before it asks the app.
+    pub deadline: Duration,
+    /// Largest answer that is written to it, its key and fields included, in bytes.
+    pub value_bytes: u64,
+    /// Most answers that wait to be written.
+    pub queue_max: usize,
+    /// Most bytes of them.
+    pub queue_bytes: u64,
 }
 
 /// One of `[cache.classes.NAME]`.
@@ -44,8 +55,10 @@ pub struct CacheClass {
     pub name: String,
     /// Where the numbers come from that the file does not write.
     pub preset: CachePreset,
-    /// Longest that an answer is fresh, whatever the app says.
+    /// Longest that an answer is fresh in a process, whatever the app says.
     pub ttl: Duration,
+    /// Longest that one is fresh in the store, from which a process takes it again. Zero: this class is not put there.
+    pub store_ttl: Duration,
     /// How long one is fresh of which the app does not say it. `None`: it is not kept, unless `heuristic` says so.
     pub default_ttl: Option<Duration>,
     /// Whether an answer without a word about its time is fresh for a tenth of its age (RFC 9111 §4.2.2).
@@ -92,7 +105,7 @@ impl CacheAuthorization {
 pub enum CachePreset {
     /// At most 60 s, and only what the app says is to be kept.
     Default,
-    /// Definitions of objects: 50,000 of them for 60 s.
+    /// Definitions of objects: 50,000 of them for 60 s, and 5 minutes in the store.
     Metadata,
     /// What a user may do: 200,000 answers for 120 s, each one user's own.
     Permission,
@@ -134,10 +147,12 @@ impl CachePreset {
             Self::JobResult => (15 * 60, None, CacheAuthorization::Rfc),
         };
         let ttl = Duration::from_secs(ttl);
+        let store_ttl = if self == Self::Metadata { Duration::from_secs(5 * 60) } else { ttl };
         CacheClass {
             name,
             preset: self,
             ttl,
+            store_ttl,
             default_ttl: (self != Self::Default).then_some(ttl),
             heuristic: false,
             stale_while_revalidate: Duration::ZERO,

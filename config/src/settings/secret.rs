@@ -6,7 +6,9 @@ use std::fmt;
 
 /// Shortest token in bytes: less can be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
-/// Longest token in bytes.
+/// Shortest key in bytes.
+const KEY_BYTES_MIN: usize = 32;
+/// Longest token or key in bytes.
 const TOKEN_BYTES_MAX: usize = 512;
 
 /// Text that is shown nowhere.
@@ -24,6 +26,17 @@ pub enum InvalidToken {
     Characters,
 }
 
+/// Text that is no key. Says nothing of the text itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// Too short or too long.
+    #[error("a key has 32 to 512 characters; `openssl rand -hex 32` makes one")]
+    Length,
+    /// A blank, a control character or one outside ASCII.
+    #[error("a key is made of printable ASCII without blanks; `openssl rand -hex 32` makes one")]
+    Characters,
+}
+
 impl Secret {
     /// A bearer token (RFC 6750 §2.1, `b64token`) of 16 to 512 bytes.
     ///
@@ -37,6 +50,20 @@ impl Secret {
         let body = text.trim_end_matches('=');
         if body.is_empty() || !body.bytes().all(allowed) {
             return Err(InvalidToken::Characters);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// A key to sign with, of 32 to 512 printable ASCII characters.
+    ///
+    /// # Errors
+    /// [`InvalidKey`]: what is wrong, without the text.
+    pub fn key(text: &str) -> Result<Self, InvalidKey> {
+        if !(KEY_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&text.len()) {
+            return Err(InvalidKey::Length);
+        }
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(InvalidKey::Characters);
         }
         Ok(Self(text.into()))
     }
@@ -77,6 +104,21 @@ mod tests {
             ("0123456789abcdeä", InvalidToken::Characters),
         ] {
             assert_eq!(Secret::token(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_longer_and_never_shown() {
+        let key = Secret::key(&"~!".repeat(16)).unwrap();
+        assert_eq!(format!("{key:?}"), "(secret)");
+        for (bad, why) in [
+            ("x".repeat(31), InvalidKey::Length),
+            ("x".repeat(513), InvalidKey::Length),
+            ("x".repeat(32) + "\n", InvalidKey::Characters),
+            ("x y".repeat(16), InvalidKey::Characters),
+            ("ä".repeat(32), InvalidKey::Characters),
+        ] {
+            assert_eq!(Secret::key(&bad), Err(why), "{bad:?}");
         }
     }
 }

@@ -244,3 +244,30 @@ fn a_configuration_may_come_through_a_pipe() {
     drop(writer);
     assert!(reader.join().unwrap().is_ok());
 }
+
+#[test]
+fn a_key_of_the_cache_is_shown_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache-key");
+    let key = "s3cret".repeat(6);
+    fs::write(&path, format!("{key}\n")).unwrap();
+    let environment: Environment = [("CACHE_KEY", key.as_str())].into_iter().collect();
+    let file = format!("key_file = \"{}\"", path.display());
+    for (written, shown) in [
+        (file.as_str(), file.as_str()),
+        ("key = \"${CACHE_KEY}\"", "key = \"${CACHE_KEY}\""),
+        ("key = \"s3crets3crets3crets3crets3crets3cret\"", "key = \"***\""),
+    ] {
+        let text = FULL.replace("# key = \"${CACHE_KEY}\"", &format!("{written} "));
+        let loaded = load_with(&text, Path::new("f.toml"), &environment).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(loaded.settings.cache.store.as_ref().unwrap().key.as_ref().unwrap().expose(), key);
+        let said = format!("{} {loaded:?}", effective(&loaded.settings));
+        assert!(said.contains(shown) && !said.contains("s3cret"), "{said}");
+    }
+    for wrong in ["s3cret", "s3cret s3cret s3cret s3cret s3cret s3cret"] {
+        fs::write(&path, wrong).unwrap();
+        let said = said(&FULL.replace("# key = \"${CACHE_KEY}\"", &format!("{file} ")), &environment);
+        let expected = format!("`key_file` in [cache.store]: what {} holds: a key ", path.display());
+        assert!(said.contains(&expected) && said.lines().count() == 1 && !said.contains("s3cret"), "{said}");
+    }
+}

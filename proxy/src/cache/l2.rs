@@ -13,7 +13,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
-            AtomicBool, AtomicU32, AtomicU64,
+            AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
@@ -113,6 +113,8 @@ pub struct L2 {
     started: Instant,
     chance: AtomicU64,
     away: AtomicBool,
+    /// Readers that are connected.
+    links: AtomicUsize,
     timeouts: AtomicU32,
     /// When the last one was counted, in nanoseconds since `started`.
     last_timeout: AtomicU64,
@@ -156,6 +158,7 @@ impl L2 {
             started: Instant::now(),
             chance: AtomicU64::new(RandomState::new().hash_one("chance")),
             away: AtomicBool::new(true),
+            links: AtomicUsize::new(0),
             timeouts: AtomicU32::new(0),
             last_timeout: AtomicU64::new(0),
             changed: Notify::new(),
@@ -169,6 +172,12 @@ impl L2 {
     #[must_use]
     pub fn is_away(&self) -> bool {
         self.away.load(Relaxed)
+    }
+
+    /// Readers that are connected.
+    #[must_use]
+    pub fn links(&self) -> usize {
+        self.links.load(Relaxed)
     }
 
     /// What it was used for.

@@ -15,6 +15,7 @@ use synaxis_routing::{id::TenantId, table::Millis};
 
 use super::{DataPlane, Snapshot, denies::Denies};
 use crate::{
+    cache::l2,
     telemetry::{record::Sink, top::Sketch},
     upstream::{
         concurrency::TenantKey,
@@ -37,6 +38,8 @@ pub struct Worker {
     pub timer: Timer,
     /// To the store in which the fleet counts requests, if there is one.
     pub limits: Option<Link>,
+    /// To the answers that the processes of the stamp share, if they do.
+    pub shared: Option<l2::Link>,
     /// What other stamps have refused.
     pub denies: Denies,
     now: Cell<Millis>,
@@ -62,6 +65,11 @@ impl Worker {
         let round = Cell::new(plane.traffic.round());
         let (pools, timer) = (Pools::new(clock.clone()), Timer::default());
         let limits = plane.buckets.fleet.as_ref().map(|fleet| Link::start(Arc::clone(&fleet.store)));
+        let shared = plane.cache.l2.as_ref().map(|l2| {
+            let (link, keeping) = l2::Link::new(Arc::clone(l2));
+            crate::tasks::spawn_local(keeping);
+            link
+        });
         Self {
             plane,
             sink,
@@ -69,6 +77,7 @@ impl Worker {
             pools,
             timer,
             limits,
+            shared,
             denies: Denies::default(),
             now: Cell::new(0),
             snapshot,

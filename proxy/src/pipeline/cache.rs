@@ -9,6 +9,7 @@ mod change;
 mod fetch;
 mod follow;
 mod keep;
+mod shared;
 mod want;
 
 use std::{sync::Arc, time::Instant};
@@ -82,6 +83,13 @@ pub(super) struct Stale {
     entry: Arc<Entry>,
     /// Whether it may be given if the app fails.
     if_error: bool,
+}
+
+impl Stale {
+    /// Whether another one is later.
+    fn is_before(&self, other: &Entry) -> bool {
+        self.entry.meta.terms.received() < other.meta.terms.received()
+    }
 }
 
 /// What a look has come to.
@@ -289,6 +297,12 @@ impl Errand<'_> {
                 }
                 return Found::Answer(CacheResult::Miss, answer);
             }
+            Ok(Led::Shared(entry)) => {
+                let terms = entry.meta.terms;
+                let shows = Shows { age: terms.age(want.now), told: Told::Shared { ttl: terms.left(want.now) } };
+                self.came(load);
+                return Found::Answer(CacheResult::StoreHit, self.shown(want, &entry, &shows, load));
+            }
             Ok(Led::Holds(entry, kept)) => {
                 let status = Some(http::StatusCode::NOT_MODIFIED);
                 let stored = kept.then(|| entry.meta.terms.left(want.now));
@@ -339,7 +353,8 @@ impl Errand<'_> {
         if let Ok(Outcome::Answered(answer)) = &mut outcome {
             let times = Times { asked, received: clock.host(Instant::now()) };
             let class = Arc::clone(&want.class);
-            let fetched = Fetched { class, policy: want.policy, ask: want.ask, times, began };
+            let (policy, ask) = (want.policy, want.ask);
+            let fetched = Fetched { class, policy, ask, times, began, shares: false, known: None };
             fetched.head(cache, seen.place, &entry, answer);
             if self.snapshot.settings.cache.status {
                 let why = seen.why;

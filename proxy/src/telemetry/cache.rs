@@ -11,6 +11,8 @@ use super::metrics::Register;
 pub enum CacheResult {
     /// By a kept answer.
     Hit,
+    /// By one that another process of the stamp had kept.
+    StoreHit,
     /// By a kept answer that was stale.
     Stale,
     /// By one that was fetched for it.
@@ -25,13 +27,15 @@ pub enum CacheResult {
 
 impl CacheResult {
     /// Every result.
-    pub const ALL: [Self; 6] = [Self::Hit, Self::Stale, Self::Miss, Self::Revalidated, Self::Collapsed, Self::Bypass];
+    pub const ALL: [Self; 7] =
+        [Self::Hit, Self::StoreHit, Self::Stale, Self::Miss, Self::Revalidated, Self::Collapsed, Self::Bypass];
 
     /// The word of metrics and the log.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
+            Self::StoreHit => "store_hit",
             Self::Stale => "stale",
             Self::Miss => "miss",
             Self::Revalidated => "revalidated",
@@ -77,6 +81,8 @@ pub struct CacheMetrics {
     pub held: Gauge,
     /// 1 while other processes are not heard.
     pub cut_off: Gauge,
+    /// Of what processes share.
+    pub l2: L2Metrics,
 }
 
 impl CacheMetrics {
@@ -101,6 +107,61 @@ impl CacheMetrics {
             widened: make.counter("cache_purge_tenants_widened_total", "Tenants purged whole for want of room"),
             held: make.gauge("cache_purges_held", "Purged keys, tags and prefixes remembered"),
             cut_off: make.gauge("cache_cut_off", "1 while other processes of the stamp are not heard"),
+            l2: L2Metrics::new(make),
+        }
+    }
+}
+
+/// Why what is in the store could not be read, as a label.
+const UNREADABLE: [&str; 8] = ["too_large", "truncated", "magic", "version", "checksum", "mac", "wrong_key", "unsound"];
+/// What became of answers to be written, as a label.
+const PUTS: [&str; 4] = ["written", "refused", "dropped", "too_large"];
+
+/// The handles of what the processes of a stamp share.
+pub struct L2Metrics {
+    /// 1 while nobody asks the store.
+    pub away: Gauge,
+    /// Workers that are connected to it.
+    pub connections: Gauge,
+    /// Answers that wait to be written.
+    pub queued: Gauge,
+    /// Bytes of them.
+    pub queued_bytes: Gauge,
+    /// Questions to it.
+    pub reads: Counter,
+    /// Those without an answer in time.
+    pub late: Counter,
+    /// Those that were not asked because too many were on their way.
+    pub busy: Counter,
+    /// Calls that it refused, or that were lost.
+    pub failures: Counter,
+    /// Times that it went away.
+    pub outages: Counter,
+    /// What became of answers to be written: written, refused by it, dropped for want of room or store, too large.
+    pub puts: [Counter; PUTS.len()],
+    /// Records that were found and not used, by the reason.
+    pub unreadable: [Counter; UNREADABLE.len()],
+}
+
+impl L2Metrics {
+    fn new(make: &Register<'_>) -> Self {
+        let put = |result| make.counter_with("cache_store_writes_total", "Answers to be shared", &[("result", result)]);
+        let unreadable = |reason| {
+            let help = "Records of the cache store that were found and not used";
+            make.counter_with("cache_store_unreadable_total", help, &[("reason", reason)])
+        };
+        Self {
+            away: make.gauge("cache_store_away", "1 while nobody asks the cache store for answers"),
+            connections: make.gauge("cache_store_connections", "Workers connected to the cache store"),
+            queued: make.gauge("cache_store_queued", "Answers that wait to be written to the cache store"),
+            queued_bytes: make.gauge("cache_store_queued_bytes", "Bytes of answers that wait to be written"),
+            reads: make.counter("cache_store_reads_total", "Questions to the cache store"),
+            late: make.counter("cache_store_late_total", "Questions without an answer in time"),
+            busy: make.counter("cache_store_busy_total", "Questions not asked for too many on their way"),
+            failures: make.counter("cache_store_failures_total", "Calls that it refused, or that were lost"),
+            outages: make.counter("cache_store_outages_total", "Times that the cache store went away"),
+            puts: PUTS.map(put),
+            unreadable: UNREADABLE.map(unreadable),
         }
     }
 }

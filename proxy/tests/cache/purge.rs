@@ -10,13 +10,13 @@ use crate::{
     world::{Answer, Client, Redis, eventually, stop},
 };
 
-const TOKEN: &str = "0123456789abcdef";
+pub(super) const TOKEN: &str = "0123456789abcdef";
 
-fn with_store(redis: &Redis) -> String {
+pub(super) fn with_store(redis: &Redis) -> String {
     format!("[cache.store]\nurl = \"{}\"\n", redis.url())
 }
 
-fn page(proxy: &Running) -> serde_json::Value {
+pub(super) fn page(proxy: &Running) -> serde_json::Value {
     Client::connect(proxy.admin).exchange(b"GET /cache HTTP/1.1\r\nHost: admin\r\n\r\n").unwrap().json()
 }
 
@@ -29,7 +29,7 @@ fn tell(redis: &Redis, words: &[&str]) {
     let _: i64 = redis::cmd(words[0]).arg(&words[1..]).query(&mut connection).unwrap();
 }
 
-fn purge(proxy: &Running, body: &str) -> Answer {
+pub(super) fn purge(proxy: &Running, body: &str) -> Answer {
     let request = format!(
         "POST /cache/purge HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -39,17 +39,17 @@ fn purge(proxy: &Running, body: &str) -> Answer {
 }
 
 /// Two processes of a stamp, both of which hear of purges.
-fn two(app: &App, redis: &Redis, class: &str) -> [Running; 2] {
+pub(super) fn two(app: &App, redis: &Redis, class: &str) -> [Running; 2] {
     let server = |_| {
         let text = with_store(redis);
         let proxy = start(app, class, &text);
-        eventually("it hears the others", || page(&proxy)["purges"]["cut_off"] == false);
+        eventually("it hears the others", || super::shared::is_sharing(&proxy));
         proxy
     };
     [0, 1].map(server)
 }
 
-fn start(app: &App, class: &str, more: &str) -> Running {
+pub(super) fn start(app: &App, class: &str, more: &str) -> Running {
     let text = format!("[cache]\n{more}");
     let token = format!("address = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"");
     super::caching_with(app, class, &text, &|server| {

@@ -3,7 +3,7 @@
 use crate::{
     check::rate_limits::{TIER, is_fleet},
     fault::Findings,
-    settings::{LimitKey, OnStoreFailure},
+    settings::{CacheAuthorization, LimitKey, OnStoreFailure},
     value::Shown,
     written::{Quotas, RateLimit, Written},
 };
@@ -79,8 +79,14 @@ fn unused(written: &Written, limits: &[RateLimit], findings: &Findings) {
     let is_limited = tiers.iter().any(|tier| tier.requests != Some(None));
     let asks_for_user =
         limits.iter().flat_map(|limit| &limit.key).flatten().any(|part| *part.get_ref() == LimitKey::User);
-    if let Some(user) = written.user.as_ref().filter(|_| !asks_for_user) {
-        findings.warn(&user.span(), "[user]: no limit has \"user\" in its `key`, so nobody asks for it; leave it out");
+    let keeps_per_user =
+        written.cache.cache.classes.iter().any(|class| class.authorization == CacheAuthorization::PerUser);
+    if let Some(user) = written.user.as_ref().filter(|_| !asks_for_user && !keeps_per_user) {
+        findings.warn(
+            &user.span(),
+            "[user]: no limit has \"user\" in its `key` and no class of the cache keeps per user, so nobody asks for it; leave \
+             it out",
+        );
     }
     let fleet_counts = is_limited || limits.iter().any(|limit| is_fleet(limit, true));
     if let Some(store) = written.limits_store.as_ref().filter(|_| !fleet_counts) {

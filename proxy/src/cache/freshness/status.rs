@@ -30,6 +30,11 @@ pub enum Told {
         /// See there.
         ttl: i64,
     },
+    /// What the processes of the stamp share had the answer; seconds as of a hit.
+    Shared {
+        /// See there.
+        ttl: i64,
+    },
     /// The origin was asked.
     Forwarded {
         /// Why.
@@ -118,6 +123,7 @@ impl Told {
     fn write(&self, text: &mut ArrayString<256>) -> fmt::Result {
         match *self {
             Self::Hit { ttl } => write!(text, "{HIT}{ttl}"),
+            Self::Shared { ttl } => write!(text, "{HIT}{ttl}; detail=store"),
             Self::Forwarded { why, status, stored, collapsed, detail } => {
                 write!(text, "synaxis; fwd={}", why.token())?;
                 if let Some(status) = status {

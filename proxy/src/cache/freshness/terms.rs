@@ -12,6 +12,9 @@ use super::{
     directives, storable, stored, tag,
 };
 
+/// By so much the clocks of two processes may differ.
+const CLOCKS_DIFFER: Millis = 1_000;
+
 /// When the request to the origin was begun and when the head of its answer had come (RFC 9111 §4.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
@@ -207,7 +210,7 @@ impl Terms {
         Self { ends: self.ends.min(end), ..self }
     }
 
-    /// The same, but stale from `at` on, with its stale windows behind that: a soft purge.
+    /// The same, but stale from `at` on, with its stale windows behind that.
     #[must_use]
     pub fn stale_from(self, at: Millis) -> Self {
         let earlier = self.fresh_until.saturating_sub(at);
@@ -219,14 +222,32 @@ impl Terms {
         }
     }
 
-    /// The same, fresh for up to `thousandths` of its time less, so that entries stored together are not asked for
-    /// together. It is never more: that would be freshness the origin has not given.
+    /// The same, fresh for up to `thousandths` of its time less, with its stale windows behind that, so that entries stored
+    /// together are not asked for together. It is never more: that would be freshness the origin has not given.
     #[must_use]
     pub fn shortened(self, thousandths: u16) -> Self {
         let left = self.fresh_until.saturating_sub(self.received);
         let less =
             left / 1000 * u64::from(thousandths.min(1000)) + left % 1000 * u64::from(thousandths.min(1000)) / 1000;
-        Self { fresh_until: self.fresh_until - less, ..self }
+        self.stale_from(self.fresh_until - less)
+    }
+
+    /// Those that somebody else has written down, who may have had other settings, another clock, or bad intentions: never
+    /// used for longer than the policy lets. `None`: from the future, by more than clocks differ.
+    #[must_use]
+    pub fn bounded(self, policy: &Policy, now: Millis) -> Option<Self> {
+        if self.received > now.saturating_add(CLOCKS_DIFFER) {
+            return None;
+        }
+        let fresh = self.received.saturating_add(millis(policy.lifetime_max));
+        let ends = fresh.saturating_add(millis(policy.stale_max));
+        Some(Self {
+            fresh_until: self.fresh_until.min(fresh),
+            while_revalidating_until: self.while_revalidating_until.min(ends),
+            if_error_until: self.if_error_until.min(ends),
+            ends: self.ends.min(ends),
+            ..self
+        })
     }
 
     /// How long [`encode`](Self::encode) is.

@@ -63,6 +63,12 @@ impl Names {
         (!names.is_empty() && names.len() <= NAMES_MAX && bytes <= BYTES_MAX).then(|| Self(names.into()))
     }
 
+    /// Of these, in any order; None when they are too many or too long.
+    #[must_use]
+    pub fn of(names: &[HeaderName]) -> Option<Self> {
+        Self::new(names.to_vec())
+    }
+
     /// The names, in order.
     pub fn iter(&self) -> impl Iterator<Item = &HeaderName> {
         self.0.iter()

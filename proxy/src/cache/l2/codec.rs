@@ -29,8 +29,6 @@ const SIGNED: u8 = 1;
 pub const TAGS_MAX: usize = 32;
 /// Most fields of a head.
 pub const FIELDS_MAX: usize = 256;
-/// Shortest secret in bytes.
-pub const SECRET_BYTES_MIN: usize = 32;
 
 /// Why bytes are no value, each of them a miss and a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -73,11 +71,6 @@ pub struct Secret {
     outer: Sha256,
 }
 
-/// Too few bytes for a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cache's key file has fewer than 32 bytes")]
-pub struct ShortSecret;
-
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(***)")
@@ -85,20 +78,9 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// From the bytes of a key file; white space at its end does not count.
-    ///
-    /// # Errors
-    /// [`ShortSecret`].
-    pub fn new(bytes: &[u8]) -> Result<Self, ShortSecret> {
-        let bytes = bytes.trim_ascii_end();
-        if bytes.len() < SECRET_BYTES_MIN {
-            return Err(ShortSecret);
-        }
-        Ok(Self::of(bytes))
-    }
-
-    /// RFC 2104: the two hashes after their first block.
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    /// From at least 32 bytes that nobody else knows. Keeps the two hashes of RFC 2104 after their first block.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
         let mut block = [0; 64];
         if bytes.len() > block.len() {
             block[..MAC_BYTES].copy_from_slice(&Sha256::digest(bytes));

@@ -65,6 +65,16 @@ struct Inner {
 }
 
 impl Inner {
+    fn set(&self, l2: &L2, connection: Option<(u64, MultiplexedConnection)>) {
+        let is_open = connection.is_some();
+        let was_open = std::mem::replace(&mut *self.connection(), connection).is_some();
+        match (was_open, is_open) {
+            (false, true) => _ = l2.links.fetch_add(1, Relaxed),
+            (true, false) => _ = l2.links.fetch_sub(1, Relaxed),
+            _ => {}
+        }
+    }
+
     fn connection(&self) -> MutexGuard<'_, Option<(u64, MultiplexedConnection)>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,6 +136,11 @@ impl Link {
         let mut found = self.read(&[self.l2.base_name(key), self.l2.value_name(key)], within).await?.into_iter();
         let base = found.next().flatten().and_then(|bytes| self.base_of(&bytes, key));
         Ok((base, found.next().flatten().and_then(|bytes| self.value_of(&bytes, key))))
+    }
+
+    /// Counts one that was read whole and is none that this program writes.
+    pub fn refuse(&self) {
+        self.l2.counts.count_unreadable(DecodeError::Unsound);
     }
 
     fn value_of(&self, bytes: &Bytes, key: &[u8]) -> Option<Stored> {
@@ -218,7 +233,7 @@ async fn keep(l2: Arc<L2>, inner: std::sync::Weak<Inner>) {
         let Some(alive) = inner.upgrade() else { return };
         let outages = l2.outages();
         if l2.is_away() {
-            *alive.connection() = None;
+            alive.set(&l2, None);
             drop(alive);
             let _ = timeout(IDLE_MAX, changed).await;
             continue;
@@ -227,7 +242,7 @@ async fn keep(l2: Arc<L2>, inner: std::sync::Weak<Inner>) {
         let Some(connection) = known else {
             let opened = writer::connect(&l2.client).await;
             let is_open = opened.is_some();
-            *alive.connection() = opened.map(|connection| (outages, connection));
+            alive.set(&l2, opened.map(|connection| (outages, connection)));
             if !is_open {
                 drop(alive);
                 sleep(PAUSE + l2.by_chance(PAUSE)).await;
@@ -238,7 +253,7 @@ async fn keep(l2: Arc<L2>, inner: std::sync::Weak<Inner>) {
             () = changed => {}
             () = alive.lost.notified() => {}
             () = sleep(IDLE_MAX) => if !writer::ping(connection).await {
-                *alive.connection() = None;
+                alive.set(&l2, None);
             }
         }
     }

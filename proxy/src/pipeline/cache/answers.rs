@@ -100,7 +100,7 @@ fn not_modified(meta: &Meta, shows: &Shows, to: &Shown<'_>) -> Option<Response<D
 
 fn dress(headers: &mut HeaderMap, shows: &Shows, to: &Shown<'_>) {
     let is_kept = match &shows.told {
-        Told::Hit { .. } => true,
+        Told::Hit { .. } | Told::Shared { .. } => true,
         Told::Forwarded { collapsed, status, .. } => *collapsed || status.is_some() || shows.age > 0,
     };
     if is_kept {

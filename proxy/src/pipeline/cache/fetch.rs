@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     Seen, Stale, Want,
     keep::{Comes, Fetched, Keys, millis},
+    shared::{self, Read},
 };
 use crate::{
     body::Upload,
@@ -20,7 +21,7 @@ use crate::{
         collapse::{Come, Lead},
         entry::{Entry, Meta},
         fill::Reader,
-        freshness::{self, Ask, Policy, Terms, Times, revalidate},
+        freshness::{self, Ask, Policy, Terms, Times, Use, revalidate},
         key::Key,
         purge::Verdict,
     },
@@ -67,6 +68,8 @@ pub(super) struct Fetch {
 pub(super) enum Led {
     /// It comes, with these fields; whether it is kept.
     Comes(Arc<Meta>, HeaderMap, Reader, bool),
+    /// Another process of the stamp had it.
+    Shared(Arc<Entry>),
     /// The kept answer holds; whether it is kept any longer.
     Holds(Arc<Entry>, bool),
     /// It is his alone, or there is none.
@@ -145,6 +148,25 @@ impl Fetch {
         };
         let mut record = Record::aside(&worker.sink, Instant::now());
         let mut stale = stale;
+        let reader = shared::Reader { class: &class, policy: &policy, tenant, base: &base, asked: &asked.headers };
+        let shares = shared::is_used(worker, &class);
+        let read =
+            if shares && !ask.no_cache { reader.read(worker, &ask, &errand.deadline).await } else { Read::default() };
+        let known = read.base;
+        match read.entry {
+            Some((entry, Use::Fresh { .. })) => {
+                let now = worker.plane.clock.host(Instant::now());
+                let times = Times { asked: now, received: now };
+                let fetched = Fetched { began: entry.meta.began, class, policy, ask, times, shares, known };
+                let keys = Keys { base, place, key, tenant };
+                return send(tell, fetched.takes(&worker.plane.cache, keys, entry, (&asked.headers, &mut lead)));
+            }
+            Some((entry, used)) if stale.as_ref().is_none_or(|mine| mine.is_before(&entry)) => {
+                let if_error = matches!(used, Use::IfError { .. } | Use::WhileRevalidating { .. });
+                stale = Some(Stale { entry, if_error });
+            }
+            _ => {}
+        }
         // entries that were fetched together are not asked for together
         let jitter = (worker.chance() * f64::from(JITTER)) as u16;
         let (answer, times, began) = loop {
@@ -176,7 +198,7 @@ impl Fetch {
                     let Some(Stale { entry, .. }) = stale.take() else { return };
                     match revalidate::verdict(&entry.meta.headers, answer.headers()) {
                         revalidate::Verdict::Holds => {
-                            let fetched = Fetched { class, policy, ask, times, began };
+                            let fetched = Fetched { class, policy, ask, times, began, shares, known };
                             let keys = Keys { base, place, key, tenant };
                             let asked = (&asked.headers, &mut lead);
                             let led = fetched.holds(&worker.plane.cache, keys, &entry, answer, asked);
@@ -222,7 +244,7 @@ impl Fetch {
         let received = headers.clone();
         freshness::keep(&mut headers, times.received, &policy);
         framing::answer(&mut headers);
-        let fetched = Fetched { class, policy, ask, times, began };
+        let fetched = Fetched { class, policy, ask, times, began, shares, known };
         let comes = Comes { status: parts.status, headers, received, terms, body: body.used() };
         let idle = snapshot.settings.timeouts.body_idle;
         let keys = Keys { base, place, key, tenant };

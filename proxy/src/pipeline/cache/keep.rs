@@ -9,7 +9,10 @@ use http_body::Body as _;
 use synaxis_routing::{id::TenantId, purge::PurgeId};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::fetch::{Led, send};
+use super::{
+    fetch::{Led, send},
+    shared,
+};
 use crate::{
     body::Download,
     cache::{
@@ -24,6 +27,7 @@ use crate::{
             write_values,
         },
         key::Key,
+        l2::base::Base,
         purge::{Tag, TagHash},
         store::Full,
     },
@@ -66,6 +70,10 @@ pub(super) struct Fetched {
     pub(super) ask: Ask,
     pub(super) times: Times,
     pub(super) began: PurgeId,
+    /// Whether other processes may have it.
+    pub(super) shares: bool,
+    /// What they know of the URL.
+    pub(super) known: Option<Base>,
 }
 
 impl Fetched {
@@ -74,13 +82,13 @@ impl Fetched {
         let (old, length) = (&*entry.meta, entry.body.len() as u64);
         match revalidate::head(&old.headers, length, answer.status(), answer.headers()) {
             HeadSays::Nothing => {}
-            HeadSays::Changed => cache.store.forget(place),
+            HeadSays::Changed => forget(cache, place, old),
             HeadSays::Holds => match self.merged(old, answer.headers()) {
                 // by other fields it would be in the wrong place
                 Some(merged) if Vary::of(&merged.0) == Vary::of(&old.headers) => {
                     self.keep(cache, place, &self.renewed(entry, old.key.clone(), merged));
                 }
-                _ => cache.store.forget(place),
+                _ => forget(cache, place, old),
             },
         }
     }
@@ -144,19 +152,40 @@ impl Fetched {
             revalidate::merge(&mut headers, answer.headers(), self.times.received);
             framing::answer(&mut headers);
             Outcome::Answered(answer).discard();
-            cache.store.forget(keys.place);
+            forget(cache, keys.place, old);
             lead.tell(Come::Refused);
             return Led::Holds(self.renewed(entry, old.key.clone(), (headers, old.terms)), false);
         };
         Outcome::Answered(answer).discard();
+        let shared = terms;
+        let terms = self.class.of_memory(terms, self.times.received);
         self.place(cache, &mut keys, &headers, asked, life(&terms, self.times.received));
         let entry = self.renewed(entry, keys.key, (headers, terms));
         if lead.is_current() {
             self.keep(cache, keys.place, &entry);
+            self.share(cache, &keys.base, &entry, &shared);
         }
         lead.is_variant(keys.place);
         lead.tell(if self.is_fresh(&terms) { Come::Kept(Arc::clone(&entry)) } else { Come::Refused });
         Led::Holds(entry, true)
+    }
+
+    /// Another process has it: it is kept here as well.
+    pub(super) fn takes(
+        &self,
+        cache: &Cache,
+        mut keys: Keys,
+        entry: Arc<Entry>,
+        (asked, lead): (&HeaderMap, &mut Lead),
+    ) -> Led {
+        let life = life(&entry.meta.terms, self.times.received);
+        self.place(cache, &mut keys, &entry.meta.headers, asked, life);
+        if lead.is_current() {
+            self.keep(cache, keys.place, &entry);
+        }
+        lead.is_variant(keys.place);
+        lead.tell(Come::Kept(Arc::clone(&entry)));
+        Led::Shared(entry)
     }
 
     /// Takes it in, for everybody at once, and keeps it if it is whole in the end.
@@ -169,11 +198,12 @@ impl Fetched {
         (asked, idle): (&HeaderMap, Duration),
         metrics: &CacheMetrics,
     ) {
-        let Comes { status, mut headers, mut received, terms, mut body } = comes;
+        let Comes { status, mut headers, mut received, terms: shared, mut body } = comes;
+        let terms = self.class.of_memory(shared, self.times.received);
         framing::answer(&mut received);
         self.place(cache, &mut keys, &headers, asked, life(&terms, self.times.received));
         lead.is_variant(keys.place);
-        let Keys { place, key, tenant, .. } = keys;
+        let Keys { base, place, key, tenant } = keys;
         let tags = tags_of(&mut headers);
         TAG_FIELDS.iter().for_each(|name| _ = received.remove(*name));
         let length = body.size_hint().exact();
@@ -200,7 +230,7 @@ impl Fetched {
         }
         let led = Led::Comes(Arc::clone(&meta), received, reader, fits);
         if body.is_end_stream() {
-            self.end(cache, place, meta, (&lead, writer), metrics);
+            self.end(cache, (&base, place), (meta, &shared), (&lead, writer), metrics);
             return send(tell, led);
         }
         drop(fill);
@@ -231,15 +261,15 @@ impl Fetched {
                 return;
             }
         }
-        self.end(cache, place, meta, (&lead, writer), metrics);
+        self.end(cache, (&base, place), (meta, &shared), (&lead, writer), metrics);
     }
 
     /// It is whole. It is kept before anybody hears of that: who has had it finds it.
     fn end(
         &self,
         cache: &Cache,
-        place: u128,
-        meta: Arc<Meta>,
+        (base, place): (&Key, u128),
+        (meta, shared): (Arc<Meta>, &Terms),
         (lead, writer): (&Lead, Writer),
         metrics: &CacheMetrics,
     ) {
@@ -247,7 +277,12 @@ impl Fetched {
         if let Some(body) = whole.clone() {
             let entry = Arc::new(Entry { meta, body });
             // one that has been succeeded for being slow does not take the place of what is newer
-            let kept = if lead.is_current() { self.keep(cache, place, &entry) } else { None };
+            let kept = if lead.is_current() {
+                self.share(cache, base, &entry, shared);
+                self.keep(cache, place, &entry)
+            } else {
+                None
+            };
             match kept {
                 Some(Full::Tenant) => metrics.full[0].increment(1),
                 Some(Full::Class) => metrics.full[1].increment(1),
@@ -271,9 +306,23 @@ impl Fetched {
         lead.tell(Come::Refused);
     }
 
+    fn share(&self, cache: &Cache, url: &Key, entry: &Entry, terms: &Terms) {
+        if let Some(l2) = cache.l2.as_ref().filter(|_| self.shares) {
+            shared::write(l2, entry, (url, self.known.as_ref()), terms, self.times.received);
+        }
+    }
+
     fn keep(&self, cache: &Cache, place: u128, entry: &Arc<Entry>) -> Option<Full> {
         let life = life(&entry.meta.terms, self.times.received);
         cache.store.keep(place, Arc::clone(entry), life, &self.class.room).err()
+    }
+}
+
+/// It is not to be used any more, here nor, where they share it, by others.
+fn forget(cache: &Cache, place: u128, old: &Meta) {
+    cache.store.forget(place);
+    if cache.l2.is_some() {
+        cache.purges.mark_key(&old.tenant, old.key.authority(), old.key.target());
     }
 }
 

@@ -226,8 +226,30 @@ fn shortening_never_prolongs() {
     let terms = terms(&get(""), 200, "cache-control: max-age=60, stale-if-error=10\nage: 10", &PLAIN).unwrap();
     let left = |thousandths: u16| terms.shortened(thousandths).left(NOW);
     assert_eq!([0, 100, 500, 1000, 1001, u16::MAX].map(left), [50, 45, 25, 0, 0, 0]);
-    assert_eq!(word(terms.shortened(1000).judge(&get(""), NOW + 59_999)), "error 69 59");
-    assert_eq!(word(terms.shortened(1000).judge(&get(""), NOW + 60_000)), "validate");
+    assert_eq!(word(terms.shortened(1000).judge(&get(""), NOW + 9_999)), "error 19 9");
+    assert_eq!(word(terms.shortened(1000).judge(&get(""), NOW + 10_000)), "validate");
+    // a window that there is not does not open
+    let terms = self::terms(&get(""), 200, "cache-control: max-age=60", &PLAIN).unwrap();
+    assert_eq!(word(terms.shortened(100).judge(&get(""), NOW + 54_001)), "validate");
+}
+
+#[test]
+fn what_another_process_has_written_lasts_no_longer_than_the_settings_here_let_it() {
+    let answer = "etag: \"v\"\ncache-control: max-age=600, stale-while-revalidate=600";
+    let theirs = terms(&get(""), 200, answer, &Policy { lifetime_max: 600, stale_max: 600, ..PLAIN }).unwrap();
+    let ours = Policy { lifetime_max: 60, stale_max: 30, ..PLAIN };
+    let bounded = theirs.bounded(&ours, NOW).unwrap();
+    let check = |at: u64, expected: &str| assert_eq!(word(bounded.judge(&get(""), NOW + at * 1_000)), expected, "{at}");
+    check(59, "fresh 59 1");
+    check(60, "while 60 0");
+    check(89, "while 89 29");
+    check(90, "validate");
+    assert_eq!(bounded.kept_until(), NOW + 90_000);
+    assert_eq!(theirs.bounded(&Policy { lifetime_max: 600, stale_max: 600, ..PLAIN }, NOW), Some(theirs));
+    // by so much clocks may differ, and no more
+    assert!(theirs.bounded(&ours, NOW - 1_000).is_some() && theirs.bounded(&ours, NOW - 1_001).is_none());
+    let worst = Terms::decode(&[[0xff; Terms::BYTES - 1].as_slice(), &[0]].concat().try_into().unwrap()).unwrap();
+    assert_eq!(worst.bounded(&ours, NOW), None);
 }
 
 #[test]

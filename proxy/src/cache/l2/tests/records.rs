@@ -14,7 +14,7 @@ use crate::cache::purge::{PurgeId, TagHash};
 const MAX: usize = 1 << 20;
 
 fn secret(text: &str) -> Secret {
-    Secret::new(text.repeat(8).as_bytes()).unwrap()
+    Secret::new(text.repeat(8).as_bytes())
 }
 
 #[derive(Clone, Debug)]
@@ -320,16 +320,11 @@ fn the_mac_is_that_of_the_rfc() {
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
         ),
     ] {
-        assert_eq!(hex(Secret::of(key).mac(data)), expected);
+        assert_eq!(hex(Secret::new(key).mac(data)), expected);
     }
 }
 
 #[test]
-fn a_secret_is_long_and_is_not_shown() {
-    assert!(Secret::new(&[b'x'; 31]).is_err());
-    assert!(Secret::new(&[&[b'x'; 31][..], b"\n\n"].concat()).is_err());
-    let one = Secret::new(&[b'x'; 32]).unwrap();
-    assert_eq!(format!("{one:?}"), "Secret(***)");
-    let other = Secret::new(&[&[b'x'; 32][..], b"\n"].concat()).unwrap();
-    assert_eq!(one.mac(b"a"), other.mac(b"a"));
+fn a_secret_is_not_shown() {
+    assert_eq!(format!("{:?}", Secret::new(&[b'x'; 32])), "Secret(***)");
 }
