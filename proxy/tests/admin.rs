@@ -60,7 +60,8 @@ fn every_endpoint_that_is_listed_answers() {
 fn where_requests_are_sent_is_shown_with_why_not() {
     let fleet = "[[listeners]]\nkind = \"peer\"\naddress = \"127.0.0.1:0\"\n[upstreams.site]\nendpoints = [\"http://[::1]:9003\"]\n\
                  [[routes]]\nname = \"api\"\nhost = \"*.example.com\"\npath_prefix = \"/api\"\nmethods = [\"GET\"]\nupstream = \"app\"\n\
-                 [[routes]]\nname = \"rest\"\npath_prefix = \"/\"\nmethods = [\"GET\", \"POST\"]\nupstream = \"site\"\ntimeout = \"5s\"\n";
+                 [[routes]]\nname = \"rest\"\npath_prefix = \"/\"\nmethods = [\"GET\", \"POST\"]\nupstream = \"site\"\ntimeout = \"5s\"\ncache = \"pages\"\n\
+                 [cache.store]\nurl = \"redis://127.0.0.1:1\"\n[cache.classes.pages]\npreset = \"metadata\"\n";
     let proxy = proxy(&config(fleet));
     eventually("a table", || ask(proxy.admin, "/readyz").status == 200);
     let shown = ask(proxy.admin, "/upstreams").json();
@@ -82,8 +83,10 @@ fn where_requests_are_sent_is_shown_with_why_not() {
     assert_eq!(json["route"]["chosen"]["endpoints"][0], "127.0.0.1:1");
     assert_eq!((&json["here"]["known"], &json["here"]["candidates"][0]["me"]), (&true.into(), &true.into()));
     assert_eq!((&json["choice"], &json["entry"]), (&"synaxis-weu-001".into(), &"weu".into()));
+    assert_eq!(json["route"]["chosen"]["cache"], serde_json::Value::Null);
     let rest = explain("&path=/api/x&method=POST").text();
     assert!(rest.contains("route rest: upstream site ([::1]:9003), 5000 ms to the answer's head"), "{rest}");
+    assert!(rest.contains("answers are kept by class pages: up to 60000 ms, 300000 ms in the store\n"), "{rest}");
     let none = explain("&path=/x&method=DELETE&format=json").json();
     assert_eq!(
         (&none["route"]["refused"]["status"], &none["route"]["refused"]["reason"]),

@@ -2,7 +2,11 @@
 //!
 //! Invariant: with a store a purge is the whole stamp's, and is said to be done only when the store has it.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use http::Response;
 use serde::{Deserialize, Serialize};
@@ -16,6 +20,7 @@ use super::{
     access::Refusal,
     answers::{self, Reply},
 };
+use crate::cache::l2::{L2, codec::DecodeError};
 
 /// Longest wait for the other processes.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -31,6 +36,27 @@ struct Page {
     evicted: u64,
     expired: u64,
     purges: Purges,
+    /// Null: each process has its own.
+    shared: Option<Shared>,
+}
+
+/// What the processes of the stamp share.
+#[derive(Serialize)]
+struct Shared {
+    /// Whether nobody asks the store: it has not answered in time, or failed.
+    away: bool,
+    /// Workers that are connected to it.
+    connections: usize,
+    /// Answers that wait to be written, and their bytes.
+    queued: usize,
+    queued_bytes: usize,
+    reads: u64,
+    found: u64,
+    late: u64,
+    written: u64,
+    dropped: u64,
+    /// Records that were found and not used, by the reason.
+    unreadable: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
@@ -69,7 +95,27 @@ pub(super) fn show(view: &View) -> Response<Reply> {
             cut_off: cache.purges.is_cut_off(now),
             silent_ms: cache.purges.silent_for(now).map(millis),
         },
+        shared: cache.l2.as_deref().map(shared),
     })
+}
+
+fn shared(l2: &L2) -> Shared {
+    let counts = l2.counts();
+    let of = |count: &AtomicU64| count.load(Relaxed);
+    let (queued, queued_bytes) = l2.queued();
+    let unreadable = DecodeError::ALL.map(|why| (why.as_str(), counts.unreadable(why)));
+    Shared {
+        away: l2.is_away(),
+        connections: l2.links(),
+        queued,
+        queued_bytes,
+        reads: of(&counts.reads),
+        found: of(&counts.found),
+        late: of(&counts.late),
+        written: of(&counts.written),
+        dropped: of(&counts.dropped),
+        unreadable: unreadable.into_iter().filter(|(_, count)| *count > 0).collect(),
+    }
 }
 
 /// What is asked for, such as `{"scope": "key", "tenant": "acme", "host": "a.example", "path": "/x?y"}`.

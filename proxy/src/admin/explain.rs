@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Instant};
 
 use http::{HeaderMap, Method, Response, StatusCode, header::ACCEPT, uri::Authority};
 use serde::Serialize;
+use synaxis_config::settings::Cache;
 use synaxis_routing::{
     explain::{self, Explanation},
     id::{Region, StampId, TenantId},
@@ -62,8 +63,19 @@ struct Seen {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Taken {
-    Chosen { name: String, upstream: String, endpoints: Vec<String>, timeout_ms: u128 },
+    Chosen { name: String, upstream: String, endpoints: Vec<String>, timeout_ms: u128, cache: Option<Kept> },
     Refused { status: u16, reason: &'static str, detail: String },
+}
+
+/// By which class answers are kept.
+#[derive(Serialize)]
+struct Kept {
+    class: String,
+    /// Whether this stamp keeps those of the tenant: it is the owner.
+    here: bool,
+    /// Longest in the memory of a process, and in what the processes of the stamp share; `null`: they share nothing.
+    ttl_ms: u128,
+    store_ttl_ms: Option<u128>,
 }
 
 pub(super) fn explain(view: &View, query: &str, headers: &HeaderMap) -> Result<Response<Reply>, Refusal> {
@@ -78,8 +90,10 @@ pub(super) fn explain(view: &View, query: &str, headers: &HeaderMap) -> Result<R
             Refusal::RegionUnknown(known.join(", "))
         })?,
     };
-    let route = query.value("path").map(|path| taken(&snapshot, &query, path)).transpose()?;
-    let explanation = explain::explain(&fleet.placement, &tenant, entry, view.plane.clock.at(Instant::now()));
+    let now = view.plane.clock.at(Instant::now());
+    let is_owner = fleet.me.is_some() && fleet.placement.owner(&tenant, entry, now) == fleet.me;
+    let route = query.value("path").map(|path| taken(&snapshot, &query, path, is_owner)).transpose()?;
+    let explanation = explain::explain(&fleet.placement, &tenant, entry, now);
     let here = here(view, &snapshot, fleet, &explanation);
     let answer = Answer { explanation, here, route };
     let accepts_json = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"));
@@ -120,7 +134,7 @@ fn here(view: &View, snapshot: &Snapshot, fleet: &Fleet, explanation: &Explanati
 }
 
 /// The route as the pipeline chooses it, for a request without fields of its own.
-fn taken(snapshot: &Snapshot, query: &Query<'_>, path: &str) -> Result<Taken, Refusal> {
+fn taken(snapshot: &Snapshot, query: &Query<'_>, path: &str, is_owner: bool) -> Result<Taken, Refusal> {
     if !path.starts_with('/') || path.contains('?') {
         return Err(Refusal::QueryInvalid(
             "path is written as it is received, with a slash in front and without a query",
@@ -150,6 +164,7 @@ fn taken(snapshot: &Snapshot, query: &Query<'_>, path: &str) -> Result<Taken, Re
                 upstream: upstream.name.clone(),
                 endpoints: upstream.endpoints.iter().map(ToString::to_string).collect(),
                 timeout_ms: route.timeout.as_millis(),
+                cache: route.cache.and_then(|class| kept(&settings.cache, class, is_owner)),
             }
         }
         Err(reply) => {
@@ -157,6 +172,13 @@ fn taken(snapshot: &Snapshot, query: &Query<'_>, path: &str) -> Result<Taken, Re
             Taken::Refused { status: shape.status.as_u16(), reason: shape.reason, detail: reply.to_string() }
         }
     })
+}
+
+fn kept(settings: &Cache, class: usize, here: bool) -> Option<Kept> {
+    let class = settings.classes.get(class)?;
+    let shared = settings.store.is_some() && !class.store_ttl.is_zero();
+    let store_ttl_ms = shared.then(|| class.store_ttl.as_millis());
+    Some(Kept { class: class.name.clone(), here, ttl_ms: class.ttl.as_millis(), store_ttl_ms })
 }
 
 fn words(answer: &Answer) -> String {
@@ -175,10 +197,15 @@ fn words(answer: &Answer) -> String {
     }
     match route {
         None => {}
-        Some(Taken::Chosen { name, upstream, endpoints, timeout_ms }) => {
+        Some(Taken::Chosen { name, upstream, endpoints, timeout_ms, cache }) => {
             let endpoints = endpoints.join(", ");
             let _ =
                 writeln!(text, "route {name}: upstream {upstream} ({endpoints}), {timeout_ms} ms to the answer's head");
+            if let Some(Kept { class, here, ttl_ms, store_ttl_ms }) = cache {
+                let place = if *here { "" } else { ", not at this stamp: another one is the owner" };
+                let store = store_ttl_ms.map(|ttl| format!(", {ttl} ms in the store")).unwrap_or_default();
+                let _ = writeln!(text, "  answers are kept by class {class}: up to {ttl_ms} ms{store}{place}");
+            }
         }
         Some(Taken::Refused { status, reason, detail }) => {
             let _ = writeln!(text, "no route: {status} {reason}, {detail}");

@@ -88,6 +88,14 @@ impl Key {
         variant
     }
 
+    /// The key of what is known of requests with credentials alone; no variant has it.
+    #[must_use]
+    pub fn with_credentials(&self) -> Self {
+        let mut key = self.clone();
+        key.bytes.push(3);
+        key
+    }
+
     /// Where it is looked for. `seed` is the process's own, so that nobody outside can aim at a place.
     #[must_use]
     pub fn place(&self, seed: u64) -> u128 {
@@ -183,6 +191,7 @@ mod tests {
         let kinds: Vec<Key> = ["", "a", "b"].map(|kind| key.variant(|bytes| bytes.extend(kind.bytes()))).into();
         assert!(kinds.iter().all(|kind| *kind != key && kind.target() == "/x?y"));
         assert!(kinds[0] != kinds[1] && kinds[1] != kinds[2]);
+        assert!(kinds.iter().chain([&key]).all(|kind| *kind != key.with_credentials()));
         assert_ne!(key.place(1), key.place(2), "the place is not to be guessed");
     }
 

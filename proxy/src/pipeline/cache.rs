@@ -207,6 +207,9 @@ impl Errand<'_> {
             if want.ask.no_store || (want.ask.range && seen.stale.is_none()) {
                 return Found::Goes(seen.why, None);
             }
+            if want.ask.authorized && seen.stale.is_none() && self.passes(want, &seen.key) {
+                return Found::Goes(seen.why, Some("authorization"));
+            }
             let joined = match slow.take() {
                 None => self.cache().fetches.join(seen.place, FETCHES_MAX),
                 Some(slow) => self.cache().fetches.succeed(seen.place, &slow),
@@ -231,6 +234,13 @@ impl Errand<'_> {
             }
         }
         Found::Goes(Forward::UriMiss, Some("busy"))
+    }
+
+    /// Whether it is remembered that requests with credentials get answers of their own.
+    fn passes(&self, want: &Want, key: &Key) -> bool {
+        let (cache, key) = (self.cache(), key.with_credentials());
+        let known = cache.store.get(key.place(cache.seed), &key);
+        matches!(known, Some(Known::Passes(passes)) if want.now < passes.until)
     }
 
     fn look(&self, want: &Want, headers: &HeaderMap) -> Look {
@@ -278,7 +288,6 @@ impl Errand<'_> {
 
     /// Fetches it for all who want it, in a task of its own: it goes on when this client is gone.
     async fn lead(&self, want: &Want, seen: Seen, lead: Lead, others: bool, load: &mut Load<'_>) -> Found {
-        let stale = seen.stale.clone();
         let why = seen.why;
         let (tell, told) = oneshot::channel();
         let fetch = Fetch::new(self, want, seen, others, load);
@@ -316,7 +325,7 @@ impl Errand<'_> {
             // the task was lost
             Err(_) => return Found::Nothing(LocalReply::Overload),
         };
-        let Back { mut outcome, tries, attempts, entered, detail } = went;
+        let Back { mut outcome, tries, attempts, entered, detail, stale } = went;
         let moves_on = others && matches!(&outcome, Ok(outcome) if outcome.is_untouched());
         if let Some(stale) = stale.filter(|stale| self.may_hide(stale) && !moves_on && has_failed(&outcome)) {
             let status = match &outcome {

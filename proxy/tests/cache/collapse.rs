@@ -36,6 +36,35 @@ fn a_crowd_on_a_cold_key_causes_one_request() {
 }
 
 #[test]
+fn who_has_credentials_waits_for_nobody_once_it_is_known_that_each_has_his_own() {
+    let app = App::start(|asked| match asked.turn {
+        0 => Does::Sends(ok("Cache-Control: max-age=60\r\n", "first")),
+        _ => Does::Waits(ok("Cache-Control: max-age=60\r\n", "later")),
+    });
+    let proxy = caching(&app, "");
+    let edge = proxy.edges[0];
+    let first = ask(edge, "acme", "/", "Authorization: Bearer A\r\n");
+    assert!(found(&first).contains("authorization"), "{}", found(&first));
+    let mut clients: Vec<Client> = (0..5)
+        .map(|index| {
+            let mut client = Client::connect(edge);
+            let fields = format!("Host: app.example\r\nX-Tenant-Id: acme\r\nAuthorization: Bearer {index}\r\n");
+            client.send(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes());
+            client
+        })
+        .collect();
+    eventually("all are at the app", || app.count() == 6);
+    app.open();
+    for client in &mut clients {
+        assert_eq!(client.answer(false).unwrap().text(), "later");
+    }
+    // of those without credentials nothing else is known, and what they have is everybody's
+    assert!(!is_hit(&get(edge, "/")) && is_hit(&get(edge, "/")));
+    assert!(is_hit(&ask(edge, "acme", "/", "Authorization: Bearer A\r\n")));
+    stop(proxy);
+}
+
+#[test]
 fn those_who_come_while_it_comes_read_it_as_it_comes() {
     let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\nhello";
     let app = App::start(move |_| Does::Halts(head.to_owned(), "world".to_owned()));

@@ -180,6 +180,26 @@ fn that_one_still_holds_is_shared_too_and_that_it_does_not() {
 }
 
 #[test]
+fn what_is_stale_in_the_store_is_given_when_the_app_fails() {
+    let app = App::start(|asked| match asked.turn {
+        0 => Does::Sends(ok("Cache-Control: max-age=1, stale-if-error=60\r\nETag: \"a\"\r\n", "old")),
+        _ => Does::Sends(super::answer("500 Unexpected", "", "")),
+    });
+    let redis = Redis::start();
+    let [one, other] = two(&app, &redis, "");
+    get(one.edges[0], "/");
+    eventually("it is shared", || written(&one) == 1.0);
+    sleep(Duration::from_millis(1_100));
+    let answer = get(other.edges[0], "/");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "old"), "{}", found(&answer));
+    assert!(found(&answer).contains("stale-if-error"), "{}", found(&answer));
+    assert_eq!(app.asked()[1].field("if-none-match"), Some("\"a\""), "it was asked about by its tag");
+    // the store is asked first here as well
+    assert_eq!(get(other.edges[0], "/never").status, 500);
+    [one, other].into_iter().for_each(stop);
+}
+
+#[test]
 fn no_byte_of_a_tenant_reaches_another_through_the_store() {
     let app = App::start(|asked| {
         let (tenant, kind) = (asked.field("x-tenant-id").unwrap(), asked.field("x-kind").unwrap_or("-"));

@@ -21,7 +21,7 @@ use crate::{
         collapse::{Come, Lead},
         entry::{Entry, Meta},
         fill::Reader,
-        freshness::{self, Ask, Policy, Terms, Times, Use, revalidate},
+        freshness::{self, Ask, Policy, Terms, Times, Unstorable, Use, revalidate},
         key::Key,
         purge::Verdict,
     },
@@ -85,6 +85,8 @@ pub(super) struct Back {
     pub(super) entered: bool,
     /// Why its answer is not kept.
     pub(super) detail: Option<&'static str>,
+    /// A kept answer that may be given in its place.
+    pub(super) stale: Option<Stale>,
 }
 
 impl Fetch {
@@ -187,8 +189,9 @@ impl Fetch {
             let outcome = errand.visit_endpoints(others, &mut load).await;
             let (tries, entered) = (load.tries, load.entered);
             let times = Times { asked: sent, received: worker.plane.clock.host(Instant::now()) };
+            let (attempts, hidden) = (record.attempts, stale.clone());
             let went = |outcome, detail| {
-                Led::Went(Box::new(Back { outcome, tries, attempts: record.attempts, entered, detail }))
+                Led::Went(Box::new(Back { outcome, tries, attempts, entered, detail, stale: hidden }))
             };
             match outcome {
                 Ok(Outcome::Answered(answer)) if hides(stale.as_ref(), answer.status()) => {
@@ -226,10 +229,13 @@ impl Fetch {
                             let plain = Ask { authorized: false, no_store: false, ..ask };
                             let refused = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
                             let of = Terms::of(&plain, times, answer.status(), answer.headers(), &class.policy);
+                            let (life, store) = (class.uncacheable, &worker.plane.cache.store);
+                            let until = times.received + millis(life);
                             if of.is_err() && !refused {
-                                let life = class.uncacheable;
-                                let until = times.received + millis(life);
-                                worker.plane.cache.store.pass(place, (key, tenant), until, life, &class.room);
+                                store.pass(place, (key, tenant), until, life, &class.room);
+                            } else if why == Unstorable::Authorization {
+                                let key = key.with_credentials();
+                                store.pass(key.place(worker.plane.cache.seed), (key, tenant), until, life, &class.room);
                             }
                             lead.tell(Come::Refused);
                             return send(tell, went(Ok(Outcome::Answered(answer)), Some(why.token())));
