@@ -13,11 +13,13 @@ use synaxis_routing::{
 
 use crate::{duration, names, output::Format};
 
+mod cache;
 mod life;
 mod tenants;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cache::{Cache, CacheStore, Purge};
 pub(crate) use life::{Below, Degrade, Delete, Drain, Goal, Health, Isolate, Ramped, Standby, Wait, Weight};
 pub(crate) use tenants::{Assign, Hot, Pin, Set, Tenant, TenantList};
 
@@ -38,11 +40,13 @@ pub(crate) struct Args {
 }
 
 /// Something about the fleet, or about this program.
-#[expect(clippy::large_enum_variant, reason = "there is one, and it is taken apart at once")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
     Verb(Verb),
+    /// Answers that the processes of a stamp keep
+    #[command(subcommand)]
+    Cache(Cache),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -67,7 +71,7 @@ pub(crate) struct Global {
     /// Prefix of the routing table's keys [default: synaxis]
     #[arg(long, global = true, value_name = "PREFIX")]
     pub(crate) key_prefix: Option<String>,
-    /// TOML file with store, key_prefix and [guards]
+    /// TOML file with store, key_prefix, limits_store, cache_store and [guards]
     #[arg(long, global = true, value_name = "FILE", env = "SYNAXIS_STAMPCTL_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// How the result is written

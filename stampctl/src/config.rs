@@ -3,6 +3,7 @@
 //! ```toml
 //! store = "rediss://routing.internal:6380"
 //! limits_store = "rediss://limits.weu.internal:6380"
+//! cache_store = "rediss://cache.weu-001.internal:6380/3"
 //! key_prefix = "synaxis"
 //!
 //! [guards]
@@ -32,6 +33,10 @@ pub(crate) struct Config {
     pub(crate) limits_store: Option<String>,
     /// Prefix of its keys.
     pub(crate) limits_key_prefix: Option<String>,
+    /// URL of the store in which the processes of a stamp tell each other what was purged.
+    pub(crate) cache_store: Option<String>,
+    /// Prefix of its keys.
+    pub(crate) cache_key_prefix: Option<String>,
     /// Prefix of the routing table's keys.
     pub(crate) key_prefix: Option<String>,
     /// How many Active stamps must remain.

@@ -1,6 +1,7 @@
 //! The verbs, one file a verb or noun. Each says what it edits or shows; the way is [`crate::session`]'s.
 
 mod busy;
+mod cache;
 mod degrade;
 mod drain;
 mod epoch;
@@ -28,6 +29,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let (intent, verb) = match args.command {
         Command::Completions { shell } => return manual::completions(shell),
         Command::Man => return manual::man(),
+        Command::Cache(said) => return cache::run(&args.global, said).await,
         Command::Verb(Verb::Plan(said)) => (Intent::Plan, Verb::Change(said.change)),
         Command::Verb(Verb::Apply(said)) => (Intent::Apply(said.plan), Verb::Change(said.change)),
         Command::Verb(verb) => (Intent::Publish, verb),

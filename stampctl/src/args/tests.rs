@@ -39,6 +39,13 @@ fn the_documented_forms_are_understood() {
         "tenant set acme --limit per-user=500/min,burst=20 --limit tenant=5/h --no-limit per-ip --tier gold",
         "tenant set acme --no-limit per-user",
         "recover --from 127.0.0.1:9901 --from http://127.0.0.1:9902/routing/table",
+        "cache purge https://a.example/orders/17?full=1 --tenant acme --wait",
+        "cache purge /orders/17 --host a.example --tenant acme --soft",
+        "cache purge --prefix /orders/ --tenant acme",
+        "cache purge --tag order-17 --tenant acme --wait --timeout 5s --cache-store redis://127.0.0.1:6379/3",
+        "cache purge --tenant acme --proxy-config proxy.toml --cache-key-prefix stamp-1",
+        "cache purge --class definitions --dry-run -o json",
+        "cache purge --all --yes",
     ] {
         Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap();
     }
@@ -77,6 +84,13 @@ fn the_documented_forms_are_understood() {
         "isolate",
         "wait --for=well weu-003",
         "health weu-003 --at http://user@127.0.0.1:1",
+        "cache",
+        "cache purge",
+        "cache purge --soft",
+        "cache purge a.example/x",
+        "cache purge --all --tenant acme",
+        "cache purge --all --wait --no-wait",
+        "plan cache purge --all",
     ] {
         let refused = Args::try_parse_from(std::iter::once("stampctl").chain(line.split(' '))).unwrap_err();
         assert_eq!(refused.exit_code(), 2, "{line}");
