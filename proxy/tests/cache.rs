@@ -5,6 +5,7 @@ mod collapse;
 mod conformance;
 mod purge;
 mod shared;
+mod purge_load;
 
 use std::{net::SocketAddr, time::Duration};
 
