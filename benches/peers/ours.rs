@@ -1,14 +1,14 @@
 //! This proxy as a contestant: alone, with its access log, twice in a row, or as one of many stamps.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use crate::{
     contestant::{Contestant, Kind, Process},
-    fleet,
+    fleet, kept,
     peer::POOL,
     process::free_port,
     scene::Scene,
-    settings::synaxis::{Member, Synaxis},
+    settings::synaxis::{Extra, Member, Synaxis},
 };
 
 /// A build of this project.
@@ -23,13 +23,20 @@ impl Build {
     pub(crate) fn alone(&self, scene: &Scene, kind: Kind, pool: u32) -> anyhow::Result<Contestant> {
         let port = free_port()?;
         let log = (kind == Kind::Logging).then(|| scene.folder.join(format!("synaxis-{port}.access.log")));
-        let process = self.process(scene, port, pool, log.as_deref(), kind == Kind::Limited, None)?;
+        let extra = Extra { access_log: log.as_deref(), limits: kind == Kind::Limited, ..Extra::default() };
+        let process = self.process(scene, (port, pool), &extra)?;
         let name = match kind {
             Kind::Logging => format!("{}, access log", self.name),
             Kind::Limited => format!("{}, limits", self.name),
             _ => self.name.clone(),
         };
         Ok(Contestant::new(name, kind, vec![process]))
+    }
+
+    /// Alone, and keeps the answers of [`kept`].
+    pub(crate) fn keeping(&self, scene: &Scene, kind: Kind, pool: u32) -> anyhow::Result<Contestant> {
+        let process = self.process(scene, (free_port()?, pool), &Extra { cache: true, ..Extra::default() })?;
+        Ok(Contestant::new(&self.name, kind, vec![process]).with(kept::keys()))
     }
 
     /// Two proxies: the entry owns nothing, so that it hands every request to the other one.
@@ -40,7 +47,8 @@ impl Build {
         let mut processes = Vec::new();
         for (stamp, peer) in stamps.iter().zip(peers) {
             let member = Member { stamp: stamp.to_string(), peer, store: store.clone() };
-            processes.push(self.process(scene, free_port()?, POOL, None, false, Some(&member))?);
+            let extra = Extra { member: Some(&member), ..Extra::default() };
+            processes.push(self.process(scene, (free_port()?, POOL), &extra)?);
         }
         Ok(Contestant::new(format!("{}, forwarded", self.name), Kind::Forwarded, processes))
     }
@@ -51,23 +59,16 @@ impl Build {
         let store = scene.folder.join(format!("store-{peer}"));
         let (stamp, tenants) = fleet::publish_many(&store, peer, stamps)?;
         let member = Member { stamp: stamp.to_string(), peer, store };
-        let process = self.process(scene, free_port()?, POOL, None, false, Some(&member))?;
+        let extra = Extra { member: Some(&member), ..Extra::default() };
+        let process = self.process(scene, (free_port()?, POOL), &extra)?;
         let mut contestant = Contestant::new(&self.name, Kind::Ours, vec![process]);
         contestant.tenant.clone_from(&tenants[0]);
         Ok((contestant, tenants))
     }
 
-    fn process(
-        &self,
-        scene: &Scene,
-        port: u16,
-        pool: u32,
-        access_log: Option<&Path>,
-        limits: bool,
-        member: Option<&Member>,
-    ) -> anyhow::Result<Process> {
+    fn process(&self, scene: &Scene, (port, pool): (u16, u32), extra: &Extra<'_>) -> anyhow::Result<Process> {
         let file = |ending: &str| scene.folder.join(format!("synaxis-{port}.{ending}"));
-        let settings = Synaxis { port, admin: free_port()?, origins: &scene.origins, pool, access_log, limits, member };
+        let settings = Synaxis { port, admin: free_port()?, origins: &scene.origins, pool, extra: *extra };
         fs::write(file("toml"), settings.to_string())?;
         let binary = self.binary.display().to_string();
         let rest = ["--log-level", "warn", "run", "--config"].map(str::to_owned);

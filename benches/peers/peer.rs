@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use crate::{
     build,
     contestant::{Contestant, Kind, Process},
+    kept,
     process::free_port,
     scene::Scene,
     settings, tools,
@@ -26,6 +27,7 @@ pub(crate) enum Peer {
     HaProxy,
     Envoy,
     Pingora,
+    Varnish,
 }
 
 /// A peer whose program is there.
@@ -37,7 +39,7 @@ pub(crate) struct Installed {
 
 impl Peer {
     /// In the order in which they take turns.
-    pub(crate) const ALL: [Self; 4] = [Self::Nginx, Self::HaProxy, Self::Envoy, Self::Pingora];
+    pub(crate) const ALL: [Self; 5] = [Self::Nginx, Self::HaProxy, Self::Envoy, Self::Pingora, Self::Varnish];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -45,7 +47,18 @@ impl Peer {
             Self::HaProxy => "HAProxy",
             Self::Envoy => "Envoy",
             Self::Pingora => "Pingora",
+            Self::Varnish => "Varnish",
         }
+    }
+
+    /// Whether it is known how it passes requests on, a tenant's to the same origin each time.
+    pub(crate) const fn balances(self) -> bool {
+        !matches!(self, Self::Varnish)
+    }
+
+    /// Whether it is known how it keeps answers for each tenant.
+    pub(crate) const fn keeps(self) -> bool {
+        matches!(self, Self::Nginx | Self::Varnish)
     }
 
     /// Finds the program; Pingora is a library, so that its program is built.
@@ -55,6 +68,7 @@ impl Peer {
             Self::HaProxy => tools::program("haproxy"),
             Self::Envoy => envoy_binary(envoy)?.display().to_string(),
             Self::Pingora => build::pingora()?.display().to_string(),
+            Self::Varnish => tools::program("varnishd"),
         };
         Ok(Installed { peer: self, program })
     }
@@ -63,7 +77,11 @@ impl Peer {
 impl Installed {
     /// `nginx 1.22.1`.
     pub(crate) fn version(&self) -> String {
-        let flag = if self.peer == Peer::Envoy { "--version" } else { "-v" };
+        let flag = match self.peer {
+            Peer::Envoy => "--version",
+            Peer::Varnish => "-V",
+            _ => "-v",
+        };
         let said = match self.peer {
             Peer::Pingora => build::pingora_version(),
             _ => Command::new(&self.program).arg(flag).output().ok().and_then(|output| {
@@ -83,8 +101,28 @@ impl Installed {
     pub(crate) fn limited(&self, scene: &Scene, connections: u32, pool: u32) -> anyhow::Result<Option<Contestant>> {
         match self.peer {
             Peer::Nginx | Peer::HaProxy => self.configured(scene, connections, pool, Kind::LimitedPeer).map(Some),
-            Peer::Envoy | Peer::Pingora => Ok(None),
+            Peer::Envoy | Peer::Pingora | Peer::Varnish => Ok(None),
         }
+    }
+
+    /// One worker that keeps the answers of [`kept`], for each tenant its own.
+    pub(crate) fn keeping(&self, scene: &Scene, connections: u32, pool: u32) -> anyhow::Result<Contestant> {
+        let port = free_port()?;
+        let (name, folder) = (self.peer.name(), scene.folder.as_path());
+        let file = |ending: &str| folder.join(format!("{name}-{port}.{ending}"));
+        let mut words = vec![self.program.clone()];
+        match self.peer {
+            Peer::Varnish => {
+                fs::write(file("vcl"), settings::kept::varnish(&scene.origins))?;
+                words.extend(settings::kept::varnish_words(port, &file("vcl"), &file("work")));
+            }
+            _ => {
+                fs::write(file("conf"), settings::kept::nginx(folder, port, &scene.origins, connections, pool))?;
+                words.extend(["-c".to_owned(), file("conf").display().to_string()]);
+            }
+        }
+        let process = Process { words, port, log: file("log") };
+        Ok(Contestant::new(name, Kind::Peer, vec![process]).with(kept::keys()))
     }
 
     fn configured(&self, scene: &Scene, connections: u32, pool: u32, kind: Kind) -> anyhow::Result<Contestant> {
@@ -115,6 +153,7 @@ impl Installed {
                 words.extend(["--config-path".to_owned(), file]);
             }
             Peer::Pingora => words.extend([port].iter().chain(&scene.origins).map(u16::to_string)),
+            Peer::Varnish => anyhow::bail!("Varnish is measured with --cache"),
         }
         let log = scene.folder.join(format!("{name}-{port}.log"));
         let name = if limits { format!("{name}, limits") } else { name.to_owned() };
@@ -139,8 +178,8 @@ fn envoy_binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 /// The first word that looks like `1.22.1`, whatever is around it.
 fn version(text: &str) -> Option<String> {
-    text.split(|letter: char| letter.is_whitespace() || letter == '/')
-        .map(|word| word.split('-').next().unwrap_or_default())
+    text.split(|letter: char| letter.is_whitespace() || "/()".contains(letter))
+        .map(|word| word.trim_start_matches("varnish-").split('-').next().unwrap_or_default())
         .find(|word| word.contains('.') && word.split('.').all(|part| part.parse::<u32>().is_ok()))
         .map(str::to_owned)
 }
@@ -155,6 +194,7 @@ mod tests {
         check("nginx version: nginx/1.22.1\n", "1.22.1");
         check("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\n", "2.6.12");
         check("envoy  version: 9e558093/1.40.0/Clean/RELEASE/BoringSSL\n", "1.40.0");
+        check("varnishd (varnish-7.1.1 revision 7cee1c581bead20e88d101ab3d72afb29f14d87a)", "7.1.1");
         assert_eq!(version("usage: none"), None);
     }
 

@@ -29,10 +29,10 @@ struct Row {
 }
 
 /// All tables that the rounds answer.
-pub(crate) fn tables(contestants: &[Contestant], rounds: &[Vec<Measured>]) -> Vec<Table> {
+pub(crate) fn tables(contestants: &[Contestant], rounds: &[Vec<Measured>], hits: bool) -> Vec<Table> {
     let names: Vec<(String, Kind)> =
         contestants.iter().map(|contestant| (contestant.name.clone(), contestant.kind)).collect();
-    let mut tables = vec![cost(&names, rounds)];
+    let mut tables = if hits { kept(&names, rounds) } else { vec![cost(&names, rounds)] };
     tables.extend(limited(&names, rounds));
     tables.extend(forwarded(&names, rounds));
     tables.extend(baseline(&names, rounds));
@@ -49,6 +49,22 @@ fn cost(names: &[(String, Kind)], rounds: &[Vec<Measured>]) -> Table {
         reference: best.map_or_else(|| "the best peer".into(), |index| names[index].0.clone()),
         rows: alone.map(|index| row(names, rounds, index, best)).collect(),
     }
+}
+
+/// Everybody's hits, once beside each peer; the best one first.
+fn kept(names: &[(String, Kind)], rounds: &[Vec<Measured>]) -> Vec<Table> {
+    let beside = |reference: Option<usize>| {
+        let name = reference.map_or("the best peer", |index| &names[index].0);
+        Table {
+            title: format!("CPU time per hit beside {name}"),
+            reference: name.to_owned(),
+            rows: (0..names.len()).map(|index| row(names, rounds, index, reference)).collect(),
+        }
+    };
+    let best = best(names, rounds, Kind::Peer);
+    let others =
+        (0..names.len()).filter(|index| names[*index].1 == Kind::Peer && best.is_some_and(|best| best != *index));
+    std::iter::once(best).chain(others.map(Some)).map(beside).collect()
 }
 
 /// The cheapest of this kind.
@@ -191,7 +207,7 @@ mod tests {
 
     fn measured(micros: u64, errors: u64) -> Measured {
         let seen = Seen { requests: 1_000, errors, duration: Duration::from_secs(1), ..Seen::default() };
-        Measured { cpu: Duration::from_micros(micros * 1_000), seen }
+        Measured { cpu: Duration::from_micros(micros * 1_000), seen, misses: 0 }
     }
 
     fn round(micros: &[u64]) -> Vec<Measured> {
@@ -265,6 +281,19 @@ mod tests {
         assert!(cost_of.contains("| ours, limits | 18.00 (18.00–18.00) | 1.80 (1.80–1.80) |"), "{cost_of}");
         assert!(!cost(&names, &rounds).to_string().contains("limits"));
         assert!(limited(&names[..1], &[]).is_empty());
+    }
+
+    #[test]
+    fn hits_are_compared_with_each_peer_and_judged_by_the_best() {
+        let rows = [("nginx", Kind::Peer), ("Varnish", Kind::Peer), ("ours", Kind::Ours)];
+        let (names, rounds) = (names(&rows), [round(&[20, 40, 10]), round(&[30, 60, 15])]);
+        let tables = kept(&names, &rounds);
+        assert_eq!(tables.iter().map(|table| table.reference.as_str()).collect::<Vec<_>>(), ["nginx", "Varnish"]);
+        assert_eq!(tables.iter().map(Table::worst_ratio).collect::<Vec<_>>(), [Some(0.5), Some(0.25)]);
+        let missed = [vec![measured(20, 0), measured(40, 0), Measured { misses: 1, ..measured(1, 0) }]];
+        assert_eq!(kept(&names, &missed)[0].worst_ratio(), None, "a round with a miss is void");
+        let alone = kept(&names[2..], &[round(&[10])]);
+        assert_eq!((alone.len(), alone[0].worst_ratio()), (1, None));
     }
 
     #[test]

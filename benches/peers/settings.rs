@@ -4,6 +4,7 @@
 use std::{fmt::Write as _, path::Path};
 
 pub(crate) mod envoy;
+pub(crate) mod kept;
 pub(crate) mod synaxis;
 
 /// Requests on one connection before nginx would close it: never during a run.
@@ -44,10 +45,11 @@ fn room(connections: u32) -> u32 {
 /// The origin: a kibibyte of JSON, and on one more port how many requests there were.
 pub(crate) fn origin(folder: &Path, ports: &[u16; 3], status: u16, connections: u32) -> String {
     let body = format!("{{\"data\":\"{}\"}}", "x".repeat(1_024 - 11));
+    let kept = kept::location();
     let servers: String = ports.iter().fold(String::new(), |text, port| {
         text + &format!(
             "  server {{ listen 127.0.0.1:{port} backlog=4096; default_type application/json; \
-             location / {{ return 200 '{body}'; }} }}\n"
+             location / {{ return 200 '{body}'; }} {kept} }}\n"
         )
     });
     let status = format!("  server {{ listen 127.0.0.1:{status}; location / {{ stub_status; }} }}\n");
@@ -101,7 +103,7 @@ mod tests {
         let text = origin(Path::new("/folder"), &PORTS, 4_004, 64);
         let body = text.split('\'').nth(1).unwrap();
         assert_eq!(body.len(), 1_024);
-        assert_eq!(text.matches("return 200").count(), 3);
+        assert_eq!(text.matches("location / { return 200").count(), 3);
     }
 
     #[test]
@@ -109,16 +111,8 @@ mod tests {
         let texts = [
             nginx_proxy(Path::new("/f"), 80, &PORTS, 64, 256, false),
             haproxy(80, &PORTS, 64, false),
-            synaxis::Synaxis {
-                port: 80,
-                admin: 81,
-                origins: &PORTS,
-                pool: 256,
-                access_log: None,
-                limits: false,
-                member: None,
-            }
-            .to_string(),
+            synaxis::Synaxis { port: 80, admin: 81, origins: &PORTS, pool: 256, extra: synaxis::Extra::default() }
+                .to_string(),
         ];
         for text in texts {
             assert!(PORTS.iter().all(|port| text.contains(&format!("127.0.0.1:{port}"))), "{text}");

@@ -8,13 +8,21 @@ use std::{
 
 use crate::{arguments::Arguments, peer::Peer};
 
-/// Checks for programs and cores; names every missing package at once.
-pub(crate) fn check(arguments: &Arguments) -> anyhow::Result<()> {
+/// Checks for programs and cores; names every missing package at once. Returns the peers that take part: without Varnish, if
+/// it is not there and nobody has asked for it by name.
+pub(crate) fn check(arguments: &Arguments) -> anyhow::Result<Vec<Peer>> {
     // nginx is the origin whoever takes part
     let mut needed = vec![("nginx", "nginx"), ("wrk", "wrk"), ("taskset", "util-linux"), ("setpriv", "util-linux")];
-    let peers = arguments.peers();
+    let mut peers = arguments.peers()?;
+    if peers.contains(&Peer::Varnish) && !arguments.insists() && find("varnishd").is_none() {
+        eprintln!(
+            "Varnish is missing and does not take part; on Debian: apt-get install --no-install-recommends varnish"
+        );
+        peers.retain(|peer| *peer != Peer::Varnish);
+    }
     needed.extend(peers.contains(&Peer::HaProxy).then_some(("haproxy", "haproxy")));
     needed.extend(peers.contains(&Peer::Pingora).then_some(("cmake", "cmake")));
+    needed.extend(peers.contains(&Peer::Varnish).then_some(("varnishd", "varnish")));
     needed.extend(arguments.syscalls.then_some(("strace", "strace")));
     needed.extend(arguments.callgrind.then_some(("valgrind", "valgrind")));
     needed.extend(arguments.baseline.is_some().then_some(("git", "git")));
@@ -28,7 +36,7 @@ pub(crate) fn check(arguments: &Arguments) -> anyhow::Result<()> {
     );
     let cores = thread::available_parallelism()?.get();
     anyhow::ensure!(cores >= 2, "two cores are needed, one for the proxy alone; this machine has {cores}");
-    Ok(())
+    Ok(peers)
 }
 
 /// Where a program is. Servers live in `sbin`, which is not on everybody's path.

@@ -47,5 +47,5 @@ pub(crate) fn measure(contestant: &Contestant, load: &Load, origin: &Origin, war
     thread::sleep(load.duration);
     let (duration, cpu) = (began.elapsed(), servers.cpu()?.saturating_sub(cpu));
     let requests = origin.requests()?.saturating_sub(requests);
-    Ok(Measured { cpu, seen: Seen { requests, duration, ..sending.stop()? } })
+    Ok(Measured { cpu, seen: Seen { requests, duration, ..sending.stop()? }, misses: 0 })
 }

@@ -103,7 +103,7 @@ mod tests {
 
     fn measured(micros: u64) -> Measured {
         let seen = Seen { requests: 1_000, duration: Duration::from_secs(1), ..Seen::default() };
-        Measured { cpu: Duration::from_micros(micros * 1_000), seen }
+        Measured { cpu: Duration::from_micros(micros * 1_000), seen, misses: 0 }
     }
 
     #[test]
