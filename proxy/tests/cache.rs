@@ -3,6 +3,7 @@
 mod app;
 mod collapse;
 mod conformance;
+mod memory;
 mod purge;
 mod shared;
 mod purge_load;

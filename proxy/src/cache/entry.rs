@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use synaxis_routing::{id::TenantId, purge::PurgeId};
 
 use super::{
@@ -22,6 +22,9 @@ use super::{
 const OVERHEAD: usize = 640;
 /// The same of each field: its place in the map, and what its name and value are kept in.
 const FIELD: usize = 160;
+/// A body takes this part of its bytes again: the allocator has eight sizes from one power of two to the next, and keeps
+/// places of one size apart from those of another.
+const ROUNDING: usize = 8;
 
 /// Everything of an answer but its body.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Meta {
             tenant,
             class,
             status,
-            headers,
+            headers: alone(headers),
             terms,
             began,
             tags,
@@ -104,6 +107,23 @@ impl Meta {
     }
 }
 
+/// The same fields in memory of their own. What was read from a connection shares the buffer that it was read into, which
+/// may be a hundred times as large and would stay as long as one of them.
+fn alone(mut headers: HeaderMap) -> HeaderMap {
+    let bytes: Vec<u8> = headers.values().flat_map(HeaderValue::as_bytes).copied().collect();
+    let bytes = Bytes::from(bytes.into_boxed_slice());
+    let mut from = 0;
+    for value in headers.values_mut() {
+        let to = from + value.len();
+        // what was a value is one
+        if let Ok(own) = HeaderValue::from_maybe_shared(bytes.slice(from..to)) {
+            *value = own;
+        }
+        from = to;
+    }
+    headers
+}
+
 /// A whole answer.
 #[derive(Debug)]
 pub struct Entry {
@@ -117,6 +137,33 @@ impl Entry {
     /// Bytes that it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.meta.bytes() + self.body.len()
+        let body = self.body.len();
+        self.meta.bytes() + body + body / ROUNDING
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ETAG, SERVER, VIA};
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_head_does_not_hold_the_buffer_it_came_in() {
+        let mut buffer = vec![b' '; 64 << 10];
+        buffer[..8].copy_from_slice(b"onetwo\xe4\"");
+        let buffer = Bytes::from(buffer);
+        let value = |range| HeaderValue::from_maybe_shared(buffer.slice(range)).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(ETAG, value(0..3));
+        headers.append(VIA, value(3..6));
+        headers.append(VIA, value(0..0));
+        headers.append(VIA, value(6..8));
+        headers.insert(SERVER, HeaderValue::from_static("static"));
+        assert!(!buffer.is_unique());
+        let (before, after) = (headers.clone(), alone(headers));
+        assert_eq!(after, before);
+        drop(before);
+        assert!(buffer.is_unique());
     }
 }
