@@ -80,8 +80,5 @@ pub fn kept_in_304(name: &HeaderName, stored: &HeaderMap) -> bool {
 /// The value of `Age` (RFC 9111 §5.1), at most 2^31; the first thousand allocate nothing.
 #[must_use]
 pub fn age(age: Seconds) -> HeaderValue {
-    match status::small(age) {
-        Some(text) => HeaderValue::from_static(text),
-        None => HeaderValue::from(age.min(SECONDS_MAX)),
-    }
+    status::small(age).unwrap_or_else(|| HeaderValue::from(age.min(SECONDS_MAX)))
 }

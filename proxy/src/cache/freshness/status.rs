@@ -1,6 +1,9 @@
 //! `Cache-Status` (RFC 9211): what the cache did with a request, for whoever looks at the answer.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    sync::LazyLock,
+};
 
 use arrayvec::ArrayString;
 use http::{HeaderValue, StatusCode};
@@ -81,14 +84,16 @@ const fn hits() -> [[u8; HIT.len() + 3]; 1000] {
     all
 }
 
-fn hit(ttl: usize) -> Option<&'static str> {
-    let row: &'static [u8] = HITS.get(ttl)?;
-    std::str::from_utf8(row.split(|byte| *byte == 0).next()?).ok()
-}
+/// The same as values, and their numbers: what makes one of bytes looks at each of them.
+static READY: LazyLock<Vec<[HeaderValue; 2]>> = LazyLock::new(|| {
+    let written = HITS.iter().filter_map(|row| std::str::from_utf8(row.split(|byte| *byte == 0).next()?).ok());
+    written.map(|text| [text, &text[HIT.len()..]].map(HeaderValue::from_static)).collect()
+});
 
 /// A number below a thousand.
-pub(super) fn small(number: u32) -> Option<&'static str> {
-    hit(usize::try_from(number).ok()?)?.get(HIT.len()..)
+pub(super) fn small(number: u32) -> Option<HeaderValue> {
+    let [_, number] = READY.get(usize::try_from(number).ok()?)?;
+    Some(number.clone())
 }
 
 impl Forward {
@@ -110,9 +115,9 @@ impl Told {
     #[must_use]
     pub fn value(&self) -> HeaderValue {
         if let Self::Hit { ttl } = *self
-            && let Some(text) = usize::try_from(ttl).ok().and_then(hit)
+            && let Some([hit, _]) = usize::try_from(ttl).ok().and_then(|ttl| READY.get(ttl))
         {
-            return HeaderValue::from_static(text);
+            return hit.clone();
         }
         let mut text = ArrayString::<256>::new();
         // it has place for the longest member
