@@ -65,7 +65,8 @@ pub(super) fn kept(entry: &Entry, shows: &Shows, to: &Shown<'_>) -> Response<Dow
     if part == Range::Unsatisfiable {
         headers.remove(CONTENT_TYPE);
     }
-    if status != StatusCode::NO_CONTENT {
+    // what has its body with it gets that body's length on its way out, if it does not say it yet
+    if to.ask.head && status != StatusCode::NO_CONTENT {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     dress(headers, shows, to);
