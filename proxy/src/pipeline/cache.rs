@@ -139,7 +139,8 @@ impl Errand<'_> {
             Found::Went(outcome) => (CacheResult::Miss, None, outcome),
             Found::Goes(why, detail) => {
                 load.charged = true;
-                let outcome = self.visit_endpoints(others, load).await;
+                // apart, as all that is not a hit: what a hit needs stays small
+                let outcome = Box::pin(self.visit_endpoints(others, load)).await;
                 let told = Told::Forwarded { why, status: None, stored: None, collapsed: false, detail };
                 (CacheResult::Bypass, Some(told), outcome)
             }
@@ -201,7 +202,7 @@ impl Errand<'_> {
                 return Found::Nothing(LocalReply::NotCached);
             }
             if want.ask.head {
-                return self.head(want, seen, others, load).await;
+                return Box::pin(self.head(want, seen, others, load)).await;
             }
             // what these would bring is not to be kept, or is not the whole of it; whether a stale one holds is
             if want.ask.no_store || (want.ask.range && seen.stale.is_none()) {
@@ -215,22 +216,24 @@ impl Errand<'_> {
                 Some(slow) => self.cache().fetches.succeed(seen.place, &slow),
             };
             match joined {
-                Joined::Leads(lead) => return self.lead(want, seen, lead, others, load).await,
+                Joined::Leads(lead) => return Box::pin(self.lead(want, seen, lead, others, load)).await,
                 Joined::Alone => {
                     self.worker.sink.metrics.cache.alone.increment(1);
                     return Found::Goes(seen.why, Some("busy"));
                 }
-                Joined::Follows(follower) => match self.follow(want, &seen, follower, waits_until, load).await {
-                    Followed::Found(found) => return found,
-                    // each failure is one request's, and the time of those that wait bounds how many they see
-                    Followed::LooksAgain(None) if Instant::now() >= self.deadline.at() => {
-                        return Found::Nothing(LocalReply::CollapseTimeout);
+                Joined::Follows(follower) => {
+                    match Box::pin(self.follow(want, &seen, follower, waits_until, load)).await {
+                        Followed::Found(found) => return found,
+                        // each failure is one request's, and the time of those that wait bounds how many they see
+                        Followed::LooksAgain(None) if Instant::now() >= self.deadline.at() => {
+                            return Found::Nothing(LocalReply::CollapseTimeout);
+                        }
+                        Followed::LooksAgain(follower) => {
+                            looks += usize::from(follower.is_some());
+                            slow = follower;
+                        }
                     }
-                    Followed::LooksAgain(follower) => {
-                        looks += usize::from(follower.is_some());
-                        slow = follower;
-                    }
-                },
+                }
             }
         }
         Found::Goes(Forward::UriMiss, Some("busy"))
