@@ -26,6 +26,7 @@ mod accept;
 mod columns;
 mod hand;
 mod listed;
+mod owned;
 mod regions;
 #[cfg(test)]
 mod simulation;

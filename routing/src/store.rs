@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ack::Ack,
     bundle::{Bundle, Head},
+    failover::{Notice, Page, Place},
+    id::StampId,
     table::Millis,
     version::Version,
 };
@@ -287,6 +289,44 @@ impl Store {
             Self::Redis(redis) => redis.acks().await,
             Self::File(folder) => folder.acks().await,
             Self::Memory(memory) => Ok(memory.acks()),
+        }
+    }
+
+    /// Tells stamps that tenants of theirs were written to elsewhere. After an error they may have been told all the same.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn notify(&self, notices: &[Notice]) -> Result<(), StoreError> {
+        match self {
+            Self::Redis(redis) => redis.notify(notices).await,
+            Self::File(folder) => folder.notify(notices).await,
+            Self::Memory(memory) => {
+                memory.notify(notices);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a stamp was told after a place, at most [`crate::failover::PAGE_MAX`] entries of all stamps; without a place, or
+    /// where entries after it may be missing, the end as a place with a gap before it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn notices(&self, stamp: &StampId, after: Option<&Place>) -> Result<Page, StoreError> {
+        match self {
+            Self::Redis(redis) => redis.notices(stamp, after).await,
+            Self::File(folder) => folder.notices(stamp, after).await,
+            Self::Memory(memory) => Ok(memory.notices(stamp, after)),
+        }
+    }
+
+    /// Word of notices for a stamp, as a hint.
+    #[must_use]
+    pub fn notice_hints(&self, stamp: &StampId) -> Hints {
+        match self {
+            Self::Redis(redis) => redis.notice_hints(stamp),
+            Self::File(folder) => Hints::file(folder.noticed_path()),
+            Self::Memory(memory) => Hints::memory(memory.noticed()),
         }
     }
 

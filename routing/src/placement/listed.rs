@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{StampIndex, find, regions::Plan};
+use super::{StampIndex, find, owned::has_rule, regions::Plan};
 use crate::{
     id::{Region, TenantId},
     rank,
@@ -58,13 +58,12 @@ impl Listed {
     /// The rules, and the slots in which somebody has one.
     pub(super) fn build(table: &Table, tenants: &Tenants, by_id: &[StampIndex]) -> (Self, Vec<u32>) {
         let mut plans = Plans::new(table);
-        let differs = |tenant: &&Tenant| tenant.pin.is_some() || tenant.home.is_some() || tenant.regions.is_some();
-        let count = tenants.values().filter(differs).count();
+        let count = tenants.values().filter(|tenant| has_rule(tenant)).count();
         let capacity = if count == 0 { 0 } else { (count * 2).next_power_of_two() };
         let mut entries = vec![VACANT; capacity].into_boxed_slice();
         let mut long = Vec::new();
         let mut slots = Vec::with_capacity(count);
-        for (tenant, rules) in tenants.iter().filter(|(_, rules)| differs(rules)) {
+        for (tenant, rules) in tenants.iter().filter(|(_, rules)| has_rule(rules)) {
             let hash = rank::tenant_hash(table.seed, tenant);
             slots.push(rank::slot(hash, table.slots_log2));
             let pin = rules.pin.as_ref().and_then(|pin| find(table, by_id, pin.as_str()));

@@ -284,3 +284,31 @@ fn a_lookup_takes_nanoseconds() {
         eprintln!("owner, {what}: {each:?}");
     }
 }
+
+#[test]
+fn what_a_stamp_owns_is_what_its_tenants_are_told_and_changes_only_while_something_moves() {
+    let (mut changes, mut still) = (0, 0);
+    for seed in 300..340 {
+        let (table, tenants) = chaos(seed);
+        let placement = build(&table, &tenants);
+        let ruled: std::collections::HashSet<TenantId> = placement.ruled_tenants().copied().collect();
+        let later = START + seed % 7 * 60_000;
+        let is_moving = placement.moves_between(START, later);
+        still += u64::from(!is_moving);
+        let owned: Vec<Vec<bool>> =
+            placement.stamps_by_id().map(|stamp| placement.owned_slots(stamp, ENTRY, START)).collect();
+        for tenant in sample(&tenants, 200) {
+            let owner = placement.owner(&tenant, ENTRY, START);
+            let changed = owner != placement.owner(&tenant, ENTRY, later);
+            assert!(is_moving || !changed, "seed {seed} {tenant}");
+            changes += u64::from(changed);
+            if !ruled.contains(&tenant) {
+                for (stamp, slots) in placement.stamps_by_id().zip(&owned) {
+                    let owns = slots[placement.slot(&tenant) as usize];
+                    assert_eq!(owns, owner == Some(stamp), "seed {seed} {tenant} {stamp:?}");
+                }
+            }
+        }
+    }
+    assert!(changes > 10 && still > 3, "{changes} {still}");
+}

@@ -18,6 +18,8 @@ use super::{
 use crate::{
     ack::Ack,
     bundle::{Bundle, TABLE_BYTES_MAX, TENANTS_BYTES_MAX},
+    failover::{Notice, Page, Place},
+    id::StampId,
     snapshot,
 };
 
@@ -41,6 +43,25 @@ impl Folder {
     /// The file whose change means that something was published.
     pub(super) fn head_path(&self) -> PathBuf {
         self.path.join("head.json")
+    }
+
+    /// The file whose change means that a stamp was told something.
+    pub(super) fn noticed_path(&self) -> PathBuf {
+        self.path.join("notices")
+    }
+
+    pub(super) async fn notify(&self, notices: &[Notice]) -> Result<(), StoreError> {
+        let notices = notices.to_vec();
+        let edit = move |content: &mut Content| -> Result<(), PublishError> {
+            content.notices.append(&notices);
+            Ok(())
+        };
+        self.write(edit).await.map_err(|error| self.unpublished(error))
+    }
+
+    pub(super) async fn notices(&self, stamp: &StampId, after: Option<&Place>) -> Result<Page, StoreError> {
+        let (stamp, after) = (stamp.clone(), after.cloned());
+        self.read(move |content, _| Ok(content.notices.read(&stamp, after.as_ref()))).await
     }
 
     pub(super) async fn glance(&self) -> Result<Glance, StoreError> {
@@ -74,10 +95,15 @@ impl Folder {
         let edit = move |content: &mut Content| -> Result<(), PublishError> {
             content.ack(&ack, now()).map_err(|why| StoreError::Content { at, why }.into())
         };
-        self.write(edit).await.map_err(|error| match error {
+        self.write(edit).await.map_err(|error| self.unpublished(error))
+    }
+
+    /// The error of a change that publishes no table.
+    fn unpublished(&self, error: PublishError) -> StoreError {
+        match error {
             PublishError::Store(error) => error,
             other => StoreError::Content { at: self.at(), why: other.to_string() },
-        })
+        }
     }
 
     pub(super) async fn publish(&self, offer: Offer) -> Result<Published, PublishError> {
@@ -118,7 +144,7 @@ impl Folder {
                 .map_err(away)?;
             lock_within(&lock, LOCK_WAIT).map_err(away)?;
             let mut content = load(&folder.state(), &folder.at())?;
-            let before = content.head.clone();
+            let (before, told) = (content.head.clone(), content.notices.last());
             let outcome = edit(&mut content)?;
             let mut bytes = serde_json::to_vec(&content).map_err(|error| folder.away(&error))?;
             // what is written must be read again: history gives way to size
@@ -128,6 +154,10 @@ impl Folder {
             snapshot::write_bytes(&folder.state(), &bytes).map_err(away)?;
             if content.head != before {
                 snapshot::write_bytes(&folder.head_path(), content.head.as_deref().unwrap_or_default().as_bytes())
+                    .map_err(away)?;
+            }
+            if content.notices.last() != told {
+                snapshot::write_bytes(&folder.noticed_path(), content.notices.last().to_string().as_bytes())
                     .map_err(away)?;
             }
             Ok(outcome)

@@ -12,18 +12,25 @@ use super::{
     Glance, LogEntry, PublishError, Published, StoreError,
     rule::{Content, Offer},
 };
-use crate::{ack::Ack, bundle::Bundle, table::Millis};
+use crate::{
+    ack::Ack,
+    bundle::Bundle,
+    failover::{Notice, Page, Place},
+    id::StampId,
+    table::Millis,
+};
 
 /// The store.
 #[derive(Clone, Debug)]
 pub struct Memory {
     content: Arc<Mutex<Content>>,
     changes: watch::Sender<u64>,
+    noticed: watch::Sender<u64>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { content: Arc::default(), changes: watch::Sender::new(0) }
+        Self { content: Arc::default(), changes: watch::Sender::new(0), noticed: watch::Sender::new(0) }
     }
 }
 
@@ -65,6 +72,19 @@ impl Memory {
 
     pub(super) fn acks(&self) -> Vec<Ack> {
         self.lock().acks.values().cloned().collect()
+    }
+
+    pub(super) fn notify(&self, notices: &[Notice]) {
+        self.lock().notices.append(notices);
+        self.noticed.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn notices(&self, stamp: &StampId, after: Option<&Place>) -> Page {
+        self.lock().notices.read(stamp, after)
+    }
+
+    pub(super) fn noticed(&self) -> watch::Receiver<u64> {
+        self.noticed.subscribe()
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {

@@ -4,6 +4,7 @@
 //! by the next call. Callers that wait for the same connection share its failure.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,6 +23,8 @@ use super::{
 use crate::{
     ack::{ACKS_MAX, Ack, KEPT, LIVE},
     bundle::{Bundle, HEAD_BYTES_MAX, Head, TABLE_BYTES_MAX, TENANTS_BYTES_MAX},
+    failover::{NOTICES_MAX, Notice, PAGE_MAX, Page, Place, WORD_BYTES_MAX},
+    id::StampId,
     redis_client,
     version::{COUNTER_MAX, Version},
 };
@@ -47,6 +50,7 @@ struct Inner {
     connection: Mutex<Connection>,
     publish: Script,
     ack: Script,
+    read_notices: Script,
 }
 
 /// The open connection, or how the last try to open one ended.
@@ -77,11 +81,50 @@ impl Redis {
             connection: Mutex::default(),
             publish: Script::new(include_str!("publish.lua")),
             ack: Script::new(include_str!("ack.lua")),
+            read_notices: Script::new(include_str!("read_notices.lua")),
         })))
     }
 
     pub(super) fn hints(&self) -> Hints {
         Hints::redis(self.0.client.clone(), self.key("epoch"))
+    }
+
+    pub(super) fn notice_hints(&self, stamp: &StampId) -> Hints {
+        Hints::redis(self.0.client.clone(), self.noticed(stamp))
+    }
+
+    /// The channel of notices for a stamp.
+    fn noticed(&self, stamp: &StampId) -> String {
+        self.key(&format!("notices:{stamp}"))
+    }
+
+    pub(super) async fn notify(&self, notices: &[Notice]) -> Result<(), StoreError> {
+        let mut pipe = redis::pipe();
+        for notice in notices {
+            pipe.cmd("XADD").arg(self.key("notices")).arg("MAXLEN").arg("~").arg(NOTICES_MAX).arg("*");
+            pipe.arg("stamp").arg(notice.stamp.as_str()).arg("tenant").arg(notice.word()).ignore();
+        }
+        let stamps: BTreeSet<&StampId> = notices.iter().map(|notice| &notice.stamp).collect();
+        for stamp in stamps {
+            pipe.cmd("PUBLISH").arg(self.noticed(stamp)).arg("").ignore();
+        }
+        self.call(async |mut connection| pipe.query_async(&mut connection).await).await
+    }
+
+    pub(super) async fn notices(&self, stamp: &StampId, after: Option<&Place>) -> Result<Page, StoreError> {
+        let mut invocation = self.0.read_notices.prepare_invoke();
+        let (run, id) = after.map_or(("", ""), |place| (place.run.as_str(), place.id.as_str()));
+        invocation.key(self.key("notices")).arg(run).arg(id).arg(stamp.as_str()).arg(PAGE_MAX).arg(WORD_BYTES_MAX);
+        let reply: Vec<Vec<u8>> =
+            self.call(async |mut connection| invocation.invoke_async(&mut connection).await).await?;
+        let text = |index: usize| reply.get(index).and_then(|word| str::from_utf8(word).ok()).unwrap_or_default();
+        let strange = || self.content("notices that are not understood".into());
+        let mut page = Page::blank(Place::of(text(1), text(2)).ok_or_else(strange)?, text(0) == "gap");
+        let looked_at: usize = text(3).parse().map_err(|_| strange())?;
+        page.is_end = looked_at < PAGE_MAX;
+        page.not_understood = text(4).parse().map_err(|_| strange())?;
+        reply.iter().skip(5).for_each(|word| page.take(word));
+        Ok(page)
     }
 
     pub(super) async fn glance(&self) -> Result<Glance, StoreError> {

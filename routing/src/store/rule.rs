@@ -9,6 +9,7 @@ use super::{EPOCHS_KEPT, LOG_MAX, LOG_TEXT_MAX, LogEntry, Mode, PublishError};
 use crate::{
     ack::{ACKS_MAX, Ack, KEPT},
     bundle::{Bundle, Head},
+    failover::Notices,
     table::Millis,
     version::Version,
 };
@@ -58,6 +59,8 @@ pub(super) struct Content {
     pub(super) log: Vec<LogEntry>,
     pub(super) acks: BTreeMap<String, Ack>,
     pub(super) acked: Version,
+    #[serde(default)]
+    pub(super) notices: Notices,
 }
 
 impl Content {

@@ -15,6 +15,7 @@ use crate::{
     version::COUNTER_MAX,
 };
 
+mod notices;
 mod redis;
 mod rule;
 
@@ -22,12 +23,21 @@ mod rule;
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
     fn start(port: u16) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(port, tempfile::tempdir().unwrap())
+    }
+
+    /// Starts it again on what it has saved.
+    fn again(mut self) -> Self {
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Self::start_in(self.port, folder)
+    }
+
+    fn start_in(port: u16, folder: tempfile::TempDir) -> Self {
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1", "--dir"])
             .arg(folder.path())
@@ -39,7 +49,7 @@ impl Server {
             assert!(Instant::now() < end, "redis-server does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
-        Self { child, port, _folder: folder }
+        Self { child, port, folder }
     }
 
     pub(crate) fn on_free_port() -> Self {
