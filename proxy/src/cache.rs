@@ -10,6 +10,7 @@
 pub mod class;
 pub mod collapse;
 pub mod entry;
+pub mod failover;
 pub mod fill;
 pub mod freshness;
 pub mod key;
@@ -25,6 +26,7 @@ use std::{
 };
 
 use collapse::Fetches;
+use failover::Failover;
 use fill::Room;
 use l2::{
     L2,
@@ -56,6 +58,8 @@ pub struct Cache {
     pub l2: Option<Arc<L2>>,
     /// What answers take while they come: a quarter of what they may take when they are there.
     pub room: Arc<Room>,
+    /// What is known of requests that were served elsewhere than at their owner.
+    pub failover: Failover,
     /// Makes places that nobody outside can aim at.
     pub seed: u64,
 }
@@ -85,6 +89,7 @@ impl Cache {
             purge_store,
             l2,
             room: Arc::new(Room::new(settings.memory / 4)),
+            failover: Failover::default(),
             seed,
         })
     }
@@ -93,6 +98,7 @@ impl Cache {
     pub fn tidy(&self, now: Instant) {
         self.store.tidy();
         self.purges.tick(now);
+        self.failover.absences.tidy(now);
     }
 
     /// Shows how it stands.
@@ -112,6 +118,7 @@ impl Cache {
         metrics.not_understood.absolute(of(&purges.not_understood) + of(&purges.messages_refused));
         metrics.lost.absolute(of(&purges.gaps) + of(&purges.restarts) + of(&purges.overflows));
         metrics.widened.absolute(of(&purges.tenants_widened));
+        self.failover.show(&metrics.failover);
         metrics.held.set(held.marks as f64);
         if let Some(l2) = &self.l2 {
             show(l2, &metrics.l2);

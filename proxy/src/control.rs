@@ -11,6 +11,7 @@ pub mod cache_store;
 pub mod config_file;
 pub mod degradation;
 pub mod dependencies;
+mod failover;
 pub mod health;
 mod leave;
 pub mod limits_store;
@@ -99,6 +100,10 @@ impl Control {
                 Err(error) => return tracing::error!(%error, "control cannot start its runtime"),
             };
             runtime.block_on(async {
+                let store = table.as_ref().map(|table| table.store().clone());
+                if let Some(store) = &store {
+                    failover::begin(&plane, store);
+                }
                 if let Some(table) = table {
                     crate::tasks::spawn_local(table.run());
                 }
@@ -111,6 +116,9 @@ impl Control {
                 crate::tasks::spawn_local(traffic::follow(Arc::clone(&plane)));
                 crate::tasks::spawn_local(cache::tidy(Arc::clone(&plane)));
                 leave::leave(&plane).await;
+                if let Some(store) = &store {
+                    failover::end(&plane, store).await;
+                }
             });
         })
     }

@@ -3,10 +3,11 @@
 mod app;
 mod collapse;
 mod conformance;
+mod failover;
 mod memory;
 mod purge;
-mod shared;
 mod purge_load;
+mod shared;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,5 +1,6 @@
 //! What tests run against: recording origins, proxies in this process, a blocking client, a real redis-server.
 
+pub mod cable;
 pub mod client;
 pub mod origin;
 pub mod probed;

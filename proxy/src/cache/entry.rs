@@ -78,6 +78,9 @@ impl Meta {
         if self.valid.load(Relaxed) == version {
             return Verdict::Valid;
         }
+        if self.terms.asked() < purges.used_from(&self.tenant) {
+            return Verdict::Hard;
+        }
         let subject = Subject {
             tenant: &self.tenant,
             class: &self.class,

@@ -14,14 +14,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use synaxis_routing::id::TenantId;
 pub use synaxis_routing::purge::{InvalidTag, Kind, Purge, PurgeId, Scope, Tag};
+use synaxis_routing::{id::TenantId, table::Millis};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 mod counts;
 mod local;
 mod map;
 mod marks;
+pub mod ownership;
 pub mod stream;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ mod tests;
 pub use counts::Counts;
 use local::Local;
 use map::Map;
+use ownership::{Ownership, Seen};
 
 /// So long the stream may be silent before what it would have said counts.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -120,6 +122,7 @@ pub struct Purges {
     version: AtomicU64,
     map: Map,
     local: Local,
+    ownership: Ownership,
     /// Nanoseconds since `started` at which the stream was last known to its end, plus one.
     heard: AtomicU64,
     counts: Counts,
@@ -146,6 +149,7 @@ impl Purges {
             version: AtomicU64::new(1),
             map: Map::new(limits),
             local: Local::new(limits.awaited_bytes_max),
+            ownership: Ownership::default(),
             heard: AtomicU64::new(0),
             counts: Counts::default(),
         }
@@ -189,6 +193,32 @@ impl Purges {
     /// The same of everything of a tenant with this tag.
     pub fn mark_tag(&self, tenant: &TenantId, tag: Tag) {
         self.mark(Scope::Tag { tenant: *tenant, tag });
+    }
+
+    /// The same of everything of a tenant.
+    pub fn mark_tenant(&self, tenant: &TenantId) {
+        self.mark(Scope::Tenant(*tenant));
+    }
+
+    /// Takes everything out of use in this process for which the app was asked before `at`, in milliseconds on this host's
+    /// clock. Others are told nothing.
+    pub fn forget_before(&self, at: Millis) {
+        self.ownership.forget_before(at);
+        self.changed();
+    }
+
+    /// Looks at which tenants belong to this stamp by the table that it has from now on, or still has: see [`Seen`]. `now` is
+    /// the store's clock, `host` this host's. One caller at a time.
+    pub fn look_at_owners(&self, before: Option<Seen<'_>>, after: Seen<'_>, now: Millis, host: Millis) {
+        self.ownership.look(before, after, now, host);
+        self.changed();
+    }
+
+    /// From when on answers to a tenant have been this stamp's to keep, on this host's clock: for which the app was asked before
+    /// that are not used. In the future: nobody looks or keeps yet.
+    #[must_use]
+    pub fn used_from(&self, tenant: &TenantId) -> Millis {
+        self.ownership.used_from(tenant)
     }
 
     fn mark(&self, scope: Scope) {

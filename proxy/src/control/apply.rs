@@ -13,7 +13,7 @@ use synaxis_routing::{
 };
 
 use crate::{
-    cache::class::Class,
+    cache::{class::Class, purge::ownership::Seen},
     dataplane::{
         App, DataPlane, Fleet, Peer, Snapshot,
         limits::{Buckets, Limits},
@@ -139,6 +139,9 @@ pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     let means = Means::of(plane);
     let fleet = seen_from_here(&settings, bundle.to_bytes(), placement, &means, current.fleet.as_deref());
     let fleet = Arc::new(fleet);
+    if settings.routing.is_some() {
+        look_at_owners(plane, current.fleet.as_deref(), &fleet);
+    }
     let metrics = &plane.metrics;
     let version = fleet.placement.version();
     metrics.routing_epoch.set(version.epoch as f64);
@@ -150,6 +153,20 @@ pub fn table(plane: &DataPlane, bundle: &Bundle, placement: Placement) {
     let kept = (&*current.limits, current.classes.clone());
     let next = finish(settings, current.apps.clone(), kept, Some(fleet), means.nanos());
     publish(plane, next);
+}
+
+/// Looks at which tenants belong to this stamp, by the table until now and by that from now on.
+pub(super) fn look_at_owners(plane: &DataPlane, before: Option<&Fleet>, after: &Fleet) {
+    fn seen(fleet: &Fleet) -> Seen<'_> {
+        Seen { placement: &fleet.placement, me: fleet.me, entry: fleet.entry }
+    }
+    let version = after.placement.version();
+    // of tables in between nobody knows whose tenants were whose
+    let follows = |before: &&Fleet| [before.placement.version(), before.placement.version().next()].contains(&version);
+    let before = before.filter(follows);
+    let instant = Instant::now();
+    let (now, host) = (plane.clock.at(instant), plane.clock.host(instant));
+    plane.cache.purges.look_at_owners(before.map(seen), seen(after), now, host);
 }
 
 fn publish(plane: &DataPlane, next: Snapshot) {

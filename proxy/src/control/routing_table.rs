@@ -86,6 +86,12 @@ impl RoutingTable {
         })
     }
 
+    /// Where the table is read.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Loads the first table and keeps it current. Never returns.
     pub async fn run(mut self) {
         self.load_disk().await;
@@ -388,7 +394,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 const PEERS_ASKED: usize = 8;
 
 /// `interval` ± 20 %, so that a fleet does not ask in step.
-fn jittered(interval: Duration) -> Duration {
+pub(super) fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.8 + 0.4 * (jitter() % 1_000) as f64 / 1_000.0)
 }
 

@@ -1,11 +1,11 @@
 //! Whether an answer is already here: found, or fetched once for all who want it.
 //!
-//! Invariant: only the stamp that owns the tenant looks and keeps: what another stamp would keep, nobody could take out of
-//! use when the owner changes it. A request waits for somebody else's fetch no longer than the settings say, and of those
+//! Invariant: only the stamp that owns the tenant looks and keeps ([`elsewhere`]). A request waits for somebody else's fetch no longer than the settings say, and of those
 //! that have waited too long one goes itself.
 
 mod answers;
 mod change;
+mod elsewhere;
 mod fetch;
 mod follow;
 mod keep;
@@ -100,19 +100,10 @@ enum Look {
 }
 
 impl Errand<'_> {
-    /// The class by which answers to this request are kept here, if they are.
+    /// The class by which answers to this request are kept, if they are.
     pub(super) fn class(&self, load: &Load<'_>) -> Option<&Arc<Class>> {
         let class = self.snapshot.classes.get(self.route.cache?)?;
-        (!load.fetches && self.is_owner()).then_some(class)
-    }
-
-    /// Whether this stamp is the one that the tenant belongs to: as the sender of a forward chose, else as the table says.
-    fn is_owner(&self) -> bool {
-        let Some(fleet) = &self.snapshot.fleet else { return false };
-        match &self.hop {
-            Some(hop) => hop.is_owner,
-            None => fleet.me.is_some() && fleet.placement.owner(&self.tenant, fleet.entry, self.now) == fleet.me,
-        }
+        (!load.fetches).then_some(class)
     }
 
     /// A visit to this stamp for a request whose answers are kept.
@@ -125,7 +116,7 @@ impl Errand<'_> {
         let change = (!load.head.method.is_safe()).then(|| Change::of(self, load));
         let check = self.limited(load).await?;
         let told = check.told(&self.snapshot.settings.rate_limiting);
-        let want = self.want(class, load);
+        let want = self.apart(load).map_or_else(|| self.want(class, load), |why| Err((Forward::Bypass, why)));
         let found = match &want {
             Ok(want) => self.find(want, others, load).await,
             Err((why, detail)) => Found::Goes(*why, Some(detail)),

@@ -72,6 +72,10 @@ pub struct Load<'a> {
     pub counted: bool,
     /// Whether it was let in at this stamp's app, or needed nobody there.
     pub entered: bool,
+    /// The tenant's own stamp, where this one has chosen.
+    pub owner: Option<StampIndex>,
+    /// Whether nothing kept is to be looked for, and nothing to be kept: the tenant's requests have gone elsewhere a moment ago.
+    pub bypasses: bool,
     /// Whether it fetches an answer for others, and looks for none.
     pub fetches: bool,
     /// Its facts.
@@ -81,7 +85,18 @@ pub struct Load<'a> {
 impl<'a> Load<'a> {
     /// What has not been anywhere yet.
     pub fn new(tries: Tries, head: &'a mut Head, upload: &'a Upload, record: &'a mut Record) -> Self {
-        Self { head, upload, tries, charged: false, counted: false, entered: false, fetches: false, record }
+        Self {
+            head,
+            upload,
+            tries,
+            charged: false,
+            counted: false,
+            entered: false,
+            owner: None,
+            bypasses: false,
+            fetches: false,
+            record,
+        }
     }
 }
 
@@ -99,6 +114,7 @@ impl Errand<'_> {
         let fleet = self.snapshot.fleet.as_deref().ok_or(LocalReply::NoStamp)?;
         let mut load = Load::new(Tries::new(head, self.route, false), head, upload, record);
         let owner = fleet.placement.owner(&self.tenant, fleet.entry, self.now);
+        load.owner = owner;
         let first = match owner.filter(|owner| !self.is_shunned(fleet, *owner)) {
             Some(owner) => match self.visit(fleet, owner, self.has_others(fleet), &mut load).await? {
                 Outcome::Answered(answer) => return Ok(answer),
@@ -236,6 +252,7 @@ impl Errand<'_> {
             }
         }
         let mut load = Load::new(Tries::new(head, self.route, true), head, upload, record);
+        load.bypasses = self.hop.as_ref().is_some_and(|hop| hop.bypasses);
         self.visit_app(false, &mut load).await?.told()
     }
 }

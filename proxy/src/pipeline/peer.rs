@@ -29,6 +29,9 @@ const CLIENT: HeaderName = HeaderName::from_static("x-synaxis-client");
 const PROTO: HeaderName = HeaderName::from_static("x-synaxis-proto");
 const DEADLINE_MS: HeaderName = HeaderName::from_static("x-synaxis-deadline-ms");
 const NO_RETRY: HeaderName = HeaderName::from_static("x-synaxis-no-retry");
+/// Says `bypass` where the tenant's requests have gone elsewhere a moment ago.
+const CACHE: HeaderName = HeaderName::from_static("x-synaxis-cache");
+const BYPASS: HeaderValue = HeaderValue::from_static("bypass");
 /// Says that nothing was handed to the app.
 pub const PROCESSED: HeaderName = HeaderName::from_static("x-synaxis-processed");
 /// The reason token of a local reply.
@@ -52,8 +55,10 @@ pub struct Hop {
     pub client: Option<HeaderValue>,
     /// The time that was left.
     pub remaining: Option<Duration>,
-    /// Whether the sender takes this stamp for the tenant's own.
-    pub is_owner: bool,
+    /// The tenant's own stamp, as the sender sees it; `None`: it does not say.
+    pub owner: Option<StampId>,
+    /// Whether nothing kept is to be looked for, and nothing to be kept.
+    pub bypasses: bool,
 }
 
 /// Reads the internal fields of a forward; strips them in any case.
@@ -90,8 +95,15 @@ fn read(snapshot: &Snapshot, headers: &HeaderMap) -> Option<Hop> {
         entry: snapshot.fleet.as_ref().and_then(|fleet| fleet.placement.region(entry.region())),
         client: single(headers, &CLIENT).cloned(),
         remaining: text(&DEADLINE_MS).and_then(|text| text.parse().ok()).map(Duration::from_millis),
-        is_owner: text(&OWNER).is_some_and(|owner| owner == snapshot.settings.stamp.id.as_str()),
+        owner: text(&OWNER).and_then(|owner| named(owner, &snapshot.settings.stamp.id)),
+        // whoever says anything means that it is to be avoided
+        bypasses: headers.contains_key(&CACHE),
     })
+}
+
+/// A stamp by its id; most of the time it is this one, which costs nothing.
+fn named(id: &str, me: &StampId) -> Option<StampId> {
+    if id == me.as_str() { Some(me.clone()) } else { StampId::parse(id).ok() }
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
@@ -112,16 +124,25 @@ pub fn client<'a>(downstream: &'a Downstream, hop: Option<&'a Hop>) -> &'a Heade
     hop.and_then(|hop| hop.client.as_ref()).unwrap_or(&downstream.client_value)
 }
 
+/// What a forward says of itself, besides the table.
+pub struct Announced<'a> {
+    /// This stamp.
+    pub entry: &'a StampId,
+    /// The tenant's own stamp, which need not be the one that it goes to.
+    pub owner: &'a StampId,
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The client's address.
+    pub client: &'a HeaderValue,
+    /// The time that is left.
+    pub left: Duration,
+    /// Whether nothing kept is to be looked for, and nothing to be kept.
+    pub bypasses: bool,
+}
+
 /// Adds the fields of a forward.
-pub fn announce(
-    headers: &mut HeaderMap,
-    fleet: &Fleet,
-    entry: &StampId,
-    owner: &StampId,
-    tenant: &TenantId,
-    client: &HeaderValue,
-    left: Duration,
-) {
+pub fn announce(headers: &mut HeaderMap, fleet: &Fleet, announced: &Announced<'_>) {
+    let Announced { entry, owner, tenant, client, left, bypasses } = *announced;
     let text = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     headers.insert(HOP, HeaderValue::from_static("1"));
     headers.insert(EPOCH, fleet.version.clone());
@@ -132,6 +153,12 @@ pub fn announce(
     headers.insert(PROTO, HeaderValue::from_static("http"));
     headers.insert(DEADLINE_MS, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
     headers.insert(NO_RETRY, HeaderValue::from_static("1"));
+    if bypasses {
+        headers.insert(CACHE, BYPASS);
+    } else {
+        // the same request may have gone to the owner before
+        headers.remove(CACHE);
+    }
 }
 
 /// Whether a peer says that its app has not seen the request.

@@ -12,7 +12,8 @@ use super::{
     candidates::{Errand, Load},
     degrade, denies, edits,
     local_reply::LocalReply,
-    peer, rate_limit,
+    peer::{self, Announced},
+    rate_limit,
     tries::{Failure, Next},
 };
 use crate::{
@@ -107,6 +108,7 @@ impl Errand<'_> {
         if let Some(line) = &mut load.record.line {
             line.stamp = Some(fleet.placement.stamp(stamp).id.to_string());
         }
+        let _absence = self.absence(stamp, load);
         let outcome = if fleet.me == Some(stamp) {
             self.visit_app(another, load).await?
         } else {
@@ -243,12 +245,14 @@ impl Errand<'_> {
             Ok(entered) => entered,
             Err(refused) => return self.refused(refused),
         };
-        let owner = &fleet.placement.stamp(stamp).id;
+        let id = |stamp| &fleet.placement.stamp(stamp).id;
+        let (visited, owner) = (id(stamp), id(load.owner.unwrap_or(stamp)));
         let left = self.deadline.at().saturating_duration_since(self.begins(load));
         let entry = &self.snapshot.settings.stamp.id;
         load.head.announced = true;
-        let headers = &mut load.head.headers;
-        peer::announce(headers, fleet, entry, owner, &self.tenant, &self.downstream.client_value, left);
+        let client = &self.downstream.client_value;
+        let announced = Announced { entry, owner, tenant: &self.tenant, client, left, bypasses: load.bypasses };
+        peer::announce(&mut load.head.headers, fleet, &announced);
         self.worker.sink.metrics.forwarded.increment(1);
         let another = another && load.tries.could_cross();
         // whether there really is somebody, asked when the time of this attempt is over
@@ -258,7 +262,7 @@ impl Errand<'_> {
         let now = self.worker.now();
         let said = match &mut outcome {
             Outcome::Answered(answer) if peer::is_unprocessed(answer) => {
-                let unprocessed = self.unprocessed(fleet, owner, answer, &load.head.headers);
+                let unprocessed = self.unprocessed(fleet, visited, answer, &load.head.headers);
                 mem::replace(&mut outcome, unprocessed).discard();
                 Some(Shown::Success)
             }

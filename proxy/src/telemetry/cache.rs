@@ -83,6 +83,52 @@ pub struct CacheMetrics {
     pub cut_off: Gauge,
     /// Of what processes share.
     pub l2: L2Metrics,
+    /// Of requests that were served elsewhere than at their owner.
+    pub failover: FailoverMetrics,
+}
+
+/// Those of requests that were served elsewhere than at their owner.
+pub struct FailoverMetrics {
+    /// Notices for other stamps that the routing store does not have yet.
+    pub waiting: Gauge,
+    /// Tenants whose owner is to look and keep nothing.
+    pub absent: Gauge,
+    /// Requests for which it does not.
+    pub bypassed: Counter,
+    /// Notices that the routing store has taken.
+    pub told: Counter,
+    /// Tries that failed.
+    pub tell_failures: Counter,
+    /// Times that all tenants came to stand for one for want of room.
+    pub widened: Counter,
+    /// Notices that nobody will have.
+    pub lost: Counter,
+    /// Tenants that this stamp was told of.
+    pub heard: Counter,
+    /// Notices that were not understood.
+    pub not_understood: Counter,
+    /// Times that notices may have been missed.
+    pub gaps: Counter,
+    /// Tries to read them that failed.
+    pub read_failures: Counter,
+}
+
+impl FailoverMetrics {
+    fn new(make: &Register<'_>) -> Self {
+        Self {
+            waiting: make.gauge("cache_failover_waiting", "Notices for other stamps that wait"),
+            absent: make.gauge("cache_failover_tenants", "Tenants whose requests went elsewhere than to their owner"),
+            bypassed: make.counter("cache_failover_bypassed_total", "Requests that looked for nothing for that reason"),
+            told: make.counter("cache_failover_told_total", "Notices that the routing store has taken"),
+            tell_failures: make.counter("cache_failover_tell_failures_total", "Tries to tell that failed"),
+            widened: make.counter("cache_failover_widened_total", "Times that all tenants stood for one"),
+            lost: make.counter("cache_failover_lost_total", "Notices that nobody will have"),
+            heard: make.counter("cache_failover_heard_total", "Tenants that were written to elsewhere"),
+            not_understood: make.counter("cache_failover_not_understood_total", "Notices that were not understood"),
+            gaps: make.counter("cache_failover_gaps_total", "Times that notices may have been missed"),
+            read_failures: make.counter("cache_failover_read_failures_total", "Tries to read notices that failed"),
+        }
+    }
 }
 
 impl CacheMetrics {
@@ -107,6 +153,7 @@ impl CacheMetrics {
             widened: make.counter("cache_purge_tenants_widened_total", "Tenants purged whole for want of room"),
             held: make.gauge("cache_purges_held", "Purged keys, tags and prefixes remembered"),
             cut_off: make.gauge("cache_cut_off", "1 while other processes of the stamp are not heard"),
+            failover: FailoverMetrics::new(make),
             l2: L2Metrics::new(make),
         }
     }

@@ -79,6 +79,7 @@ pub enum Use {
 /// The terms of one stored answer; small, and a copy is as good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
+    asked: Millis,
     received: Millis,
     /// `corrected_initial_age`, in milliseconds.
     initial_age: u64,
@@ -121,6 +122,7 @@ impl Terms {
             if strict { fresh_until } else { fresh_until.saturating_add(millis(seconds.min(policy.stale_max))) }
         };
         let terms = Self {
+            asked: times.asked,
             received,
             initial_age,
             fresh_until,
@@ -183,6 +185,12 @@ impl Terms {
             Some(left) => i64::from(seconds(left)),
             None => -i64::from(seconds(now.saturating_sub(self.fresh_until))),
         }
+    }
+
+    /// When the request for it was begun.
+    #[must_use]
+    pub fn asked(&self) -> Millis {
+        self.asked
     }
 
     /// When its head was received.
@@ -251,12 +259,13 @@ impl Terms {
     }
 
     /// How long [`encode`](Self::encode) is.
-    pub const BYTES: usize = 6 * 8 + 1;
+    pub const BYTES: usize = 7 * 8 + 1;
 
     /// For a store outside the process.
     #[must_use]
     pub fn encode(&self) -> [u8; Self::BYTES] {
         let times = [
+            self.asked,
             self.received,
             self.initial_age,
             self.fresh_until,
@@ -281,6 +290,7 @@ impl Terms {
             return None;
         }
         Some(Self {
+            asked: times.next()?,
             received: times.next()?,
             initial_age: times.next()?,
             fresh_until: times.next()?,

@@ -61,7 +61,7 @@ impl Local {
         self.bytes.load(Relaxed)
     }
 
-    /// Marks a key or a tag, or what there is room for.
+    /// Marks a key, a tag or a tenant, or what there is room for.
     pub(super) fn mark(&self, map: &Map, scope: Scope) {
         let scope = self.fit(scope);
         if change(self, map, &scope, |awaited| !std::mem::replace(&mut awaited.waits, true)) {
@@ -112,7 +112,8 @@ impl Local {
     fn fit(&self, scope: Scope) -> Scope {
         let Some(tenant) = scope.tenant().copied() else { return Scope::All };
         let scope = Purge::hard(scope);
-        let (cost, is_sound) = (cost(&scope.scope), scope.values().is_ok());
+        let is_sound = scope.values().is_ok() && !matches!(scope.scope, Scope::Tenant(_));
+        let cost = cost(&scope.scope);
         if is_sound && self.bytes.fetch_add(cost, Relaxed) + cost <= self.bytes_max {
             return scope.scope;
         }

@@ -6,19 +6,17 @@
 use http::{Method, header::HOST};
 
 use crate::{
-    cache::{freshness::invalidate, purge::Purges},
+    cache::freshness::invalidate,
     pipeline::{
         candidates::{Errand, Load},
         local_reply::LocalReply,
         visit::Outcome,
     },
 };
-use synaxis_routing::id::TenantId;
 
 /// What a request may change. Dropped before its end is known, it has.
 pub(super) struct Change<'a> {
-    purges: &'a Purges,
-    tenant: TenantId,
+    errand: &'a Errand<'a>,
     method: Method,
     authority: String,
     path: String,
@@ -26,11 +24,10 @@ pub(super) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    pub(super) fn of(errand: &Errand<'a>, load: &Load<'_>) -> Self {
+    pub(super) fn of(errand: &'a Errand<'a>, load: &Load<'_>) -> Self {
         let host = load.head.headers.get(HOST).map_or(&[][..], |host| host.as_bytes());
         Self {
-            purges: &errand.worker.plane.cache.purges,
-            tenant: errand.tenant,
+            errand,
             method: load.head.method.clone(),
             authority: String::from_utf8_lossy(host).to_ascii_lowercase(),
             path: load.head.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned()),
@@ -47,6 +44,7 @@ impl<'a> Change<'a> {
                     for other in invalidate::others("http", &self.authority, &self.path, answer.headers()) {
                         self.mark(&other);
                     }
+                    self.errand.tell_owners();
                 }
                 true
             }
@@ -57,7 +55,7 @@ impl<'a> Change<'a> {
     }
 
     fn mark(&self, path: &str) {
-        self.purges.mark_key(&self.tenant, &self.authority, path);
+        self.errand.worker.plane.cache.purges.mark_key(&self.errand.tenant, &self.authority, path);
     }
 }
 
@@ -65,6 +63,7 @@ impl Drop for Change<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             self.mark(&self.path);
+            self.errand.tell_owners();
         }
     }
 }
