@@ -71,12 +71,8 @@ fn app(index: usize, data: &Arc<Mutex<Data>>) -> App {
 }
 
 impl World {
+    /// Three stamps that are Active, and whose proxies know that of each other.
     pub fn start() -> Self {
-        Self::start_with(&[0, 1, 2])
-    }
-
-    /// With these stamps Active at the beginning.
-    pub fn start_with(active: &[usize]) -> Self {
         let data: Arc<Mutex<Data>> = Arc::default();
         let redis = Redis::start();
         let apps: Vec<App> = (0..3).map(|index| app(index, &data)).collect();
@@ -92,10 +88,14 @@ impl World {
             _folder: tempfile::tempdir().unwrap(),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
         };
-        let stamps: Vec<(StampId, u16)> = active.iter().map(|at| (stamp(*at), world.stamps[*at].port)).collect();
+        let stamps = [0, 1, 2].map(|index| (stamp(index), world.stamps[index].port));
         world.publish(&table::active(&stamps), Mode::Init);
         world.proxies = (0..3).map(|index| proxy(&world.config(index, peers[index]))).collect();
         world.applied();
+        // a first probe that fails is believed
+        eventually("all stamps are well", || {
+            (0..3).all(|index| world.metric(index, "health_passing{kind=\"peer\"}") == 2.0)
+        });
         world
     }
 
@@ -123,7 +123,7 @@ breaker = {{ failures = 10000 }}
 outliers = {{ failures = 10000 }}
 [peers]
 breaker = {{ failures = 10000 }}
-health_check = {{ unhealthy = 1000 }}
+health_check = {{ interval = "200ms", timeout = "200ms", healthy = 1, unhealthy = 1000 }}
 [access_log]
 output = "off"
 [shutdown]

@@ -133,6 +133,12 @@ async fn a_mark_counts_here_at_once_and_elsewhere_soon() {
     assert_eq!(one.said(&cached(), began_here), Verdict::Hard);
     assert_eq!(one.held().awaited_bytes, 0);
     assert_eq!(count(&one.counts().appended), 1);
+    // and of a whole tenant
+    let (began_here, began_there) = (one.last(), other.last());
+    one.mark_tenant(&tenant("acme"));
+    assert_eq!(one.said(&cached(), began_here), Verdict::Hard);
+    eventually("the other one hears of it", async || other.said(&cached(), began_there) == Verdict::Hard).await;
+    eventually("it can be cached again", async || one.said(&cached(), one.last()) == Verdict::Valid).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

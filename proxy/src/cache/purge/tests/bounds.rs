@@ -97,6 +97,24 @@ fn marks_without_room_wait_as_their_tenant_and_then_as_everything() {
 }
 
 #[test]
+fn a_tenant_that_is_marked_as_a_whole_waits_for_the_stream_each_time_once() {
+    let purges = known(small());
+    let (cached, other) = (Cached::of("acme", "a", "/x", &[]), Cached::of("other", "a", "/x", &[]));
+    let said = |cached: &Cached| purges.verdict(&cached.subject(), purges.last());
+    let scope = Scope::Tenant(cached.tenant);
+    for number in 1..3_000 {
+        purges.mark_tenant(&cached.tenant);
+        purges.mark_tenant(&cached.tenant);
+        assert_eq!([said(&cached), said(&other)], [Verdict::Hard, Verdict::Valid]);
+        assert_eq!(purges.take(10), [scope.clone()], "{number}");
+        purges.arrived(&[(id(number), Purge::hard(scope.clone()))]);
+        purges.raise(id(number));
+        assert_eq!([said(&cached), said(&other)], [Verdict::Valid, Verdict::Valid]);
+    }
+    assert_eq!(purges.held(), Held { marks: 0, tenants: 0, awaited_bytes: 0 });
+}
+
+#[test]
 fn a_target_that_no_reader_would_take_purges_its_tenant() {
     let purges = known(Limits::default());
     for (authority, path) in [("", "/x"), ("a", "*"), ("a", &*format!("/{}", "x".repeat(8 << 10)))] {
