@@ -2,15 +2,22 @@
 
 mod world;
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{BufReader, Write},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use synaxis_routing::{
     change::{Fleet, Guards},
     id::TenantId,
+    placement::RegionIndex,
+    store::Mode,
 };
 
 use self::world::{World, stamp};
-use crate::world::{Client, eventually};
+use super::app::ok;
+use crate::world::{Client, Raw, Redis, eventually, free_port, proxy, raw::head, stop, table};
 
 /// How long after the owner can be reached, and reaches the store, an entry may give what is old that took no part; with what
 /// a busy machine adds.
@@ -154,7 +161,8 @@ fn who_becomes_a_tenants_owner_again_uses_nothing_from_before() {
     assert_eq!((new.version, new.app != 0), (kept.version + 1, true));
     for entry in [0, 1, 2] {
         let read = world.read(entry, of.0, of.1);
-        assert!(read.version == new.version && !read.is_hit(), "{read:?}: others may not know yet whose it is");
+        assert_eq!(read.version, new.version);
+        assert!(read.found.contains("detail=new-owner"), "{read:?}: others may not know yet whose it is");
     }
     let elsewhere = world.keep(of.0, of.1, &[0, 1, 2]);
     assert_eq!(elsewhere.app, new.app);
@@ -172,6 +180,57 @@ fn who_becomes_a_tenants_owner_again_uses_nothing_from_before() {
     world.edit(|fleet: &Fleet, now| fleet.set_tier(&[other], Some("enterprise"), now).unwrap());
     assert!((0..3).all(|entry| world.read(entry, of.0, of.1).is_hit()));
     world.stop();
+}
+
+#[test]
+fn who_serves_in_place_of_the_owner_is_told_who_that_is() {
+    let redis = Redis::start();
+    // the owner, which breaks off, and the next one
+    let stamps = [1, 2].map(|index| {
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&heads);
+        let raw = Raw::start(move |mut stream| {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            while let Some(lines) = head(&mut reader) {
+                if lines[0].starts_with("get /x ") {
+                    seen.lock().unwrap().extend(lines);
+                    if index == 1 {
+                        return;
+                    }
+                }
+                let _ = stream.write_all(ok(&format!("X-App: {index}\r\n"), "0").as_bytes());
+            }
+        });
+        (raw, heads)
+    });
+    let (peer, app) = (free_port(), free_port());
+    let ports = [peer, stamps[0].0.address.port(), stamps[1].0.address.port()];
+    let fleet = table::active(&[0, 1, 2].map(|index| (stamp(index), ports[index])));
+    world::publish(&redis, &fleet, Mode::Init);
+    let proxy = proxy(&world::config(0, peer, redis.port, app));
+    eventually("it has a table", || proxy.plane().snapshot.load().fleet.is_some());
+    let tenant = {
+        let snapshot = proxy.plane().snapshot.load();
+        let placement = &snapshot.fleet.as_ref().unwrap().placement;
+        let order = |name: &String| {
+            let hand = placement.hand(&TenantId::parse(name.as_bytes()).unwrap(), RegionIndex(0), 0).unwrap();
+            hand.iter().map(|candidate| placement.stamp(candidate.stamp).id.clone()).eq([1, 2, 0].map(stamp))
+        };
+        (0..).map(|number| format!("tenant-{number}")).find(order).unwrap()
+    };
+    for _ in 0..2 {
+        assert_eq!(Client::connect(proxy.edges[0]).get(&tenant, "/x").header("x-app"), Some("2"));
+    }
+    let [owner, next] = stamps.each_ref().map(|(_, heads)| heads.lock().unwrap().clone());
+    let fields = |heads: &[String], start: &str| -> Vec<String> {
+        heads.iter().filter(|line| line.starts_with(start)).cloned().collect()
+    };
+    assert_eq!(fields(&next, "x-synaxis-owner:"), vec![format!("x-synaxis-owner: {}", stamp(1)); 2]);
+    assert_eq!(fields(&owner, "x-synaxis-owner:")[0], format!("x-synaxis-owner: {}", stamp(1)));
+    assert_eq!(fields(&owner, "x-synaxis-cache:"), ["x-synaxis-cache: bypass"], "{owner:?}");
+    // what the owner was told the next one is not
+    assert!(fields(&next, "x-synaxis-cache:").is_empty(), "{next:?}");
+    stop(proxy);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 -- Reads the notices for one stamp after a place. Returns 'gap' or '', the run, the place, how many entries were looked at, how
 -- many of them are not understood, then what each that names the stamp says of a tenant.
 -- KEYS: stream. ARGV: run, id ('': none), stamp, most, longest word
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+-- where scripts may not ask, a restart shows only by what is missing
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 -- never empty: whoever reads has an entry to go on from, and its absence shows that others may be gone as well
 local place = last[1] and last[1][1] or redis.call('XADD', KEYS[1], '*', 'stamp', '')

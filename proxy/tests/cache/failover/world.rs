@@ -40,8 +40,6 @@ pub struct World {
     _apps: Vec<App>,
     pub proxies: Vec<Running>,
     pub data: Arc<Mutex<Data>>,
-    _folder: tempfile::TempDir,
-    runtime: tokio::runtime::Runtime,
 }
 
 pub fn stamp(index: usize) -> StampId {
@@ -70,38 +68,10 @@ fn app(index: usize, data: &Arc<Mutex<Data>>) -> App {
     })
 }
 
-impl World {
-    /// Three stamps that are Active, and whose proxies know that of each other.
-    pub fn start() -> Self {
-        let data: Arc<Mutex<Data>> = Arc::default();
-        let redis = Redis::start();
-        let apps: Vec<App> = (0..3).map(|index| app(index, &data)).collect();
-        let peers: Vec<u16> = (0..3).map(|_| free_port()).collect();
-        let mut world = Self {
-            stores: (0..3).map(|_| Cable::to(redis.port)).collect(),
-            stamps: peers.iter().map(|port| Cable::to(*port)).collect(),
-            to_apps: apps.iter().map(|app| Cable::to(app.address.port())).collect(),
-            redis,
-            _apps: apps,
-            proxies: Vec::new(),
-            data,
-            _folder: tempfile::tempdir().unwrap(),
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        };
-        let stamps = [0, 1, 2].map(|index| (stamp(index), world.stamps[index].port));
-        world.publish(&table::active(&stamps), Mode::Init);
-        world.proxies = (0..3).map(|index| proxy(&world.config(index, peers[index]))).collect();
-        world.applied();
-        // a first probe that fails is believed
-        eventually("all stamps are well", || {
-            (0..3).all(|index| world.metric(index, "health_passing{kind=\"peer\"}") == 2.0)
-        });
-        world
-    }
-
-    fn config(&self, index: usize, peer: u16) -> String {
-        format!(
-            r#"
+/// The configuration of a stamp's proxy, by the ports of its peer listener, the store and its app.
+pub fn config(index: usize, peer: u16, store: u16, app: u16) -> String {
+    format!(
+        r#"
 [stamp]
 id = "{id}"
 [server]
@@ -137,19 +107,61 @@ path_prefix = "/"
 upstream = "app"
 cache = "pages"
 "#,
-            id = stamp(index),
-            store = self.stores[index].port,
-            app = self.to_apps[index].port,
-        )
-    }
+        id = stamp(index),
+    )
+}
 
-    fn store(&self) -> Store {
-        Store::open(&self.redis.url(), "synaxis").unwrap()
+fn store(redis: &Redis) -> Store {
+    Store::open(&redis.url(), "synaxis").unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+pub fn publish(redis: &Redis, fleet: &Fleet, mode: Mode) {
+    let store = store(redis);
+    runtime().block_on(async {
+        let expected = store.glance().await.unwrap().head;
+        let bundle = Bundle::encode(&fleet.table, &fleet.tenants, &format!("test-{}", fleet.version())).unwrap();
+        let (who, what, why) = ("test".into(), "change".into(), String::new());
+        let entry = LogEntry { at: 0, who, what, why, version: fleet.version() };
+        store.publish(expected.as_ref(), &bundle, &entry, mode).await.unwrap();
+    });
+}
+
+impl World {
+    /// Three stamps that are Active, and whose proxies know that of each other.
+    pub fn start() -> Self {
+        let data: Arc<Mutex<Data>> = Arc::default();
+        let redis = Redis::start();
+        let apps: Vec<App> = (0..3).map(|index| app(index, &data)).collect();
+        let peers: Vec<u16> = (0..3).map(|_| free_port()).collect();
+        let mut world = Self {
+            stores: (0..3).map(|_| Cable::to(redis.port)).collect(),
+            stamps: peers.iter().map(|port| Cable::to(*port)).collect(),
+            to_apps: apps.iter().map(|app| Cable::to(app.address.port())).collect(),
+            redis,
+            _apps: apps,
+            proxies: Vec::new(),
+            data,
+        };
+        let stamps = [0, 1, 2].map(|index| (stamp(index), world.stamps[index].port));
+        publish(&world.redis, &table::active(&stamps), Mode::Init);
+        world.proxies = (0..3)
+            .map(|index| proxy(&config(index, peers[index], world.stores[index].port, world.to_apps[index].port)))
+            .collect();
+        world.applied();
+        // a first probe that fails is believed
+        eventually("all stamps are well", || {
+            (0..3).all(|index| world.metric(index, "health_passing{kind=\"peer\"}") == 2.0)
+        });
+        world
     }
 
     fn current(&self) -> Fleet {
-        let store = self.store();
-        self.runtime.block_on(async {
+        let store = store(&self.redis);
+        runtime().block_on(async {
             let bytes = store.glance().await.unwrap().head.unwrap();
             let head = Head::parse(&bytes).unwrap();
             let decoded = store.fetch(&head, &bytes, None).await.unwrap().decode().unwrap();
@@ -157,21 +169,10 @@ cache = "pages"
         })
     }
 
-    fn publish(&self, fleet: &Fleet, mode: Mode) {
-        let store = self.store();
-        self.runtime.block_on(async {
-            let expected = store.glance().await.unwrap().head;
-            let bundle = Bundle::encode(&fleet.table, &fleet.tenants, &format!("test-{}", fleet.version())).unwrap();
-            let (who, what, why) = ("test".into(), "change".into(), String::new());
-            let entry = LogEntry { at: 0, who, what, why, version: fleet.version() };
-            store.publish(expected.as_ref(), &bundle, &entry, mode).await.unwrap();
-        });
-    }
-
     /// Publishes a changed table, and waits until every proxy has it.
     pub fn edit(&self, change: impl FnOnce(&Fleet, u64) -> Changed) {
-        let now = self.runtime.block_on(async { self.store().glance().await.unwrap().now.unwrap() });
-        self.publish(&change(&self.current(), now).fleet, Mode::NoProxies);
+        let now = runtime().block_on(async { store(&self.redis).glance().await.unwrap().now.unwrap() });
+        publish(&self.redis, &change(&self.current(), now).fleet, Mode::NoProxies);
         self.applied();
     }
 
