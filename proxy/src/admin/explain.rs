@@ -177,7 +177,7 @@ fn taken(snapshot: &Snapshot, query: &Query<'_>, path: &str, is_owner: bool) -> 
 fn kept(settings: &Cache, class: usize, here: bool) -> Option<Kept> {
     let class = settings.classes.get(class)?;
     let shared = settings.store.is_some() && !class.store_ttl.is_zero();
-    let store_ttl_ms = shared.then(|| class.store_ttl.as_millis());
+    let store_ttl_ms = shared.then_some(class.store_ttl.as_millis());
     Some(Kept { class: class.name.clone(), here, ttl_ms: class.ttl.as_millis(), store_ttl_ms })
 }
 

@@ -228,20 +228,20 @@ mod tests {
     fn what_was_always_ours_is_used_at_once_and_what_came_to_us_after_a_while() {
         let mut view = View::new();
         let before: Vec<usize> = (0..500).map(|number| view.owner(number, 0)).collect();
-        for number in 0..500 {
-            let expected = if before[number] == 1 { 1_000_000 } else { 1_000_000 + SETTLE };
+        for (number, owner) in before.iter().enumerate() {
+            let expected = if *owner == 1 { 1_000_000 } else { 1_000_000 + SETTLE };
             assert!(is_about(view.used_from(number), expected), "{}", view.used_from(number));
         }
         let guards = Guards::default();
         view.edit(2_000_000, |fleet| fleet.isolate(&stamp(2), false, &guards, 1).unwrap());
         let mut came = 0;
-        for number in 0..500 {
+        for (number, owner) in before.iter().enumerate() {
             let (is_ours, used_from) = (view.owner(number, 2_000_000) == 1, view.used_from(number));
-            match (before[number], is_ours) {
+            match (*owner, is_ours) {
                 (1, true) => assert!(is_about(used_from, 1_000_000), "it stays: {used_from}"),
                 _ => assert!(is_about(used_from, 2_000_000 + SETTLE), "{used_from}"),
             }
-            came += usize::from(is_ours && before[number] != 1);
+            came += usize::from(is_ours && *owner != 1);
         }
         assert!(came > 30, "{came}");
         // it went, and came back: nothing from before

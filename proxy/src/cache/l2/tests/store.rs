@@ -32,7 +32,7 @@ fn patient() -> Limits {
 impl Process {
     fn start(server: &Server, limits: Limits, secret: Option<&[u8]>) -> Self {
         let client = Client::open(format!("redis://127.0.0.1:{}", server.port)).unwrap();
-        let secret = secret.map(|bytes| Secret::new(bytes));
+        let secret = secret.map(Secret::new);
         let l2 = L2::new(client, "test", secret, limits).unwrap();
         let (link, keeping) = Link::new(Arc::clone(&l2));
         let tasks = vec![tokio::spawn(Arc::clone(&l2).run()), tokio::spawn(keeping)];

@@ -106,7 +106,7 @@ fn a_tenant_that_is_marked_as_a_whole_waits_for_the_stream_each_time_once() {
         purges.mark_tenant(&cached.tenant);
         purges.mark_tenant(&cached.tenant);
         assert_eq!([said(&cached), said(&other)], [Verdict::Hard, Verdict::Valid]);
-        assert_eq!(purges.take(10), [scope.clone()], "{number}");
+        assert_eq!(purges.take(10), std::slice::from_ref(&scope), "{number}");
         purges.arrived(&[(id(number), Purge::hard(scope.clone()))]);
         purges.raise(id(number));
         assert_eq!([said(&cached), said(&other)], [Verdict::Valid, Verdict::Valid]);
