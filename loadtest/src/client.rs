@@ -25,7 +25,7 @@ mod timer;
 mod websocket;
 
 pub use live::{Glimpse, Live};
-pub use sample::{Busy, End, NO_SOCKET, Names, OK, Sample, Samples, Silent};
+pub use sample::{Busy, End, NO_SOCKET, Names, OK, Sample, Samples, Silent, Source};
 
 /// What a client is to do.
 #[derive(Clone, Debug)]

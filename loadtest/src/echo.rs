@@ -3,6 +3,9 @@
 //! Invariant: every eight bytes of a body follow from its request's id and their place alone, and no word of a body stands
 //! in it twice or at the same place in the body of another id: a piece that was exchanged, moved or lost is found out, and
 //! a single foreign byte unless it happens to be the same. Client and origin share nothing but this file.
+//!
+//! A shared resource is answered to many requests, perhaps by a cache that the origin does not see: in its answer, tenant and
+//! resource ([`subject`]) stand where the id of the request stands in others.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -15,10 +18,15 @@ pub const BYTES: &str = "x-load-bytes";
 pub const STAMP: &str = "x-load-stamp";
 /// In an answer: the tenant that the origin was asked for.
 pub const TENANT: &str = "x-load-tenant";
+/// In an answer: the shared resource that the origin was asked for, in place of [`ID`] and [`UPLOAD`].
+pub const RESOURCE: &str = "x-load-resource";
 /// In an answer: [`digest`] of the upload that the origin read.
 pub const UPLOAD: &str = "x-load-upload";
 /// The tenant as the platform names it.
 pub const TENANT_ID: &str = "x-tenant-id";
+
+/// Where a tenant's shared resources are.
+pub const SHARED: &str = "/shared";
 
 /// Uploads and answers of one request differ by this.
 const UPLOAD_SALT: u64 = 0xA5A5_A5A5_A5A5_A5A5;
@@ -64,6 +72,25 @@ impl Words {
 
 fn size(bytes: u32) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// The path of a tenant's shared resource; the tenant is not in it.
+#[must_use]
+pub fn path(resource: u32) -> String {
+    format!("{SHARED}/{resource}")
+}
+
+/// The shared resource that a path is of, if it is of one.
+#[must_use]
+pub fn resource(path: &str) -> Option<u32> {
+    path.strip_prefix(SHARED)?.strip_prefix('/')?.parse().ok()
+}
+
+/// What stands for a tenant's shared resource where the id of a request stands for another answer. Those of two tenants or
+/// resources are the same, or a request's id, by an accident of 64 bits only.
+#[must_use]
+pub fn subject(tenant: &str, resource: u32) -> u64 {
+    xxh3_64_with_seed(tenant.as_bytes(), mix(u64::from(resource) + 1))
 }
 
 /// The body of the answer to a request.
@@ -223,6 +250,20 @@ mod tests {
             prop_assert_ne!(own, digest(other, &upload(id, bytes)), "the same bytes in another's name");
             prop_assume!(upload(id, bytes) != upload(other, bytes));
             prop_assert_ne!(own, digest(id, &upload(other, bytes)), "another's bytes in its name");
+        }
+    }
+
+    #[test]
+    fn a_resource_is_one_tenants_and_its_path_says_which() {
+        let mut seen = std::collections::HashSet::new();
+        for (tenant, number) in (0..100).flat_map(|tenant| (0..100).map(move |number| (tenant, number))) {
+            assert_eq!(resource(&path(number)), Some(number));
+            assert!(seen.insert(subject(&crate::workload::tenant(tenant), number)), "{number} of {tenant}");
+        }
+        for other in
+            ["/load", "/shared", "/shared/", "/shared/x", "/shared/-1", "/shared7", "/shared/7/8", "/shared/4294967296"]
+        {
+            assert_eq!(resource(other), None, "{other}");
         }
     }
 

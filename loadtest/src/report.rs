@@ -44,6 +44,8 @@ pub struct Report {
     pub curve: Vec<Step>,
     /// What the oracle found.
     pub oracle: Judgement,
+    /// Requests for shared resources; `None` if there were none.
+    pub shared: Option<Shared>,
     /// One row a second of the run.
     pub seconds: Vec<Second>,
     /// How requests ended, most frequent first.
@@ -229,6 +231,25 @@ impl Judgement {
     pub const fn is_sound(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.cross_talk == 0 && self.misrouted == 0 && self.invented == 0
     }
+}
+
+/// Requests for shared resources, and who had their answers: by what the proxies say, but for `asked`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shared {
+    /// Requests, from the first one on.
+    pub requests: u64,
+    /// Answered from the memory of a proxy (L1).
+    pub memory: u64,
+    /// Answered from what the processes of a stamp share (L2).
+    pub store: u64,
+    /// Answered with what was fetched for another request.
+    pub collapsed: u64,
+    /// Requests that came to an app, by its own record; `None` without records.
+    pub asked: Option<u64>,
+    /// Share of the requests that are in `memory`, 0 to 1.
+    pub hits_memory: f64,
+    /// Share of the requests that are in `memory` or `store`, 0 to 1.
+    pub hits: f64,
 }
 
 /// One second of the run, by intended start.

@@ -309,6 +309,15 @@ impl Scenario {
             "short.time and short.rate are above 0, at most 1",
         );
         demand(self.short.connections > 0 || *connections == 0, "short.connections is at least 1");
+        let hits = self.expect.hits_memory.or(self.expect.hits);
+        demand(
+            hits.is_none() || self.workload.shared.share > 0.0,
+            "expect.hits_memory and expect.hits are of requests for shared resources: workload.shared.share",
+        );
+        demand(
+            hits.is_none() || self.world.cache || !self.targets.is_empty(),
+            "expect.hits_memory and expect.hits need world.cache = true",
+        );
         faults.extend(self.expect.check(self.world.stamps, self.workload.tenants));
         for fault in &self.faults {
             faults.extend(fault.check(&self.world, self.workload.tenants, self.length()));

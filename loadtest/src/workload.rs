@@ -27,6 +27,27 @@ pub struct Mix {
     pub websockets: f64,
     /// Share of the other requests that go over HTTP/2 with prior knowledge.
     pub http2: f64,
+    /// Reads of what others of the tenant read as well.
+    pub shared: Shared,
+}
+
+/// Reads of a tenant's resources: GETs of their own paths, whose answers may be kept and given to others of the tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shared {
+    /// Share of the requests that only read, WebSockets apart.
+    pub share: f64,
+    /// Resources of each tenant.
+    pub resources: u32,
+    /// Exponent of the Zipf distribution over a tenant's resources; 0: all alike.
+    pub zipf: f64,
+}
+
+impl Default for Shared {
+    /// None; where there are some, of 20 by Zipf's law.
+    fn default() -> Self {
+        Self { share: 0.0, resources: 20, zipf: 1.0 }
+    }
 }
 
 impl Mix {
@@ -59,6 +80,7 @@ impl Default for Mix {
             new_connections: 0.0,
             websockets: 0.0,
             http2: 0.0,
+            shared: Shared::default(),
         }
     }
 }
@@ -91,6 +113,8 @@ pub struct Request {
     pub entry: u32,
     /// Its connection.
     pub carrier: Carrier,
+    /// Which of the tenant's shared resources it reads, from 0, if it reads one.
+    pub resource: Option<u32>,
 }
 
 /// A tenant's id.
@@ -104,6 +128,7 @@ pub fn tenant(index: u32) -> String {
 pub struct Workload {
     mix: Mix,
     tenants: Option<Zipf<f64>>,
+    resources: Option<Zipf<f64>>,
     seed: u64,
     /// From which number on which share of the requests is the first tenant's, in the order of the numbers.
     noise: Vec<(u64, f64)>,
@@ -114,7 +139,8 @@ impl Workload {
     #[must_use]
     pub fn new(mix: Mix, seed: u64) -> Self {
         let tenants = Zipf::new(f64::from(mix.tenants.max(1)), mix.zipf).ok();
-        Self { mix, tenants, seed, noise: Vec::new() }
+        let resources = Zipf::new(f64::from(mix.shared.resources.max(1)), mix.shared.zipf).ok();
+        Self { mix, tenants, resources, seed, noise: Vec::new() }
     }
 
     /// The same with a first tenant that has, from each of these numbers on, this share of the requests beside its own.
@@ -134,9 +160,7 @@ impl Workload {
     pub fn request(&self, number: u64) -> Request {
         // the golden ratio keeps neighbours apart; xoshiro's own seeding mixes the rest
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let rank = self.tenants.map_or(1.0, |zipf| rng.sample(zipf));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank from 1 to a u32")]
-        let tenant = (rank as u32).saturating_sub(1);
+        let tenant = draw(self.tenants, &mut rng);
         let carrier = match rng.random::<f64>() {
             draw if draw < self.mix.websockets => Carrier::WebSocket,
             draw if draw < self.mix.websockets + self.mix.new_connections => Carrier::New,
@@ -150,8 +174,27 @@ impl Workload {
         // drawn last, so that the others are what they would be without it
         let noisy = self.noisy(number);
         let tenant = if noisy > 0.0 && rng.random::<f64>() < noisy { 0 } else { tenant };
-        Request { tenant, writes, upload, answer, entry, carrier }
+        let Shared { share, .. } = self.mix.shared;
+        let shares = share > 0.0 && !writes && carrier != Carrier::WebSocket && rng.random::<f64>() < share;
+        let resource = shares.then(|| draw(self.resources, &mut rng));
+        let answer = resource.map_or(answer, |resource| self.size(tenant, resource));
+        Request { tenant, writes, upload, answer, entry, carrier, resource }
     }
+
+    /// The size of a shared resource: the same whoever asks for it.
+    fn size(&self, tenant: u32, resource: u32) -> u32 {
+        let number = u64::from(tenant) << 32 | u64::from(resource);
+        let seed = !self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        pick(&self.mix.answers, Xoshiro256PlusPlus::seed_from_u64(seed).random())
+    }
+}
+
+/// An index from 0 by Zipf's law.
+fn draw(zipf: Option<Zipf<f64>>, rng: &mut Xoshiro256PlusPlus) -> u32 {
+    let rank = zipf.map_or(1.0, |zipf| rng.sample(zipf));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank from 1 to a u32")]
+    let rank = rank as u32;
+    rank.saturating_sub(1)
 }
 
 fn pick(sizes: &[Size], draw: f64) -> u32 {
@@ -179,6 +222,10 @@ pub fn check(mix: &Mix) -> Vec<String> {
     demand((0.0..=10.0).contains(&mix.zipf), "workload.zipf is 0 to 10");
     demand((0.0..=1.0).contains(&mix.reads), "workload.reads is a share, 0 to 1");
     demand((0.0..=1.0).contains(&mix.http2), "workload.http2 is a share, 0 to 1");
+    let Shared { share, resources, zipf } = mix.shared;
+    demand((0.0..=1.0).contains(&share), "workload.shared.share is a share, 0 to 1");
+    demand((1..=1_000_000).contains(&resources), "workload.shared.resources is 1 to 1,000,000");
+    demand((0.0..=10.0).contains(&zipf), "workload.shared.zipf is 0 to 10");
     let of_their_own = mix.new_connections + mix.websockets;
     let shares = mix.new_connections >= 0.0 && mix.websockets >= 0.0 && of_their_own <= 1.0;
     demand(shares, "workload.new_connections and workload.websockets are shares, together at most 1");
@@ -251,6 +298,36 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_resource_has_one_size_and_the_other_requests_stay_what_they_are() {
+        let sizes = [1, 2, 3].map(|bytes| Size { bytes, weight: 1.0 });
+        let mix = Mix { tenants: 10, reads: 0.5, websockets: 0.1, answers: sizes.into(), ..Mix::default() };
+        let shared = Shared { share: 0.8, resources: 5, zipf: 1.0 };
+        let (plain, some) = (Workload::new(mix.clone(), 3), Workload::new(Mix { shared, ..mix }, 3));
+        let mut of = std::collections::HashMap::new();
+        let (mut reads, mut counts) = (0, [0u32; 5]);
+        for number in 0..100_000 {
+            let (one, other) = (some.request(number), plain.request(number));
+            assert_eq!(one, some.request(number));
+            assert_eq!(Request { resource: None, answer: other.answer, ..one }, other);
+            let may = !one.writes && one.carrier != Carrier::WebSocket;
+            reads += u32::from(may);
+            let Some(resource) = one.resource else {
+                assert_eq!(one, other);
+                continue;
+            };
+            assert!(may);
+            counts[resource as usize] += 1;
+            assert_eq!(*of.entry((one.tenant, resource)).or_insert(one.answer), one.answer);
+        }
+        assert_eq!(of.len(), 50);
+        assert!((1..=3).all(|bytes| of.values().any(|size| *size == bytes)), "{of:?}");
+        let (all, first) = (f64::from(counts.iter().sum::<u32>()), f64::from(counts[0]));
+        assert!((all / f64::from(reads) - 0.8).abs() < 0.01);
+        // Zipf with exponent 1 over 5: the first has 1/H(5) = 0.438 of all
+        assert!((first / all - 0.438).abs() < 0.01 && counts.is_sorted_by(|a, b| a > b), "{counts:?}");
+    }
+
+    #[test]
     fn sizes_come_by_their_weights() {
         let sizes = [Size { bytes: 1, weight: 3.0 }, Size { bytes: 2, weight: 1.0 }];
         assert_eq!([0.0, 0.74, 0.76, 0.999].map(|draw| pick(&sizes, draw)), [1, 1, 2, 2]);
@@ -262,6 +339,10 @@ mod tests {
         let bad =
             Mix { tenants: 0, zipf: f64::NAN, reads: 1.5, new_connections: 0.9, websockets: 0.9, ..Mix::default() };
         assert_eq!(check(&bad).len(), 4);
+        for (share, resources, zipf) in [(-0.1, 0, -1.0), (f64::NAN, 1_000_001, f64::INFINITY)] {
+            let shared = Shared { share, resources, zipf };
+            assert_eq!(check(&Mix { shared, ..Mix::default() }).len(), 3, "{shared:?}");
+        }
         assert_eq!(
             check(&Mix { answers: vec![], uploads: vec![Size { bytes: 1, weight: 0.0 }], ..Mix::default() }).len(),
             2

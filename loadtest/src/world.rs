@@ -74,6 +74,9 @@ pub struct Blueprint {
     pub app: String,
     /// TOML that makes Redis a dependency of every stamp, by the section `[dependencies.redis]`.
     pub dependency: String,
+    /// Whether the proxies keep answers with shared resources, in memory and for each stamp in Redis, as the preset
+    /// `metadata` says.
+    pub cache: bool,
     /// Behaviour of the origins from the begin.
     pub origin: Script,
     /// Position of a stamp whose proxies send to another stamp's app; a planted fault.
@@ -108,6 +111,7 @@ impl Default for Blueprint {
             proxy: String::new(),
             app: String::new(),
             dependency: String::new(),
+            cache: false,
             origin: Script::default(),
             crossed: None,
         }
@@ -136,6 +140,10 @@ impl Blueprint {
         demand(
             self.network == Network::Loopback || !between,
             "balancers and chaos proxies stand outside of the stamps: world.network = \"namespaces\" goes without both",
+        );
+        demand(
+            !self.cache || !config::routes(&self.proxy),
+            "world.cache writes the routes and what is kept: world.proxy goes without `routes` and `cache` then",
         );
         let known = |stamp: &usize| *stamp < self.stamps;
         demand(self.takers.iter().flatten().all(known), "world.takers are positions of stamps, from 0");
@@ -241,7 +249,7 @@ impl World {
             true => Some(Chaos::start(redis.address()).await?),
             false => None,
         };
-        let url = format!("redis://{}/0", redis_chaos.as_ref().map_or(redis.address(), Chaos::address));
+        let store = redis_chaos.as_ref().map_or(redis.address(), Chaos::address);
         let mut origins = Vec::new();
         for position in 0..blueprint.stamps {
             let (id, place) = (stamp_id(position)?, place(position));
@@ -275,11 +283,12 @@ impl World {
                     id: &id,
                     process,
                     place: place(position),
-                    store: &url,
+                    store,
                     app: serves[position],
                     workers: blueprint.workers,
                     more: &blueprint.proxy,
                     more_of_app: &blueprint.app,
+                    cache: blueprint.cache,
                     dependency: (dependency, &blueprint.dependency),
                 };
                 Proxy::start(path, registry, &binaries.proxy, written)

@@ -11,7 +11,7 @@ use synaxis_loadtest::{
         journal::{self, Entry},
     },
     report::Judgement,
-    workload::{Carrier, Mix, Workload},
+    workload::{Carrier, Mix, Shared, Workload},
     world::{Binaries, Blueprint, Site, World},
 };
 
@@ -80,7 +80,8 @@ fn sorted(mut micros: Vec<u64>) -> Vec<u64> {
 #[test]
 fn every_carrier_carries() {
     let _turn = turn();
-    let mix = Mix { new_connections: 0.2, websockets: 0.2, http2: 0.5, ..Mix::default() };
+    let shared = Shared { share: 0.5, ..Shared::default() };
+    let mix = Mix { new_connections: 0.2, websockets: 0.2, http2: 0.5, shared, ..Mix::default() };
     let workload = Workload::new(mix.clone(), 5);
     let (samples, judgement) = judged(&Script::default(), mix);
     assert_eq!(outcomes(&samples), ["ok"]);

@@ -66,6 +66,27 @@ fn every_answer_proves_whose_it_is_and_the_journal_says_the_same() {
 }
 
 #[test]
+fn a_shared_resource_is_the_same_whoever_asks_and_says_nothing_of_who_did() {
+    let _turn = turn();
+    let scripts = [Script::default(), Script { cacheable: Some(7), ..Script::default() }];
+    let body = echo::answer(echo::subject("tenant-0042", 3), 16);
+    for id in ["77", "78"] {
+        let head = format!(
+            "GET /shared/3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Load-Id: {id}\r\nX-Load-Bytes: 16\r\n\
+             X-Tenant-Id: tenant-0042\r\n\r\n"
+        );
+        let entries = ask(head.as_bytes(), &scripts, |place, answer| {
+            assert!(answer.contains("x-load-tenant: tenant-0042\r\n") && answer.contains("x-load-resource: 3\r\n"));
+            assert!(!answer.contains("x-load-id") && !answer.contains(id), "{answer}");
+            assert!(answer.ends_with(&*String::from_utf8_lossy(&body)), "{answer}");
+            assert_eq!(answer.contains("cache-control: max-age=7\r\n"), place == 1, "{answer}");
+            assert_eq!(answer.contains("cache-control"), place == 1, "{answer}");
+        });
+        assert!(entries.iter().all(|entry| entry.id.to_string() == id) && entries.len() == 2, "{entries:?}");
+    }
+}
+
+#[test]
 fn an_answer_that_is_sent_twice_comes_twice_and_is_one_request() {
     let _turn = turn();
     let request = b"GET /load HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Load-Id: 5\r\nX-Load-Bytes: 9\r\n\r\n";

@@ -127,6 +127,68 @@ fn a_success_with_another_body_than_its_own_is_cross_talk() {
     failed_with(&report, [false, false, true, false, false, false]);
 }
 
+/// A load of nothing but 600 reads of 40 shared resources of 20 tenants, on one stamp.
+fn shared(world: &str, expect: &str) -> Judged {
+    run_text(&format!(
+        "name = \"planted\"\nabout = \"reads that others share\"\n[world]\nstamps = 1\n{world}\n\
+         [load]\narrival = \"constant\"\nconnections = 16\n[[load.phases]]\nfor = \"2s\"\nrate = 300\n\
+         [workload]\ntenants = 20\nreads = 1.0\nshared = {{ share = 1.0, resources = 2 }}\n[expect]\n{expect}"
+    ))
+}
+
+#[test]
+fn answers_that_are_kept_for_their_tenant_pass_and_are_counted_as_what_they_are() {
+    let _turn = turn();
+    let report = shared("cache = true", "hits_memory = 0.5\nhits = 1.0");
+    assert_eq!(against(&report), [0; 6], "{:#?}", report.oracle);
+    let found = report.shared.unwrap();
+    assert_eq!((found.requests, report.oracle.answered), (600, 600));
+    // whoever is no hit has asked the app or waited for one who did
+    let asked = found.asked.unwrap();
+    assert!((1..=100).contains(&asked) && found.memory > 400, "{found:?}");
+    assert_eq!(found.requests, found.memory + found.store + found.collapsed + asked, "{found:?}");
+    let checks = missed(&report);
+    let [("hits in memory or store", measured)] = checks[..] else { panic!("{checks:?}") };
+    assert!(measured.ends_with(" % of 600"), "{measured}");
+    let report = shared("cache = false", "");
+    assert_eq!(report.verdict, Verdict::Passed, "{:#?}", report.checks);
+    let found = report.shared.unwrap();
+    assert_eq!((found.asked, found.memory + found.store + found.collapsed), (Some(600), 0));
+}
+
+#[test]
+fn a_shared_resource_of_another_tenant_or_place_is_cross_talk_whether_it_is_kept_or_not() {
+    let _turn = turn();
+    for lie in ["cross", "mislay"] {
+        for cache in [true, false] {
+            let report = shared(&format!("cache = {cache}\norigin = {{ {lie} = 0.3 }}"), "");
+            failed_with(&report, [false, false, true, false, false, false]);
+        }
+    }
+}
+
+#[test]
+fn what_a_cache_has_kept_of_a_lie_is_found_in_every_answer() {
+    let _turn = turn();
+    for lie in ["cross", "mislay"] {
+        let report = shared(&format!("cache = true\norigin = {{ {lie} = 1.0 }}"), "");
+        failed_with(&report, [false, false, true, false, false, false]);
+        assert_eq!((report.oracle.sent, report.oracle.cross_talk), (600, 600), "{lie}");
+        assert!(report.oracle.recorded <= 100, "{lie}: {} of 40 resources", report.oracle.recorded);
+    }
+}
+
+#[test]
+fn a_shared_resource_that_is_kept_of_a_wrong_stamps_app_is_misrouted_with_every_answer() {
+    let _turn = turn();
+    let report = run_text(
+        "name = \"planted\"\nabout = \"a lie\"\n[world]\nstamps = 2\ncrossed = 1\ncache = true\n[load]\nconnections = 16\n\
+         [[load.phases]]\nfor = \"2s\"\nrate = 300\n[workload]\ntenants = 20\nreads = 1.0\nshared = { share = 1.0, resources = 2 }\n",
+    );
+    failed_with(&report, [false, false, false, true, false, false]);
+    assert!(report.oracle.misrouted > report.oracle.recorded, "{:#?}", report.oracle);
+}
+
 #[test]
 fn a_generator_that_is_never_idle_makes_the_run_void() {
     let _turn = turn();

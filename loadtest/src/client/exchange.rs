@@ -11,23 +11,28 @@ use rustix::io::Errno;
 
 use super::{
     job::Job,
-    sample::{End, NO_SOCKET},
+    sample::{End, NO_SOCKET, Source},
 };
 use crate::echo::{self, Matcher};
 
 /// Fields that many requests have, parsed once.
 pub(super) struct Heads {
+    names: Vec<String>,
     tenants: Vec<HeaderValue>,
     /// By entry.
     hosts: Vec<HeaderValue>,
     /// By entry.
     absolute: Vec<Uri>,
+    /// By entry.
+    origins: Vec<String>,
     path: Uri,
 }
 
 const ID: HeaderName = HeaderName::from_static(echo::ID);
 const BYTES: HeaderName = HeaderName::from_static(echo::BYTES);
 const TENANT_ID: HeaderName = HeaderName::from_static(echo::TENANT_ID);
+const RESOURCE: HeaderName = HeaderName::from_static(echo::RESOURCE);
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Where requests go.
 const PATH: &str = "/load";
@@ -35,12 +40,13 @@ const PATH: &str = "/load";
 impl Heads {
     pub(super) fn new(tenants: &[String], entries: &[SocketAddr]) -> Self {
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
-        let absolute =
-            |entry: &SocketAddr| format!("http://{entry}{PATH}").parse().unwrap_or_else(|_| Uri::from_static(PATH));
+        let origins: Vec<String> = entries.iter().map(|entry| format!("http://{entry}")).collect();
         Self {
+            names: tenants.to_vec(),
             tenants: tenants.iter().map(|tenant| value(tenant)).collect(),
             hosts: entries.iter().map(|entry| value(&entry.to_string())).collect(),
-            absolute: entries.iter().map(absolute).collect(),
+            absolute: origins.iter().map(|origin| uri(format!("{origin}{PATH}"))).collect(),
+            origins,
             path: Uri::from_static(PATH),
         }
     }
@@ -55,7 +61,12 @@ impl Heads {
             headers.insert(header::HOST, self.hosts[job.entry].clone());
         }
         self.fields(job, headers);
-        *request.uri_mut() = if absolute { self.absolute[job.entry].clone() } else { self.path.clone() };
+        *request.uri_mut() = match (job.request.resource.map(echo::path), absolute) {
+            (None, false) => self.path.clone(),
+            (None, true) => self.absolute[job.entry].clone(),
+            (Some(path), false) => uri(path),
+            (Some(path), true) => uri(format!("{}{path}", self.origins[job.entry])),
+        };
         request
     }
 
@@ -82,10 +93,39 @@ impl Heads {
         let field = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         let tenant = usize::try_from(job.request.tenant).ok().and_then(|index| self.tenants.get(index));
         let number = |name: &str| std::str::from_utf8(field(name)?).ok()?.parse::<u64>().ok();
+        if field(echo::TENANT) != tenant.map(HeaderValue::as_bytes) {
+            return false;
+        }
+        if let Some(resource) = job.request.resource {
+            return number(echo::RESOURCE) == Some(resource.into());
+        }
         let upload = || echo::digest(job.id, &echo::upload(job.id, job.request.upload));
-        number(echo::ID) == Some(job.id)
-            && field(echo::TENANT) == tenant.map(HeaderValue::as_bytes)
-            && (!job.request.writes || number(echo::UPLOAD) == Some(upload()))
+        number(echo::ID) == Some(job.id) && (!job.request.writes || number(echo::UPLOAD) == Some(upload()))
+    }
+
+    /// What the bytes of the answer to a job follow from.
+    fn subject(&self, job: &Job) -> u64 {
+        let tenant = usize::try_from(job.request.tenant).ok().and_then(|index| self.names.get(index));
+        tenant.zip(job.request.resource).map_or(job.id, |(tenant, resource)| echo::subject(tenant, resource))
+    }
+}
+
+/// One of a path or address that this client has made.
+fn uri(text: String) -> Uri {
+    Uri::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| Uri::from_static(PATH))
+}
+
+/// Who had an answer, by what the last cache on its way that goes by the proxy's name says.
+fn source(headers: &HeaderMap) -> Source {
+    let fields = headers.get_all(CACHE_STATUS).iter().filter_map(|value| value.to_str().ok());
+    let own = |member: &&str| member.split(';').next().is_some_and(|name| name.trim() == "synaxis");
+    let Some(member) = fields.flat_map(|field| field.split(',')).filter(own).last() else { return Source::App };
+    let says = |wanted: &str| member.split(';').skip(1).any(|parameter| parameter.trim() == wanted);
+    match (says("hit"), says("detail=store"), says("collapsed")) {
+        (true, false, _) => Source::Memory,
+        (true, true, _) => Source::Store,
+        (false, _, true) => Source::Collapsed,
+        (false, _, false) => Source::App,
     }
 }
 
@@ -96,9 +136,12 @@ pub(super) async fn read(heads: &Heads, job: &Job, answer: Response<Incoming>, e
     let (head, mut body) = answer.into_parts();
     let stamp = text(&head.headers, echo::STAMP).unwrap_or_default();
     let success = head.status == StatusCode::OK;
-    let proves = success || head.headers.contains_key(ID);
+    if job.request.resource.is_some() {
+        job.source.set(Some(source(&head.headers)));
+    }
+    let proves = success || head.headers.contains_key(ID) || head.headers.contains_key(RESOURCE);
     let foreign = echo && proves && !heads.is_echo(job, &head.headers);
-    let mut matcher = Matcher::new(job.id);
+    let mut matcher = Matcher::new(heads.subject(job));
     let mut cut = None;
     while let Some(frame) = body.frame().await {
         match frame {
@@ -169,6 +212,27 @@ fn is_own(error: Errno) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_had_an_answer_is_what_the_last_of_our_caches_says() {
+        for (fields, wanted) in [
+            (&["synaxis; hit; ttl=37"][..], Source::Memory),
+            (&["synaxis;hit"], Source::Memory),
+            (&["synaxis; hit; ttl=37; detail=store"], Source::Store),
+            (&["synaxis; fwd=uri-miss; stored; ttl=60; collapsed"], Source::Collapsed),
+            (&["synaxis; fwd=uri-miss; stored; ttl=60"], Source::App),
+            (&["other; hit"], Source::App),
+            (&["other; hit, synaxis; fwd=stale"], Source::App),
+            (&["other; fwd=miss", "synaxis; hit; ttl=1"], Source::Memory),
+            (&["synaxis; hit", "synaxis; fwd=bypass"], Source::App),
+            (&["synaxis; fwd=uri-miss; detail=hit"], Source::App),
+            (&["hit"], Source::App),
+            (&[], Source::App),
+        ] {
+            let field = |text: &&str| (CACHE_STATUS, HeaderValue::from_str(text).unwrap());
+            assert_eq!(source(&fields.iter().map(field).collect()), wanted, "{fields:?}");
+        }
+    }
 
     #[test]
     fn a_machine_without_sockets_is_not_the_servers_fault() {

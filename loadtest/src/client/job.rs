@@ -2,10 +2,10 @@
 //!
 //! Invariant: however it goes, it ends in exactly one sample. Whoever drops it without a word has abandoned it.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use super::{
-    sample::{End, Sample},
+    sample::{End, Sample, Source},
     shift::Shift,
 };
 use crate::{quantity::micros, workload};
@@ -20,6 +20,8 @@ pub(super) struct Job {
     begun: Option<u64>,
     /// Whether it found no connection idle: what it waits from then on is the server's doing.
     queued: bool,
+    /// Who had the answer, as [`Sample::source`].
+    pub(super) source: Cell<Option<Source>>,
     shift: Rc<Shift>,
     ended: bool,
 }
@@ -29,7 +31,8 @@ impl Job {
         let entry = usize::try_from(request.entry).unwrap_or_default() % shift.pools.len();
         let (intended, launched) = (micros(intended), shift.now());
         let shift = Rc::clone(shift);
-        Self { id, request, entry, intended, launched, begun: None, queued: false, shift, ended: false }
+        let source = Cell::new(request.resource.map(|_| Source::App));
+        Self { id, request, entry, intended, launched, begun: None, queued: false, source, shift, ended: false }
     }
 
     /// The task that serves it has it in hand.
@@ -79,6 +82,7 @@ impl Job {
             entry: u16::try_from(self.entry).unwrap_or(u16::MAX),
             outcome,
             stamp,
+            source: self.source.get(),
         });
     }
 }

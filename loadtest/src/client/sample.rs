@@ -32,6 +32,21 @@ pub struct Sample {
     pub outcome: u16,
     /// Who answered: index into [`Samples::stamps`]; 0 for nobody.
     pub stamp: u16,
+    /// Who had the answer, if the request is for a shared resource; `None` for the others.
+    pub source: Option<Source>,
+}
+
+/// Who had the answer to a request for a shared resource, by what the proxy says (`Cache-Status`, RFC 9211).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The memory of the proxy's process.
+    Memory,
+    /// What the processes of its stamp share.
+    Store,
+    /// Another request that was under way.
+    Collapsed,
+    /// The app, or nobody.
+    App,
 }
 
 /// How a request ended, before it is given its index.
@@ -215,6 +230,7 @@ mod tests {
             entry: 0,
             outcome,
             stamp,
+            source: None,
         };
         let (mut one, mut two) = (Samples::default(), Samples::default());
         let refused = End::Refused { status: 503, reason: Some("no_stamp".into()) };

@@ -12,6 +12,8 @@ use synaxis_routing::{
 use super::*;
 use crate::{client::End, workload::Mix, world::Epoch};
 
+mod shared;
+
 const STAMPS: [&str; 2] = ["synaxis-weu-001", "synaxis-weu-002"];
 
 struct Case {
@@ -56,6 +58,7 @@ fn case() -> Case {
             entry: 0,
             outcome,
             stamp,
+            source: None,
         });
     }
     case

@@ -31,6 +31,8 @@ pub(super) enum Lie {
     AnswerTwice,
     Swap,
     Invent,
+    Cross,
+    Mislay,
 }
 
 /// The first of some outcomes that a draw falls on.
@@ -69,6 +71,8 @@ impl Lie {
             (script.answer_twice, Self::AnswerTwice),
             (script.swap, Self::Swap),
             (script.invent, Self::Invent),
+            (script.cross, Self::Cross),
+            (script.mislay, Self::Mislay),
         ];
         choose(&lies, rng)
     }

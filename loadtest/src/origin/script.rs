@@ -21,7 +21,7 @@ pub struct Script {
     pub jitter: Duration,
     /// Answers that are errors.
     pub errors: Option<Error>,
-    /// `max-age` of answers in seconds; without it they say `no-store`.
+    /// `max-age` of answers in seconds; without it they say `no-store`, and those with a shared resource nothing.
     pub cacheable: Option<u32>,
     /// Bodies that come in pieces.
     pub trickle: Option<Trickle>,
@@ -45,6 +45,10 @@ pub struct Script {
     pub swap: f64,
     /// Lie: share of requests beside which one is recorded that nobody sent.
     pub invent: f64,
+    /// Lie: share of requests that, if they are for a shared resource, get that of another tenant.
+    pub cross: f64,
+    /// Lie: share of requests that, if they are for a shared resource, get the bytes of another one in its name.
+    pub mislay: f64,
 }
 
 /// Answers that are errors.
@@ -84,6 +88,8 @@ impl Script {
             ("answer_twice", self.answer_twice),
             ("swap", self.swap),
             ("invent", self.invent),
+            ("cross", self.cross),
+            ("mislay", self.mislay),
             ("errors.share", self.errors.map_or(0.0, |errors| errors.share)),
         ];
         let outside = shares.iter().filter(|(_, share)| !(0.0..=1.0).contains(share));

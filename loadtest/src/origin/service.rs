@@ -3,7 +3,7 @@
 use std::{cell::RefCell, io, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -16,7 +16,7 @@ use super::{
     websocket::Offer,
     wire::Tricks,
 };
-use crate::echo;
+use crate::{echo, workload};
 
 mod respond;
 
@@ -44,19 +44,45 @@ pub(super) struct Facts {
     pub(super) bytes: u32,
     /// [`echo::digest`] of what came with it.
     pub(super) upload: u64,
+    /// The tenant's resource that is asked for, if it is one that others read as well.
+    pub(super) resource: Option<u32>,
+    /// What the bytes of its answer follow from: the id, or [`echo::subject`] of a shared resource.
+    pub(super) subject: u64,
 }
 
 impl Facts {
-    fn of(headers: &HeaderMap, upload: &[u8]) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    fn of(head: &Parts, upload: &[u8]) -> Self {
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         let id: Option<u64> = text(echo::ID).and_then(|id| id.parse().ok());
+        let tenant = text(echo::TENANT_ID).unwrap_or_default();
+        let resource = echo::resource(head.uri.path()).filter(|_| reads(&head.method));
         Self {
             id,
-            tenant: text(echo::TENANT_ID).unwrap_or_default().to_owned(),
+            tenant: tenant.to_owned(),
             bytes: text(echo::BYTES).and_then(|bytes| bytes.parse().ok()).unwrap_or(BYTES_DEFAULT),
             upload: echo::digest(id.unwrap_or_default(), upload),
+            resource,
+            subject: resource.map_or(id.unwrap_or_default(), |resource| echo::subject(tenant, resource)),
         }
     }
+
+    /// What is answered under a lie about a shared resource.
+    fn told(mut self, lie: Option<Lie>) -> Self {
+        match (lie, self.resource) {
+            (Some(Lie::Cross), Some(resource)) => {
+                let other = u32::from(self.tenant == workload::tenant(0));
+                self.tenant = workload::tenant(other);
+                self.subject = echo::subject(&self.tenant, resource);
+            }
+            (Some(Lie::Mislay), Some(resource)) => self.subject = echo::subject(&self.tenant, resource ^ 1),
+            _ => {}
+        }
+        self
+    }
+}
+
+fn reads(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
 }
 
 impl Service {
@@ -68,14 +94,15 @@ impl Service {
     ) -> io::Result<Response<Body>> {
         let offer = Offer::of(&mut request);
         let (head, body) = request.into_parts();
-        let writes = head.method != Method::GET && head.method != Method::HEAD;
-        let facts = Facts::of(&head.headers, &body.collect().await.map_err(io::Error::other)?.to_bytes());
+        let writes = !reads(&head.method);
+        let facts = Facts::of(&head, &body.collect().await.map_err(io::Error::other)?.to_bytes());
         let script = self.script.borrow().clone();
         let (fate, lie, wait) = {
             let mut rng = self.rng.borrow_mut();
             (Fate::draw(&script, &facts.tenant, &mut rng), Lie::draw(&script, &mut rng), script.wait(&mut rng))
         };
         self.record(&facts, writes, lie)?;
+        let facts = facts.told(lie);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -125,15 +152,20 @@ pub(super) fn prove(facts: &Facts, stamp: &str, headers: &mut HeaderMap) {
     };
     say(echo::STAMP, stamp);
     say(echo::TENANT, &facts.tenant);
-    if let Some(id) = facts.id {
-        say(echo::ID, &id.to_string());
-        say(echo::UPLOAD, &facts.upload.to_string());
+    match (facts.resource, facts.id) {
+        // whoever asks for it later gets the same answer
+        (Some(resource), _) => say(echo::RESOURCE, &resource.to_string()),
+        (None, Some(id)) => {
+            say(echo::ID, &id.to_string());
+            say(echo::UPLOAD, &facts.upload.to_string());
+        }
+        (None, None) => {}
     }
 }
 
 /// The body of the answer to a request.
 fn body(facts: &Facts) -> Bytes {
-    echo::answer(facts.id.unwrap_or_default(), facts.bytes)
+    echo::answer(facts.subject, facts.bytes)
 }
 
 /// A status that a script named.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 mod difference;
 
-use crate::report::{Judgement, Percentiles, Process, Report, Verdict, figures};
+use crate::report::{Judgement, Percentiles, Process, Report, Shared, Verdict, figures};
 
 /// Most outcomes and processes.
 const ROWS_MAX: usize = 60;
@@ -23,6 +23,7 @@ pub fn table(a: &Report, b: &Report) -> String {
     let mut rows = vec![];
     rates(a, b, &mut rows);
     oracle(a, b, &mut rows);
+    shared(a, b, &mut rows);
     outcomes(a, b, &mut rows);
     processes(a, b, &mut rows);
     text + "\n" + &aligned(&rows)
@@ -169,6 +170,24 @@ fn oracle(a: &Report, b: &Report, rows: &mut Vec<Row>) {
     rows.push(Row::count("recorded", recorded(a), recorded(b)));
     let found = a.findings().into_iter().zip(b.findings());
     rows.extend(found.map(|((label, a), (_, b))| Row::count(label, a, b)));
+}
+
+fn shared(a: &Report, b: &Report, rows: &mut Vec<Row>) {
+    if a.shared.is_none() && b.shared.is_none() {
+        return;
+    }
+    let count = |label: &str, of: fn(&Shared) -> Option<u64>| {
+        Row::count(label, a.shared.as_ref().and_then(of), b.shared.as_ref().and_then(of))
+    };
+    let share = |label: &str, of: fn(&Shared) -> f64| {
+        let percent = |report: &Report| report.shared.as_ref().map(|shared| of(shared) * 100.0);
+        Row::new(label, percent(a), percent(b))
+    };
+    rows.push(count("shared reads", |of| Some(of.requests)));
+    rows.push(share("shared reads from memory (L1), %", |of| of.hits_memory));
+    rows.push(share("shared reads from memory or store (L1+L2), %", |of| of.hits));
+    rows.push(count("shared reads collapsed", |of| Some(of.collapsed)));
+    rows.push(count("shared reads asked of apps", |of| of.asked));
 }
 
 fn outcomes(a: &Report, b: &Report, rows: &mut Vec<Row>) {

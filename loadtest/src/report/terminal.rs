@@ -43,6 +43,7 @@ impl Summary<'_> {
             self.run(),
             self.rates(),
             self.oracle(),
+            self.shared(),
             self.outcomes(),
             self.stamps(),
             self.faults(),
@@ -169,6 +170,17 @@ impl Summary<'_> {
         };
         let (sent, answered) = (figures::thousands(of.sent), figures::thousands(of.answered));
         format!("oracle     {}\n           {sent} sent, {answered} answered as wanted, {ends}\n", findings.join(", "))
+    }
+
+    fn shared(&self) -> String {
+        let Some(of) = &self.report.shared else { return String::new() };
+        let [requests, collapsed] = [of.requests, of.collapsed].map(figures::thousands);
+        let asked = of.asked.map_or_else(|| figures::NOT_JUDGED.to_owned(), figures::thousands);
+        format!(
+            "shared     {requests} reads, memory (L1) {}, memory or store (L1+L2) {}, collapsed {collapsed}, asked of apps {asked}\n",
+            figures::percent(of.hits_memory),
+            figures::percent(of.hits),
+        )
     }
 
     fn outcomes(&self) -> String {

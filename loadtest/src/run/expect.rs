@@ -165,6 +165,18 @@ pub(super) fn soft(scenario: &Scenario, report: &Report, samples: &Samples, orac
     checks.extend(expect.shares.iter().map(|share| served(share, samples)));
     checks.extend(expect.unmoved.iter().map(|stretch| impact::unmoved(stretch, samples, oracle)));
     checks.extend(expect.outcomes.iter().map(|wanted| impact::outcomes(wanted, samples)));
+    let shared = report.shared.unwrap_or_default();
+    for (name, least, share) in [
+        ("hits in memory", expect.hits_memory, shared.hits_memory),
+        ("hits in memory or store", expect.hits, shared.hits),
+    ] {
+        checks.extend(least.map(|least| Check {
+            name: name.into(),
+            wanted: format!("≥ {:.1} %", least * 100.0),
+            measured: format!("{:.2} % of {}", share * 100.0, shared.requests),
+            passed: shared.requests > 0 && share >= least,
+        }));
+    }
     // one that was started again has no begin to compare with
     let proxies = || {
         let running = report.processes.iter().filter(|process| process.rss_end_kib > 0);

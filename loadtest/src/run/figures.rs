@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{aftermath::Aftermath, expect, latencies::Latencies, machine};
 use crate::{
-    client::{OK, Sample, Samples},
+    client::{OK, Sample, Samples, Source},
     fault::Window,
     oracle::Oracle,
     report::{
-        Check, FORMAT, Judgement, Mark, Outcome, Percentiles, Process, Rate, Relay, Report, Run, Second, StampShare,
-        Verdict,
+        Check, FORMAT, Judgement, Mark, Outcome, Percentiles, Process, Rate, Relay, Report, Run, Second, Shared,
+        StampShare, Verdict,
     },
     scenario::Scenario,
 };
@@ -56,6 +56,7 @@ impl Facts<'_> {
             sent_again: self.samples.silent.sent_again,
             curve: latencies.curve(),
             oracle: Judgement { echo: self.scenario.load.echo, ..oracle.judge() },
+            shared: self.shared(oracle.asked()),
             seconds: self.seconds(),
             outcomes,
             stamps: self.stamps(),
@@ -118,6 +119,29 @@ impl Facts<'_> {
         let mut rows: Vec<Outcome> = found.into_iter().map(row).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
         rows
+    }
+
+    /// From the first request on: what is asked for the first time is a miss, as it is after every life in the store.
+    fn shared(&self, asked: Option<u64>) -> Option<Shared> {
+        let mut shared = Shared { asked, ..Shared::default() };
+        for sample in &self.samples.samples {
+            let Some(source) = sample.source else { continue };
+            shared.requests += 1;
+            // an answer that was not the wanted one is no hit, whatever it says
+            match source {
+                _ if sample.outcome != OK => {}
+                Source::Memory => shared.memory += 1,
+                Source::Store => shared.store += 1,
+                Source::Collapsed => shared.collapsed += 1,
+                Source::App => {}
+            }
+        }
+        let share = |hits: u64| count(hits) / count(shared.requests);
+        (shared.requests > 0).then(|| Shared {
+            hits_memory: share(shared.memory),
+            hits: share(shared.memory + shared.store),
+            ..shared
+        })
     }
 
     fn stamps(&self) -> Vec<StampShare> {
@@ -206,6 +230,40 @@ impl Facts<'_> {
 mod tests {
     use super::*;
     use crate::{client::End, workload::Workload};
+
+    #[test]
+    fn hits_are_of_all_reads_of_shared_resources_and_only_those_that_were_answered() {
+        let text = "name = \"a\"\nabout = \"b\"\n[[load.phases]]\nfor = \"1s\"\nrate = 2\n";
+        let scenario = Scenario::parse(text).unwrap();
+        let shared = |sources: &[(Option<Source>, End)]| {
+            let mut samples = Samples::default();
+            for (source, end) in sources {
+                let outcome = samples.outcome(end);
+                samples.samples.push(Sample { source: *source, outcome, ..Sample::default() });
+            }
+            let facts = Facts {
+                scenario: &scenario,
+                samples: &samples,
+                windows: &[],
+                processes: vec![],
+                relays: vec![],
+                aftermath: Aftermath::default(),
+                run: Run::default(),
+            };
+            facts.shared(Some(3))
+        };
+        assert_eq!(shared(&[(None, End::Answered)]), None);
+        let wanted = [Source::Memory, Source::Memory, Source::Memory, Source::Store, Source::Collapsed, Source::App];
+        let mut all: Vec<_> = wanted.map(|source| (Some(source), End::Answered)).into();
+        all.extend([
+            (Some(Source::Memory), End::CrossTalk),
+            (Some(Source::Store), End::Broken("cut")),
+            (None, End::Answered),
+        ]);
+        let (requests, memory, store, collapsed) = (8, 3, 1, 1);
+        let found = Shared { requests, memory, store, collapsed, asked: Some(3), hits_memory: 0.375, hits: 0.5 };
+        assert_eq!(shared(&all), Some(found));
+    }
 
     #[test]
     fn every_second_says_how_long_each_outcome_took() {

@@ -39,6 +39,10 @@ pub struct Expect {
     pub memory_growth: Option<f64>,
     /// Descriptors that a proxy may have more at the end than at the begin.
     pub descriptor_growth: Option<u64>,
+    /// Share of the requests for shared resources, 0 to 1, that a proxy's memory must have answered, from the first one on.
+    pub hits_memory: Option<f64>,
+    /// The same for its memory, or what the processes of its stamp share.
+    pub hits: Option<f64>,
 }
 
 impl Default for Expect {
@@ -55,6 +59,8 @@ impl Default for Expect {
             outcomes: Vec::new(),
             memory_growth: None,
             descriptor_growth: None,
+            hits_memory: None,
+            hits: None,
         }
     }
 }
@@ -136,6 +142,9 @@ const SHORT_MAX: Duration = Duration::from_secs(2);
 /// The same of one request in a hundred, of bystanders of what takes two seconds.
 const SHORT_P99: Duration = Duration::from_secs(1);
 
+/// The least share of hits that a short form is held to: it ends before most of what it asks for was asked for twice.
+const SHORT_HITS: f64 = 0.1;
+
 impl Expect {
     /// What is wrong with it in a world of so many stamps and tenants, if anything is.
     pub(super) fn check(&self, stamps: usize, tenants: u32) -> Vec<String> {
@@ -164,6 +173,9 @@ impl Expect {
             demand(sound, "expect.outcomes: a tenant's index, from 0, and shares, 0 to 1");
             demand(outcomes.from < outcomes.until, "expect.outcomes: from comes before until");
         }
+        let hits = [self.hits_memory, self.hits];
+        let sound = hits.iter().flatten().all(|share| (0.0..=1.0).contains(share));
+        demand(sound, "expect.hits_memory and expect.hits are shares, 0 to 1");
         faults
     }
 
@@ -181,6 +193,9 @@ impl Expect {
             unmoved.floor = unmoved.floor.max(SHORT_P99);
         }
         (self.p50, self.p99, self.p999, self.memory_growth) = (None, None, None, None);
+        for hits in [&mut self.hits_memory, &mut self.hits] {
+            *hits = hits.map(|least| least.min(SHORT_HITS));
+        }
         (self.in_time, self.max) = (0.0, self.max.map(|max| max.max(SHORT_MAX)));
     }
 }

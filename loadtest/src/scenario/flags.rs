@@ -53,12 +53,15 @@ impl Flags {
             taken.extend((!scenario.expect.shares.is_empty()).then_some("expect.shares"));
             taken.extend((!scenario.expect.unmoved.is_empty()).then_some("expect.unmoved"));
             taken.extend((!scenario.expect.outcomes.is_empty()).then_some("expect.outcomes"));
+            let hits = [&scenario.expect.hits_memory, &scenario.expect.hits];
+            taken.extend(hits.iter().any(|hits| hits.is_some()).then_some("expected hits"));
             taken.extend(scenario.load.entries.is_some().then_some("load.entries"));
             // they are not this harness's to break, and their stamps not its to know
             scenario.faults.clear();
             scenario.expect.shares.clear();
             scenario.expect.unmoved.clear();
             scenario.expect.outcomes.clear();
+            (scenario.expect.hits_memory, scenario.expect.hits) = (None, None);
             scenario.load.entries = None;
             if !taken.is_empty() {
                 notes.push(format!("--target takes {} away: they are a world's", taken.join(", ")));

@@ -72,6 +72,30 @@ fn what_is_wrong_is_named_all_at_once() {
             "[expect]\noutcomes = [{ outcome = \"ok\", tenant = 1000, from = \"3s\", until = \"3s\", least = 2.0 }]",
             &["expect.outcomes: a tenant's", "from comes"],
         ),
+        (
+            "[workload]\nshared = { share = 1.1, resources = 0, zipf = nan }",
+            &["workload.shared.share is", "shared.resources is", "shared.zipf is"],
+        ),
+        ("[workload]\nshared = { share = 0.5, resources = -1 }", &["resources", "u32"]),
+        ("[workload]\nshared = 0.5", &["struct Shared"]),
+        ("[workload]\nshared = { part = 0.5 }", &["part"]),
+        ("[world]\ncache = \"metadata\"", &["boolean"]),
+        (
+            "[world]\ncache = true\nproxy = \"[cache]\\nstatus = false\"",
+            &["world.proxy goes without `routes` and `cache`"],
+        ),
+        (
+            "[world]\ncache = true\nproxy = \"[[routes]]\\nname = \\\"a\\\"\"",
+            &["world.proxy goes without `routes` and `cache`"],
+        ),
+        ("[world]\ncache = true\nproxy = \"no TOML\"", &["world.proxy goes without"]),
+        ("[expect]\nhits = 0.5", &["workload.shared.share", "world.cache = true"]),
+        ("[expect]\nhits_memory = 0.5\n[world]\ncache = true", &["workload.shared.share"]),
+        (
+            "[expect]\nhits = 1.5\nhits_memory = -0.1\n[world]\ncache = true\n[workload]\nshared = { share = 0.5 }",
+            &["expect.hits_memory and expect.hits are shares"],
+        ),
+        ("[expect]\nhits = nan\n[world]\ncache = true", &["expect.hits_memory and expect.hits are shares"]),
         ("[workload]\nwebsockets = 0.1\n[load]\necho = false", &["WebSocket", "load.echo"]),
         ("[world]\nstamps = 1\ncrossed = 0", &["world.crossed needs another stamp"]),
         ("[world]\nstamps = 1\n[[faults]]\nat = \"1s\"\ndo = { table = { lie = \"shrunk\" } }", &["`shrunk`"]),
@@ -192,6 +216,19 @@ fn targets_take_what_is_a_worlds_away_and_that_is_said() {
     assert!(changed.faults.is_empty() && changed.expect.shares.is_empty() && !changed.load.echo);
     assert_eq!(notes, ["--target takes the faults, expect.shares away: they are a world's"]);
     assert_eq!(flags.apply(Scenario::parse(SMALL).unwrap()).unwrap().1, Vec::<String>::new());
+}
+
+#[test]
+fn a_short_form_is_held_to_some_hits_and_targets_to_none() {
+    let text =
+        "[world]\ncache = true\n[workload]\nshared = { share = 0.5 }\n[expect]\nhits_memory = 0.05\nhits = 0.9\n";
+    let scenario = Scenario::parse(&format!("{SMALL}{text}")).unwrap();
+    let short = scenario.clone().shortened().expect;
+    assert_eq!((short.hits_memory, short.hits), (Some(0.05), Some(0.1)));
+    let flags = Flags { targets: vec!["127.0.0.1:80".parse().unwrap()], ..Flags::default() };
+    let (changed, notes) = flags.apply(scenario).unwrap();
+    assert_eq!((changed.expect.hits_memory, changed.expect.hits), (None, None));
+    assert_eq!(notes, ["--target takes expected hits away: they are a world's"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::Path};
 use synaxis_routing::id::StampId;
 
 use super::{admin::TOKEN, network::Place};
+use crate::echo;
 
 /// What the configuration of a proxy says.
 #[derive(Clone, Copy)]
@@ -13,8 +14,8 @@ pub(super) struct Written<'a> {
     /// Which of its stamp's processes it is.
     pub(super) process: usize,
     pub(super) place: Place,
-    /// URL of the store.
-    pub(super) store: &'a str,
+    /// The Redis of the table; another database of it is the stamps' store of kept answers.
+    pub(super) store: SocketAddr,
     /// Its app.
     pub(super) app: SocketAddr,
     pub(super) workers: usize,
@@ -22,6 +23,8 @@ pub(super) struct Written<'a> {
     pub(super) more: &'a str,
     /// The same for the section of its app.
     pub(super) more_of_app: &'a str,
+    /// Whether it keeps answers with shared resources.
+    pub(super) cache: bool,
     /// What it depends on, and TOML for that section; without it there is none.
     pub(super) dependency: (SocketAddr, &'a str),
 }
@@ -43,11 +46,12 @@ impl Addresses {
 
 /// The configuration of a proxy that is to listen at these addresses.
 pub(super) fn toml(written: &Written<'_>, at: &Addresses, snapshot: &Path) -> String {
-    let Written { id, store, app, workers, more, more_of_app, dependency, .. } = written;
+    let Written { id, store, app, workers, more, more_of_app, cache, dependency, .. } = written;
     let dependency = match dependency {
         (_, "") => String::new(),
         (at, more) => format!("[dependencies.redis]\nprobe = \"redis://{at}\"\n{more}"),
     };
+    let cache = if *cache { kept(id, *store) } else { String::new() };
     let Addresses { edge, peer, admin } = at;
     let snapshot = snapshot.display();
     format!(
@@ -73,7 +77,7 @@ address = "{admin}"
 token = "{TOKEN}"
 
 [routing]
-store = "{store}"
+store = "redis://{store}/0"
 snapshot = "{snapshot}"
 poll = "200ms"
 ack = "500ms"
@@ -84,8 +88,40 @@ endpoints = ["http://{app}"]
 
 {dependency}
 
+{cache}
+
 [access_log]
 output = "off"
 "#
     )
+}
+
+/// What keeps answers with shared resources, and nothing else. The store of one stamp is not another's.
+fn kept(id: &StampId, store: SocketAddr) -> String {
+    let shared = echo::SHARED;
+    format!(
+        r#"[cache.classes.shared]
+preset = "metadata"
+
+[cache.store]
+url = "redis://{store}/1"
+key_prefix = "{id}"
+
+[[routes]]
+name = "shared"
+path_prefix = "{shared}"
+upstream = "app"
+cache = "shared"
+
+[[routes]]
+name = "all"
+path_prefix = "/"
+upstream = "app"
+"#
+    )
+}
+
+/// Whether TOML of a scenario has routes or says what is kept, or is none.
+pub(super) fn routes(more: &str) -> bool {
+    more.parse::<toml::Table>().map_or(true, |more| more.contains_key("routes") || more.contains_key("cache"))
 }

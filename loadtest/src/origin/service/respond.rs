@@ -21,7 +21,6 @@ const BEFORE_CUT: Duration = Duration::from_millis(20);
 
 /// The answer that the request wanted.
 pub(super) fn whole(facts: &Facts, stamp: &str, script: &Script) -> io::Result<Response<Body>> {
-    let id = facts.id.unwrap_or_default();
     let body = match script.trickle {
         Some(trickle) => {
             let bytes = body(facts);
@@ -37,7 +36,7 @@ pub(super) fn whole(facts: &Facts, stamp: &str, script: &Script) -> io::Result<R
             Either::Right(StreamBody::new(paced).boxed_unsync())
         }
         None if facts.bytes > AT_ONCE => {
-            let pieces = stream::iter(echo::pieces(id, facts.bytes).map(|piece| Ok(Frame::data(piece))));
+            let pieces = stream::iter(echo::pieces(facts.subject, facts.bytes).map(|piece| Ok(Frame::data(piece))));
             Either::Right(StreamBody::new(pieces).boxed_unsync())
         }
         None => Either::Left(Full::new(body(facts))),
@@ -45,11 +44,13 @@ pub(super) fn whole(facts: &Facts, stamp: &str, script: &Script) -> io::Result<R
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();
     headers.reserve(8);
-    let control = match script.cacheable {
-        Some(seconds) => HeaderValue::try_from(format!("max-age={seconds}")).map_err(io::Error::other)?,
-        None => HeaderValue::from_static("no-store"),
+    let control = match (script.cacheable, facts.resource) {
+        (Some(seconds), _) => Some(HeaderValue::try_from(format!("max-age={seconds}")).map_err(io::Error::other)?),
+        (None, None) => Some(HeaderValue::from_static("no-store")),
+        // for how long it holds is for the proxy's settings to say
+        (None, Some(_)) => None,
     };
-    headers.insert(header::CACHE_CONTROL, control);
+    headers.extend(control.map(|control| (header::CACHE_CONTROL, control)));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(facts.bytes));
     prove(facts, stamp, headers);

@@ -5,10 +5,17 @@
 use maud::{Markup, html};
 
 use super::{ROWS_MAX, first::meter, left_out, text};
-use crate::report::{Check, Outcome, Percentiles, Report, figures, plot::faults, timeline::OK};
+use crate::report::{Check, Outcome, Percentiles, Report, Shared, figures, plot::faults, timeline::OK};
 
 pub(super) fn all(report: &Report) -> Markup {
-    html! { (checks(&report.checks)) (examples(report)) (fault_list(report)) (processes(report)) (relays(report)) }
+    html! {
+        (checks(&report.checks))
+        (examples(report))
+        (shared(report))
+        (fault_list(report))
+        (processes(report))
+        (relays(report))
+    }
 }
 
 pub(super) fn percentiles(report: &Report) -> Markup {
@@ -154,6 +161,43 @@ fn processes(report: &Report) -> Markup {
             p.caption {
                 "The memory bar ends at the most, from zero, on one scale for all: the thin line is where it began, the thick \
                  one where it ended. Memory that only grows ends at its most."
+            }
+        }
+    }
+}
+
+fn shared(report: &Report) -> Markup {
+    let rows = |of: &Shared| {
+        [
+            ("memory (L1)", Some(of.memory), Some(of.hits_memory)),
+            ("memory or store (L1 + L2)", Some(of.memory.saturating_add(of.store)), Some(of.hits)),
+            ("fetched for another request", Some(of.collapsed), None),
+            ("came to an app, by its record", of.asked, None),
+        ]
+    };
+    html! {
+        @if let Some(of) = &report.shared {
+            section {
+                h2 { "Reads of shared resources" }
+                table {
+                    thead { tr { th { "answered from" } th.n { "requests" } th.n { "share" } th.bar.long {} } }
+                    tbody {
+                        @for (name, count, share) in rows(of) {
+                            @let shown = count.map_or_else(|| figures::NOT_JUDGED.to_owned(), figures::thousands);
+                            @let of_all = count.map_or_else(|| figures::NONE.to_owned(), |count| figures::percent_of(count, of.requests));
+                            tr {
+                                th scope="row" { (name) }
+                                td.n { (shown) }
+                                td.n { (share.map_or(of_all, figures::percent)) }
+                                td.bar { @if let Some(share) = share { (meter(share)) } }
+                            }
+                        }
+                    }
+                }
+                p.caption {
+                    "Of " (figures::thousands(of.requests)) " requests, from the first one on, as Cache-Status of their answers \
+                     says; the last row is what the apps themselves have seen."
+                }
             }
         }
     }

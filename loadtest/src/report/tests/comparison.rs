@@ -27,6 +27,16 @@ fn a_process_of_one_run_alone_has_no_ratio() {
 }
 
 #[test]
+fn reads_of_shared_resources_are_compared_where_a_run_has_some() {
+    let (a, mut b) = (fixture::passed(), fixture::passed());
+    assert!(!table(&a, &b).contains("shared reads"));
+    b.shared = Some(fixture::shared());
+    assert_eq!(row(&table(&a, &b), "shared reads from memory (L1), %"), ["–", "94.1", "–", "–"]);
+    assert_eq!(row(&table(&b, &b), "shared reads from memory or store (L1+L2), %"), ["99.2", "99.2", "0", "1.000"]);
+    assert_eq!(row(&table(&b, &b), "shared reads asked of apps"), ["60", "60", "0", "1.000"]);
+}
+
+#[test]
 fn nothing_is_divided_by_no_answers() {
     let mut a = fixture::passed();
     a.oracle.answered = 0;

@@ -7,7 +7,8 @@ use crate::report::Report;
 fn a_report_is_read_as_it_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/run.json");
-    for report in [fixture::passed(), fixture::failed(), fixture::void()] {
+    let shared = Report { shared: Some(fixture::shared()), ..fixture::passed() };
+    for report in [fixture::passed(), fixture::failed(), fixture::void(), shared] {
         report.write_json(&path).unwrap();
         assert_eq!(Report::read_json(&path).unwrap(), report);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::report::{
     Binary, Check, FORMAT, Judgement, Machine, Mark, Outcome, Percentiles, Process, Rate, Relay, Report, Run, Second,
-    StampShare, Step, Verdict,
+    Shared, StampShare, Step, Verdict,
 };
 
 /// A stamp is drained from 20 s to 35 s of a minute, another one is killed at 45 s; every expectation was met.
@@ -41,6 +41,12 @@ pub(crate) fn void() -> Report {
     ];
     report.lag = percentiles(300_000, 4.5);
     report
+}
+
+/// Reads of shared resources, which no run above has.
+pub(crate) fn shared() -> Shared {
+    let (requests, memory, store, collapsed) = (10_000, 9_412, 509, 19);
+    Shared { requests, memory, store, collapsed, asked: Some(60), hits_memory: 0.9412, hits: 0.9921 }
 }
 
 /// A drain in a run of so many seconds.
@@ -108,6 +114,7 @@ pub(crate) fn drain(seconds: u32) -> Report {
             recorded: answered + 12,
             ..Judgement::default()
         },
+        shared: None,
         seconds,
         outcomes,
         stamps: stamps.into_iter().map(share).collect(),

@@ -1,5 +1,5 @@
 use super::fixture;
-use crate::report::{Judgement, Report, Verdict, html::page, terminal::summary};
+use crate::report::{Judgement, Report, Shared, Verdict, html::page, terminal::summary};
 
 /// Largest page, in bytes.
 const BYTES_MAX: usize = 1_000_000;
@@ -150,6 +150,30 @@ fn connections_that_a_balancer_refused_are_loud() {
     assert!([">9,120<", ">3<", ">1,230<"].iter().all(|count| row.contains(count)), "{row}");
     let words = "refused    balancer before the edge of synaxis-weu-001 1,233 of 10,353 connections";
     assert!(summary(&report).contains(words), "{}", summary(&report));
+}
+
+#[test]
+fn reads_of_shared_resources_are_shown_where_there_are_some() {
+    let mut report = fixture::passed();
+    assert!(!page(&report).contains("shared resources") && !summary(&report).contains("\nshared"));
+    report.shared = Some(fixture::shared());
+    let page = page(&report);
+    let section = page.split("Reads of shared resources").nth(1).unwrap().split("</section>").next().unwrap();
+    for (name, count, share) in [
+        ("memory (L1)", "9,412", "94.1 %"),
+        ("memory or store (L1 + L2)", "9,921", "99.21 %"),
+        ("fetched for another request", "19", "0.19 %"),
+        ("came to an app, by its record", "60", "0.60 %"),
+    ] {
+        let row = section.split(&format!(">{name}<")).nth(1).unwrap().split("</tr>").next().unwrap();
+        assert!([count, share].iter().all(|figure| row.contains(&format!(">{figure}<"))), "{name}: {row}");
+    }
+    assert!(section.contains("Of 10,000 requests"), "{section}");
+    let words = "\nshared     10,000 reads, memory (L1) 94.1 %, memory or store (L1+L2) 99.21 %, collapsed 19, asked of apps 60\n";
+    assert!(summary(&report).contains(words), "{}", summary(&report));
+    report.shared = report.shared.map(|shared| Shared { asked: None, ..shared });
+    assert!(summary(&report).contains("asked of apps not judged\n"), "{}", summary(&report));
+    assert!(crate::report::html::page(&report).contains("<td class=\"n\">not judged</td><td class=\"n\">–</td>"));
 }
 
 #[test]

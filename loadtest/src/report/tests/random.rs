@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::fixture;
 use crate::report::{
-    Check, Judgement, Mark, Outcome, Percentiles, Process, Rate, Report, Second, StampShare, Step, Verdict, compare,
-    html, terminal,
+    Check, Judgement, Mark, Outcome, Percentiles, Process, Rate, Report, Second, Shared, StampShare, Step, Verdict,
+    compare, html, terminal,
 };
 
 /// A figure as a broken run could have it. Boxed as all parts are: together they would not fit a test's stack.
@@ -79,6 +79,7 @@ prop_compose! {
         seconds in prop::collection::vec(second(), 0..40),
         outcomes in prop::collection::vec((name(), count(), count(), prop::array::uniform3(figure())), 0..12),
         stamps in prop::collection::vec((name(), count(), figure()), 0..12),
+        shared in prop::option::of((prop::array::uniform4(count()), prop::option::of(count()), figure(), figure())),
         faults in marks(),
         processes in processes(),
     ) -> Report {
@@ -102,6 +103,9 @@ prop_compose! {
             seconds,
             outcomes: outcomes.into_iter().map(outcome).collect(),
             stamps: stamps.into_iter().map(|(id, served, share)| StampShare { id, served, share }).collect(),
+            shared: shared.map(|([requests, memory, store, collapsed], asked, hits_memory, hits)| {
+                Shared { requests, memory, store, collapsed, asked, hits_memory, hits }
+            }),
             faults,
             processes,
             ..report
