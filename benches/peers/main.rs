@@ -125,9 +125,17 @@ fn keeping(
     builds: &[Build],
     older: Option<&Build>,
 ) -> anyhow::Result<Vec<Contestant>> {
-    let peers = peers.iter().map(|peer| peer.keeping(scene, arguments.connections_max(), POOL));
-    let older = older.map(|older| older.keeping(scene, Kind::Baseline, POOL));
-    peers.chain(older).chain(builds.iter().map(|build| build.keeping(scene, Kind::Ours, POOL))).collect()
+    let mut contestants = Vec::new();
+    for peer in peers {
+        contestants.extend(peer.keeping(scene, arguments.connections_max(), POOL)?);
+    }
+    if let Some(older) = older {
+        contestants.push(older.keeping(scene, Kind::Baseline, POOL)?);
+    }
+    for build in builds {
+        contestants.push(build.keeping(scene, Kind::Ours, POOL)?);
+    }
+    Ok(contestants)
 }
 
 /// One question after the other, each with its table. Returns the ratio that a gate judges.

@@ -105,8 +105,13 @@ impl Installed {
         }
     }
 
-    /// One worker that keeps the answers of [`kept`], for each tenant its own.
-    pub(crate) fn keeping(&self, scene: &Scene, connections: u32, pool: u32) -> anyhow::Result<Contestant> {
+    /// One worker that keeps the answers of [`kept`], for each tenant its own; nginx as it comes, and with its files open.
+    pub(crate) fn keeping(&self, scene: &Scene, connections: u32, pool: u32) -> anyhow::Result<Vec<Contestant>> {
+        let ways: &[bool] = if self.peer == Peer::Nginx { &[false, true] } else { &[false] };
+        ways.iter().map(|open_files| self.keeping_so(scene, (connections, pool), *open_files)).collect()
+    }
+
+    fn keeping_so(&self, scene: &Scene, sizes: (u32, u32), open_files: bool) -> anyhow::Result<Contestant> {
         let port = free_port()?;
         let (name, folder) = (self.peer.name(), scene.folder.as_path());
         let file = |ending: &str| folder.join(format!("{name}-{port}.{ending}"));
@@ -117,11 +122,12 @@ impl Installed {
                 words.extend(settings::kept::varnish_words(port, &file("vcl"), &file("work")));
             }
             _ => {
-                fs::write(file("conf"), settings::kept::nginx(folder, port, &scene.origins, connections, pool))?;
+                fs::write(file("conf"), settings::kept::nginx(folder, port, &scene.origins, sizes, open_files))?;
                 words.extend(["-c".to_owned(), file("conf").display().to_string()]);
             }
         }
         let process = Process { words, port, log: file("log") };
+        let name = if open_files { format!("{name}, open files") } else { name.to_owned() };
         Ok(Contestant::new(name, Kind::Peer, vec![process]).with(kept::keys()))
     }
 
