@@ -75,8 +75,9 @@ impl<'a> Errand<'a> {
         let mut owners: ArrayVec<StampId, OWNERS_MAX> = ArrayVec::new();
         let mut add = |owner: &StampId| {
             let is_new = *owner != self.snapshot.settings.stamp.id && !owners.contains(owner);
-            // there is room for all
-            let _ = is_new && owners.try_push(owner.clone()).is_ok();
+            if is_new && !owners.is_full() {
+                owners.push(owner.clone());
+            }
         };
         self.hop.iter().filter_map(|hop| hop.owner.as_ref()).for_each(&mut add);
         // that of its beginning, and that of now: it may have taken long
