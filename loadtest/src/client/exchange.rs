@@ -119,7 +119,7 @@ fn uri(text: String) -> Uri {
 fn source(headers: &HeaderMap) -> Source {
     let fields = headers.get_all(CACHE_STATUS).iter().filter_map(|value| value.to_str().ok());
     let own = |member: &&str| member.split(';').next().is_some_and(|name| name.trim() == "synaxis");
-    let Some(member) = fields.flat_map(|field| field.split(',')).filter(own).last() else { return Source::App };
+    let Some(member) = fields.flat_map(|field| field.split(',')).rfind(own) else { return Source::App };
     let says = |wanted: &str| member.split(';').skip(1).any(|parameter| parameter.trim() == wanted);
     match (says("hit"), says("detail=store"), says("collapsed")) {
         (true, false, _) => Source::Memory,
