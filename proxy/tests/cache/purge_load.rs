@@ -45,8 +45,16 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn new(stamp: &'a Stamp, others: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let connections = (0..PROCESSES).map(|process| stamp.connect(process)).collect();
-        Self { stamp, runtime, connections, turn: 0, others, lags: Vec::new(), proofs: 0, last: Instant::now() }
+        Self {
+            stamp,
+            runtime,
+            connections: connect(stamp),
+            turn: 0,
+            others,
+            lags: Vec::new(),
+            proofs: 0,
+            last: Instant::now(),
+        }
     }
 
     /// The next key and process.
@@ -114,7 +122,7 @@ impl<'a> Writer<'a> {
         // all of them ask the app; `is_over` has had the answers to that, and they are purged
         self.write(key).unwrap();
         thread::sleep(SLOW / 2);
-        let mut waiting: Vec<Client> = (0..PROCESSES).map(|process| self.stamp.connect(process)).collect();
+        let mut waiting = connect(self.stamp);
         waiting.iter_mut().for_each(|client| client.send(request("GET", key).as_bytes()));
         thread::sleep(SLOW / 8);
         self.proven(key);
@@ -163,6 +171,8 @@ impl<'a> Writer<'a> {
 
     /// Waits until nothing old is given any more: not later than the bound, after what was changed last. How long that was.
     fn settle(&mut self, bound: Duration) -> Duration {
+        // these may have been idle for longer than a proxy keeps them
+        self.connections = connect(self.stamp);
         loop {
             let began = self.last.elapsed();
             let outdated = self.stamp.outdated(&mut self.connections);
@@ -176,12 +186,18 @@ impl<'a> Writer<'a> {
 
     /// Everything is as it was before the trouble: processes hear each other, and what is purged is proven.
     fn recovers(&mut self) {
+        self.connections = connect(self.stamp);
         let (key, version) = self.unsafe_request();
         self.lag(key, version, self.last);
         self.stamp.list();
         self.others = SOON;
         self.round();
     }
+}
+
+/// A connection to each process.
+fn connect(stamp: &Stamp) -> Vec<Client> {
+    (0..PROCESSES).map(|process| stamp.connect(process)).collect()
 }
 
 /// Whose connections read the stream at this moment, or listen for messages.
