@@ -27,7 +27,7 @@ pub(crate) enum Asks {
     Plainly,
     /// The same, each with a user.
     AsUsers,
-    /// Those of [`kept`].
+    /// Those of [`kept()`].
     ForKept,
 }
 

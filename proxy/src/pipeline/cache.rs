@@ -1,7 +1,7 @@
 //! Whether an answer is already here: found, or fetched once for all who want it.
 //!
-//! Invariant: only the stamp that owns the tenant looks and keeps ([`elsewhere`]). A request waits for somebody else's fetch no longer than the settings say, and of those
-//! that have waited too long one goes itself.
+//! Invariant: only the stamp that owns the tenant looks and keeps (`elsewhere`). A request waits for somebody else's fetch no
+//! longer than the settings say, and of those that have waited too long one goes itself.
 
 mod answers;
 mod change;
