@@ -250,6 +250,7 @@ impl Terms {
         let fresh = self.received.saturating_add(millis(policy.lifetime_max));
         let ends = fresh.saturating_add(millis(policy.stale_max));
         Some(Self {
+            asked: self.asked.min(self.received),
             fresh_until: self.fresh_until.min(fresh),
             while_revalidating_until: self.while_revalidating_until.min(ends),
             if_error_until: self.if_error_until.min(ends),
