@@ -127,10 +127,10 @@ fn a_success_with_another_body_than_its_own_is_cross_talk() {
     failed_with(&report, [false, false, true, false, false, false]);
 }
 
-/// A load of nothing but 600 reads of 40 shared resources of 20 tenants, on one stamp.
+/// A load of nothing but 600 reads of 40 shared resources of 20 tenants, by three stamps.
 fn shared(world: &str, expect: &str) -> Judged {
     run_text(&format!(
-        "name = \"planted\"\nabout = \"reads that others share\"\n[world]\nstamps = 1\n{world}\n\
+        "name = \"planted\"\nabout = \"reads that others share\"\n[world]\n{world}\n\
          [load]\narrival = \"constant\"\nconnections = 16\n[[load.phases]]\nfor = \"2s\"\nrate = 300\n\
          [workload]\ntenants = 20\nreads = 1.0\nshared = {{ share = 1.0, resources = 2 }}\n[expect]\n{expect}"
     ))
@@ -145,7 +145,8 @@ fn answers_that_are_kept_for_their_tenant_pass_and_are_counted_as_what_they_are(
     assert_eq!((found.requests, report.oracle.answered), (600, 600));
     // whoever is no hit has asked the app or waited for one who did
     let asked = found.asked.unwrap();
-    assert!((1..=100).contains(&asked) && found.memory > 400, "{found:?}");
+    // by whichever of them it is asked for, a resource is one
+    assert!((1..=60).contains(&asked) && found.memory > 400, "{found:?}");
     assert_eq!(found.requests, found.memory + found.store + found.collapsed + asked, "{found:?}");
     let checks = missed(&report);
     let [("hits in memory or store", measured)] = checks[..] else { panic!("{checks:?}") };
@@ -174,7 +175,7 @@ fn what_a_cache_has_kept_of_a_lie_is_found_in_every_answer() {
         let report = shared(&format!("cache = true\norigin = {{ {lie} = 1.0 }}"), "");
         failed_with(&report, [false, false, true, false, false, false]);
         assert_eq!((report.oracle.sent, report.oracle.cross_talk), (600, 600), "{lie}");
-        assert!(report.oracle.recorded <= 100, "{lie}: {} of 40 resources", report.oracle.recorded);
+        assert!(report.oracle.recorded <= 60, "{lie}: {} of 40 resources", report.oracle.recorded);
     }
 }
 

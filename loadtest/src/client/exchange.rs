@@ -23,8 +23,6 @@ pub(super) struct Heads {
     hosts: Vec<HeaderValue>,
     /// By entry.
     absolute: Vec<Uri>,
-    /// By entry.
-    origins: Vec<String>,
     path: Uri,
 }
 
@@ -37,16 +35,18 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Where requests go.
 const PATH: &str = "/load";
 
+/// The host of shared resources: one name, by whichever stamp a client enters, as a platform has it. What is kept for one host
+/// is not given for another.
+const HOST: &str = "platform.test";
+
 impl Heads {
     pub(super) fn new(tenants: &[String], entries: &[SocketAddr]) -> Self {
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
-        let origins: Vec<String> = entries.iter().map(|entry| format!("http://{entry}")).collect();
         Self {
             names: tenants.to_vec(),
             tenants: tenants.iter().map(|tenant| value(tenant)).collect(),
             hosts: entries.iter().map(|entry| value(&entry.to_string())).collect(),
-            absolute: origins.iter().map(|origin| uri(format!("{origin}{PATH}"))).collect(),
-            origins,
+            absolute: entries.iter().map(|entry| uri(format!("http://{entry}{PATH}"))).collect(),
             path: Uri::from_static(PATH),
         }
     }
@@ -58,14 +58,15 @@ impl Heads {
         let headers = request.headers_mut();
         headers.reserve(4);
         if !absolute {
-            headers.insert(header::HOST, self.hosts[job.entry].clone());
+            let shared = job.request.resource.map(|_| HeaderValue::from_static(HOST));
+            headers.insert(header::HOST, shared.unwrap_or_else(|| self.hosts[job.entry].clone()));
         }
         self.fields(job, headers);
         *request.uri_mut() = match (job.request.resource.map(echo::path), absolute) {
             (None, false) => self.path.clone(),
             (None, true) => self.absolute[job.entry].clone(),
             (Some(path), false) => uri(path),
-            (Some(path), true) => uri(format!("{}{path}", self.origins[job.entry])),
+            (Some(path), true) => uri(format!("http://{HOST}{path}")),
         };
         request
     }
