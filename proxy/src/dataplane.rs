@@ -13,7 +13,7 @@ pub mod worker;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -163,6 +163,8 @@ pub struct Load {
     pub answered: Arc<AtomicUsize>,
     /// Ticks of its sweeper so far; [`ENDED`] when it has ended.
     pub ticks: Arc<AtomicUsize>,
+    /// Whether its thread has ended, and with it everything that it was doing.
+    pub gone: Arc<AtomicBool>,
 }
 
 impl DataPlane {

@@ -196,8 +196,7 @@ fn start(
             others.push(control::limits_store::start(Arc::clone(&fleet.store), plane.shutdown.clone())?);
         }
         if let Some(store) = &plane.cache.purge_store {
-            let (cache, stores) = (&plane.cache, (store, plane.cache.l2.as_ref()));
-            others.push(control::cache_store::start(&cache.purges, stores, name, plane.shutdown.clone())?);
+            others.push(control::cache_store::start(&plane, store, name)?);
         }
         others.push(admin::start(admin_socket, view)?);
         others.push(acceptor::start(Arc::clone(&plane), bound, senders)?);

@@ -407,6 +407,49 @@ fn what_a_request_may_have_changed_whose_answer_nobody_had_is_not_used_any_more(
 }
 
 #[test]
+fn what_an_attempt_may_have_done_counts_whatever_the_next_one_is_answered() {
+    let app = App::start(|asked| match (asked.method(), asked.path(), asked.turn % 2) {
+        ("GET", ..) => minute(asked),
+        (_, "/again", 1) => Does::Closes(String::new()),
+        (_, "/again", _) => Does::Sends(answer("409 Conflict", "", "")),
+        (_, "/gateway", _) => Does::Sends(answer("504 Gateway Timeout", "", "")),
+        _ => Does::Sends(answer("409 Conflict", "", "")),
+    });
+    let proxy = caching_with(&app, "", "", &|server| {
+        server.replace("cache = \"pages\"\n", "cache = \"pages\"\nidempotency_key = true\n")
+    });
+    let edge = proxy.edges[0];
+    for (path, status, asked, hit) in
+        [("/again", 409, 3, false), ("/gateway", 504, 2, false), ("/refused", 409, 2, true)]
+    {
+        let before = app.count();
+        get(edge, path);
+        let key = if path == "/again" { "Idempotency-Key: \"k\"\r\n" } else { "" };
+        let done = ask_by("POST", edge, "acme", path, &format!("{key}Content-Length: 0\r\n"));
+        assert_eq!((done.status, app.count() - before), (status, asked), "{path}");
+        assert_eq!(is_hit(&get(edge, path)), hit, "{path}");
+    }
+    stop(proxy);
+}
+
+#[test]
+fn what_a_limit_refuses_changes_nothing() {
+    let app = App::start(minute);
+    let limit = "[[rate_limits]]\nname = \"few\"\nkey = [\"tenant\"]\nquota = \"2/h\"\nburst = 2\nscope = \"local\"\n";
+    let proxy = caching_with(&app, "", limit, &|server| {
+        server.replace("cache = \"pages\"\n", "cache = \"pages\"\nrate_limits = [\"few\"]\n")
+    });
+    let edge = proxy.edges[0];
+    assert!(!is_hit(&get(edge, "/")) && is_hit(&get(edge, "/")));
+    for _ in 0..3 {
+        assert_eq!(ask_by("POST", edge, "acme", "/", "Content-Length: 0\r\n").status, 429);
+    }
+    crate::world::eventually("it is counted", || metric(&proxy, "cache_entries") == 1.0);
+    assert_eq!(metric(&proxy, "cache_purge_marks_total"), 0.0);
+    stop(proxy);
+}
+
+#[test]
 fn answers_that_depend_on_fields_are_told_apart_by_them() {
     let app = App::start(|asked| {
         let language = asked.field("accept-language").unwrap_or("-").to_owned();

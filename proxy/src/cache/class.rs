@@ -51,7 +51,7 @@ impl Class {
                 heuristic: class.heuristic,
                 stale_while_revalidate: seconds(class.stale_while_revalidate),
                 stale_if_error: seconds(class.stale_if_error),
-                stale_max: seconds(longest.max(class.stale_while_revalidate).max(class.stale_if_error)),
+                stale_max: seconds(class.ttl.max(class.stale_while_revalidate).max(class.stale_if_error)),
                 obey_requests: class.request_directives,
                 authorization: match class.authorization {
                     CacheAuthorization::Rfc => Authorization::Rfc,

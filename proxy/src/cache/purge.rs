@@ -272,6 +272,12 @@ impl Purges {
         &self.counts
     }
 
+    /// Whether the stream does not have everything yet that this process has taken out of use.
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        self.local.is_waiting()
+    }
+
     /// What is remembered at present.
     #[must_use]
     pub fn held(&self) -> Held {

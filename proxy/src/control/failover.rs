@@ -16,7 +16,7 @@ use synaxis_routing::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{apply, routing_table::jittered};
+use super::{apply, leave, routing_table::jittered};
 use crate::{cache::purge::ownership::SETTLES, dataplane::DataPlane, tasks};
 
 /// Notices that are written at a time.
@@ -40,8 +40,9 @@ pub(super) fn begin(plane: &Arc<DataPlane>, store: &Store) {
     tasks::spawn_local(watch(Arc::clone(plane)));
 }
 
-/// Tells what is left to be told.
+/// Tells what is left to be told, also what was cut off.
 pub(super) async fn end(plane: &DataPlane, store: &Store) {
+    leave::workers_gone(plane).await;
     let failover = &plane.cache.failover;
     let left = failover.outbox.take_all();
     if left.is_empty() || matches!(timeout(LAST, store.notify(&left)).await, Ok(Ok(()))) {
@@ -64,6 +65,7 @@ async fn tell(plane: Arc<DataPlane>, store: Store) -> Infallible {
         }
         match store.notify(&batch).await {
             Ok(()) => {
+                failover.outbox.arrived();
                 failover.counts.told.fetch_add(batch.len() as u64, Relaxed);
                 pause = PAUSE_MIN;
             }

@@ -19,6 +19,9 @@ use crate::{
 /// How often it looks: at who is to be told next, and whether anything is left.
 const STEP: Duration = Duration::from_millis(20);
 
+/// Longest that a worker takes to notice the cut.
+const GONE_MAX: Duration = Duration::from_secs(1);
+
 /// Waits until the process is told to leave, and leads it out. Returns at the cut.
 pub(super) async fn leave(plane: &DataPlane) {
     plane.shutdown.reached(Phase::LameDuck).await;
@@ -29,6 +32,16 @@ pub(super) async fn leave(plane: &DataPlane) {
         }
         () = plane.shutdown.reached(Phase::Cut) => {}
     }
+}
+
+/// Waits, after the cut, until the workers have ended with all that they were doing; not for one that hangs.
+pub(super) async fn workers_gone(plane: &DataPlane) {
+    let gone = async {
+        while plane.workers.iter().any(|load| !load.gone.load(Ordering::Acquire)) {
+            tokio::time::sleep(STEP).await;
+        }
+    };
+    let _ = tokio::time::timeout(GONE_MAX, gone).await;
 }
 
 async fn until_ended(plane: &DataPlane, times: &settings::Shutdown) {

@@ -87,6 +87,7 @@ struct Gone(Load);
 impl Drop for Gone {
     fn drop(&mut self) {
         self.0.ticks.store(ENDED, Ordering::Relaxed);
+        self.0.gone.store(true, Ordering::Release);
     }
 }
 

@@ -86,9 +86,9 @@ pub(super) struct Stale {
 }
 
 impl Stale {
-    /// Whether another one is later.
-    fn is_before(&self, other: &Entry) -> bool {
-        self.entry.meta.terms.received() < other.meta.terms.received()
+    /// Whether it came later than another one.
+    fn is_after(&self, other: &Entry) -> bool {
+        self.entry.meta.terms.received() > other.meta.terms.received()
     }
 }
 
@@ -113,8 +113,8 @@ impl Errand<'_> {
         others: bool,
         load: &mut Load<'_>,
     ) -> Result<Outcome, LocalReply> {
-        let change = (!load.head.method.is_safe()).then(|| Change::of(self, load));
         let check = self.limited(load).await?;
+        let change = (!load.head.method.is_safe()).then(|| Change::of(self, load));
         let told = check.told(&self.snapshot.settings.rate_limiting);
         let want = self.apart(load).map_or_else(|| self.want(class, load), |why| Err((Forward::Bypass, why)));
         let found = match &want {
@@ -148,7 +148,7 @@ impl Errand<'_> {
             line.cache = Some(result.as_str());
         }
         if let Some(change) = change {
-            change.ends(&outcome, load.entered);
+            change.ends(&outcome, load);
         }
         if let Ok(Outcome::Answered(answer)) = &mut outcome {
             if let (Some(told), true) = (shown, self.snapshot.settings.cache.status) {
@@ -257,18 +257,19 @@ impl Errand<'_> {
             Some(Known::Passes(passes)) if want.now < passes.until => return Look::Passes,
             _ => return missed(None, why),
         };
-        let used = match entry.meta.verdict(&cache.purges) {
+        let terms = entry.meta.terms;
+        let young_until = terms.received().saturating_add(CUT_OFF_MAX);
+        // what others have purged since is not known here
+        let is_unsure = want.cut_off && young_until < want.now;
+        let terms = match entry.meta.verdict(&cache.purges) {
             Verdict::Hard => return missed(None, why),
-            Verdict::Soft => entry.meta.terms.stale_from(entry.meta.softened(want.now)).judge(&want.ask, want.now),
-            // what others have purged since is not known here
-            Verdict::Valid if want.cut_off && entry.meta.terms.received() + CUT_OFF_MAX < want.now => {
-                let terms = entry.meta.terms.stale_from(entry.meta.terms.received() + CUT_OFF_MAX);
-                match terms.judge(&want.ask, want.now) {
-                    Use::WhileRevalidating { age, past } | Use::Stale { age, past } => Use::IfError { age, past },
-                    used => used,
-                }
-            }
-            Verdict::Valid => entry.meta.terms.judge(&want.ask, want.now),
+            Verdict::Soft => terms.stale_from(entry.meta.softened(want.now)),
+            Verdict::Valid if is_unsure => terms.stale_from(young_until),
+            Verdict::Valid => terms,
+        };
+        let used = match terms.judge(&want.ask, want.now) {
+            Use::WhileRevalidating { age, past } | Use::Stale { age, past } if is_unsure => Use::IfError { age, past },
+            used => used,
         };
         match used {
             Use::IfError { .. } | Use::Validate => {

@@ -72,6 +72,8 @@ pub struct Load<'a> {
     pub counted: bool,
     /// Whether it was let in at this stamp's app, or needed nobody there.
     pub entered: bool,
+    /// Whether an app may have done it, though that was not the last word.
+    pub may_have_run: bool,
     /// The tenant's own stamp, where this one has chosen.
     pub owner: Option<StampIndex>,
     /// Whether nothing kept is to be looked for, and nothing to be kept: the tenant's requests have gone elsewhere a moment ago.
@@ -92,6 +94,7 @@ impl<'a> Load<'a> {
             charged: false,
             counted: false,
             entered: false,
+            may_have_run: false,
             owner: None,
             bypasses: false,
             fetches: false,

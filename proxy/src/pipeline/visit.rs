@@ -194,6 +194,7 @@ impl Errand<'_> {
             let moves_on = others && !another && is_untouched(end) && (!spoilt || load.tries.may_cross());
             let next = if moves_on { Next::Stop } else { self.next(load, &failure) };
             if let Next::Attempt(pause, to) = next {
+                load.may_have_run |= !is_untouched(end);
                 outcome.discard();
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;

@@ -200,6 +200,51 @@ fn what_is_stale_in_the_store_is_given_when_the_app_fails() {
 }
 
 #[test]
+fn what_a_process_has_had_since_is_not_given_up_for_what_is_in_the_store() {
+    let app = App::start(|asked| {
+        let fields = format!("Cache-Control: max-age=60\r\nETag: \"{}\"\r\n", asked.turn);
+        Does::Sends(ok(&fields, &asked.turn.to_string()))
+    });
+    let redis = Redis::start();
+    let class = "ttl = \"1s\"\nstore_ttl = \"60s\"\nrequest_directives = true";
+    let proxy = starts(&app, &redis, class, "");
+    let edge = proxy.edges[0];
+    assert_eq!(get(edge, "/").text(), "0");
+    eventually("it is shared", || written(&proxy) == 1.0);
+    let key = values(&redis).remove(0);
+    let old = value(&redis, &key);
+    assert_eq!(ask(edge, "acme", "/", "Cache-Control: no-cache\r\n").text(), "1");
+    eventually("the new one is shared", || written(&proxy) == 2.0);
+    // as if that had not arrived
+    set(&redis, &key, &old);
+    sleep(Duration::from_millis(1_100));
+    let answer = get(edge, "/");
+    assert_eq!((answer.text().as_str(), is_hit(&answer)), ("2", false), "{}", found(&answer));
+    stop(proxy);
+}
+
+#[test]
+fn what_is_cut_off_at_the_end_of_a_process_the_others_are_told_of() {
+    let app = App::start(|asked| match asked.method() {
+        "GET" => minute(asked),
+        _ => Does::Waits(ok("", "")),
+    });
+    let redis = Redis::start();
+    let [one, other] = two(&app, &redis, "");
+    get(other.edges[0], "/");
+    assert!(is_hit(&get(other.edges[0], "/")));
+    let mut client = Client::connect(one.edges[0]);
+    client.send(b"PUT / HTTP/1.1\r\nHost: app.example\r\nX-Tenant-Id: acme\r\nContent-Length: 0\r\n\r\n");
+    eventually("the app has it", || app.count() == 2);
+    one.cut();
+    one.wait();
+    eventually("the other one knows", || metric(&other, "cache_purges_total") > 0.0);
+    assert!(!is_hit(&get(other.edges[0], "/")));
+    app.open();
+    stop(other);
+}
+
+#[test]
 fn no_byte_of_a_tenant_reaches_another_through_the_store() {
     let app = App::start(|asked| {
         let (tenant, kind) = (asked.field("x-tenant-id").unwrap(), asked.field("x-kind").unwrap_or("-"));

@@ -28,6 +28,8 @@ pub struct Outbox {
 struct Inner {
     /// When each may be sent.
     waiting: HashMap<Notice, Instant>,
+    /// What was taken and may not have arrived.
+    sending: Vec<Notice>,
     /// When each was sent last, for [`COALESCE`].
     told: HashMap<Notice, Instant>,
     widened: u64,
@@ -68,18 +70,28 @@ impl Outbox {
                 inner.told.insert(notice.clone(), now);
             }
         }
+        inner.sending.clone_from(&taken);
         taken
     }
 
-    /// Everything, due or not; for the end of the process.
+    /// What was taken has arrived.
+    pub fn arrived(&self) {
+        self.inner().sending.clear();
+    }
+
+    /// Everything, due or not, and what may not have arrived; for the end of the process.
     #[must_use]
     pub fn take_all(&self) -> Vec<Notice> {
-        self.inner().waiting.drain().map(|(notice, _)| notice).collect()
+        let mut inner = self.inner();
+        let mut all = std::mem::take(&mut inner.sending);
+        all.extend(inner.waiting.drain().map(|(notice, _)| notice));
+        all
     }
 
     /// Whether the store has them is not known: they are sent again.
     pub fn put_back(&self, notices: Vec<Notice>, now: Instant) {
         let mut inner = self.inner();
+        inner.sending.clear();
         for notice in notices {
             inner.told.remove(&notice);
             inner.put(notice, now);
@@ -174,8 +186,13 @@ mod tests {
         assert_eq!(outbox.waiting(), 1);
         let later = now + COALESCE;
         assert_eq!(outbox.take(later, 10), [notice(1, "acme")]);
+        outbox.arrived();
         outbox.note(notice(1, "acme"), later);
         assert_eq!((outbox.take_all(), outbox.waiting()), (vec![notice(1, "acme")], 0));
+        // one of which nobody has said yet that it has arrived
+        outbox.note(notice(1, "acme"), later + COALESCE);
+        let _ = outbox.take(later + COALESCE, 10);
+        assert_eq!(outbox.take_all(), [notice(1, "acme")]);
     }
 
     #[test]

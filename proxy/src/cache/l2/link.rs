@@ -138,6 +138,12 @@ impl Link {
         Ok((base, found.next().flatten().and_then(|bytes| self.value_of(&bytes, key))))
     }
 
+    /// Longest that a reader waits.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.l2.limits.deadline
+    }
+
     /// Counts one that was read whole and is none that this program writes.
     pub fn refuse(&self) {
         self.l2.counts.count_unreadable(DecodeError::Unsound);

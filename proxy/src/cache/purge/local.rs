@@ -57,6 +57,10 @@ impl Local {
         self.is_all_awaited.load(Acquire)
     }
 
+    pub(super) fn is_waiting(&self) -> bool {
+        self.bytes() > 0 || self.tenants.load(Relaxed) > 0 || self.is_all_awaited()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
     }

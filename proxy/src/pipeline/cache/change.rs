@@ -3,7 +3,7 @@
 //! Invariant: what an app may have changed is not given any more, also when its answer never came or nobody was left to have
 //! it: only an answer of failure, or none because nothing was sent, leaves things as they are.
 
-use http::{Method, header::HOST};
+use http::{Method, StatusCode, header::HOST};
 
 use crate::{
     cache::freshness::invalidate,
@@ -35,28 +35,33 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// What became of the request; `entered` says whether it was let in at its app.
-    pub(super) fn ends(mut self, outcome: &Result<Outcome, LocalReply>, entered: bool) {
+    /// What became of the request.
+    pub(super) fn ends(mut self, outcome: &Result<Outcome, LocalReply>, load: &Load<'_>) {
         self.is_over = match outcome {
-            Ok(Outcome::Answered(answer)) => {
-                if invalidate::spoils(&self.method, answer.status()) {
-                    self.mark(&self.path);
-                    for other in invalidate::others("http", &self.authority, &self.path, answer.headers()) {
-                        self.mark(&other);
-                    }
-                    self.errand.tell_owners();
+            Ok(Outcome::Answered(answer)) if invalidate::spoils(&self.method, answer.status()) => {
+                self.mark(&self.path);
+                for other in invalidate::others("http", &self.authority, &self.path, answer.headers()) {
+                    self.mark(&other);
                 }
+                self.errand.tell_owners();
                 true
             }
-            Ok(Outcome::Untouched(..)) => true,
+            // an attempt before this one may have been done, or somebody in front of the app has lost the answer
+            Ok(Outcome::Answered(answer)) => !load.may_have_run && !is_unknown(answer.status()),
+            Ok(Outcome::Untouched(..)) => !load.may_have_run,
             Ok(Outcome::Spoilt(..)) => false,
-            Err(_) => !entered,
+            Err(_) => !load.entered,
         };
     }
 
     fn mark(&self, path: &str) {
         self.errand.worker.plane.cache.purges.mark_key(&self.errand.tenant, &self.authority, path);
     }
+}
+
+/// Whether a status says that nobody knows what became of a request.
+fn is_unknown(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
 }
 
 impl Drop for Change<'_> {

@@ -10,7 +10,7 @@ use synaxis_routing::{
     failover::Notice,
     id::StampId,
     placement::{RegionIndex, StampIndex},
-    table::Millis,
+    table::{Millis, Scope},
 };
 
 use crate::{
@@ -51,6 +51,10 @@ impl<'a> Errand<'a> {
     fn is_owner(&self) -> bool {
         let Some(fleet) = &self.snapshot.fleet else { return false };
         let Some(me) = fleet.me else { return false };
+        // a region without a stamp of its own has been served by one whose writes nobody has told of
+        if fleet.placement.table().scope == Scope::Region && self.region(fleet) != fleet.entry {
+            return false;
+        }
         let is_sent = self.hop.as_ref().is_none_or(|hop| hop.owner.as_ref() == Some(&self.snapshot.settings.stamp.id));
         is_sent && fleet.placement.owner(&self.tenant, self.region(fleet), self.now) == Some(me)
     }

@@ -155,7 +155,9 @@ impl Fetch {
         let read =
             if shares && !ask.no_cache { reader.read(worker, &ask, &errand.deadline).await } else { Read::default() };
         let known = read.base;
-        match read.entry {
+        // one that this process has had since is not given up for it
+        let newer = read.entry.filter(|(entry, _)| !stale.as_ref().is_some_and(|mine| mine.is_after(entry)));
+        match newer {
             Some((entry, Use::Fresh { .. })) => {
                 let now = worker.plane.clock.host(Instant::now());
                 let times = Times { asked: now, received: now };
@@ -163,11 +165,11 @@ impl Fetch {
                 let keys = Keys { base, place, key, tenant };
                 return send(tell, fetched.takes(&worker.plane.cache, keys, entry, (&asked.headers, &mut lead)));
             }
-            Some((entry, used)) if stale.as_ref().is_none_or(|mine| mine.is_before(&entry)) => {
+            Some((entry, used)) => {
                 let if_error = matches!(used, Use::IfError { .. } | Use::WhileRevalidating { .. });
                 stale = Some(Stale { entry, if_error });
             }
-            _ => {}
+            None => {}
         }
         // entries that were fetched together are not asked for together
         let jitter = (worker.chance() * f64::from(JITTER)) as u16;

@@ -62,7 +62,8 @@ impl Reader<'_> {
         let Some(link) = worker.shared.as_ref().filter(|_| !cache.purges.is_cut_off(began)) else {
             return Read::default();
         };
-        let left = || deadline.at().saturating_duration_since(Instant::now());
+        let end = deadline.at().min(began + link.deadline());
+        let left = || end.saturating_duration_since(Instant::now());
         let Ok((base, plain)) = link.base(self.base.as_bytes(), left()).await else { return Read::default() };
         let (key, stored) = match base.as_ref().filter(|base| !base.names().is_empty()) {
             None => (self.base.clone(), plain),
