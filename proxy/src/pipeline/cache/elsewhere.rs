@@ -35,7 +35,7 @@ impl<'a> Errand<'a> {
 
     /// Why nothing is looked for and nothing kept, if so.
     pub(super) fn apart(&self, load: &Load<'_>) -> Option<&'static str> {
-        if !self.is_owner() {
+        if !self.is_owner(load) {
             return Some("not-owner");
         }
         if load.bypasses {
@@ -48,15 +48,16 @@ impl<'a> Errand<'a> {
     }
 
     /// Whether this stamp is the one that the tenant belongs to: as the table says, and the sender of a forward as well.
-    fn is_owner(&self) -> bool {
+    fn is_owner(&self, load: &Load<'_>) -> bool {
         let Some(fleet) = &self.snapshot.fleet else { return false };
         let Some(me) = fleet.me else { return false };
+        // without a hop the table was asked already
+        let Some(hop) = &self.hop else { return load.owner == Some(me) };
+        let region = self.region(fleet);
         // a region without a stamp of its own has been served by one whose writes nobody has told of
-        if fleet.placement.table().scope == Scope::Region && self.region(fleet) != fleet.entry {
-            return false;
-        }
-        let is_sent = self.hop.as_ref().is_none_or(|hop| hop.owner.as_ref() == Some(&self.snapshot.settings.stamp.id));
-        is_sent && fleet.placement.owner(&self.tenant, self.region(fleet), self.now) == Some(me)
+        let is_foreign = fleet.placement.table().scope == Scope::Region && region != fleet.entry;
+        let is_sent = hop.owner.as_ref() == Some(&self.snapshot.settings.stamp.id);
+        is_sent && !is_foreign && fleet.placement.owner(&self.tenant, region, self.now) == Some(me)
     }
 
     /// The region of the entry, in a table.
