@@ -41,6 +41,7 @@
 pub mod cell;
 pub mod cells;
 pub mod counts;
+mod gathering;
 pub mod link;
 pub mod plan;
 mod presence;

@@ -58,6 +58,11 @@ impl Member {
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |count| count.parse().unwrap())
     }
+
+    /// How many requests it has decided without the store, which was late.
+    pub(super) fn late(&self) -> usize {
+        self.metric("ratelimit_alone_total") as usize
+    }
 }
 
 /// A request that passed: it was decided between being asked and being answered. In seconds since the load began.

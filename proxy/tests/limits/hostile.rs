@@ -167,6 +167,7 @@ fn check(told: &[Told], users: usize) {
             }
             (_, "CLIENT") => assert_eq!(text(&words[1]), "SETINFO"),
             (_, "SELECT" | "PING") => {}
+            (_, "PTTL") => assert_eq!(words[1..], [b"{synaxis:rl:}:gathering".to_vec()]),
             // the test's own
             (_, "SET") => assert_eq!(words[1..], [b"canary".to_vec(), b"alive".to_vec()]),
             _ => panic!("{:?}", shown()),

@@ -39,6 +39,7 @@ fn check(case: &Case, lasts: Duration) {
     let (mut load, rest) = (Load::new(), Duration::from_millis(20));
     members.iter().for_each(|member| load.client(member.edge, 200, rest));
     thread::sleep(lasts / 3);
+    let mut late = members[0].late();
     // what its lease held is lost
     members[0].process.signal("KILL");
     let newcomer = Member::start(folder.path(), 4, &settings);
@@ -47,18 +48,23 @@ fn check(case: &Case, lasts: Duration) {
     thread::sleep(lasts.saturating_sub(Duration::from_secs_f64(load.now())));
     let took = load.now();
     let (passed, asked) = load.end();
+    // metrics are copied once a second
+    thread::sleep(Duration::from_millis(1_100));
+    late += members[1..].iter().map(Member::late).sum::<usize>();
     let rate = f64::from(requests - burst + 1) / f64::from(window);
     let due = f64::from(burst) + rate * took;
     let worst = most(&passed, f64::from(window));
     println!(
-        "{requests}/{window}s: {asked} asked in {took:.1} s, {} passed ({:.1} % of what is due), worst window {worst}",
+        "{requests}/{window}s: {asked} asked in {took:.1} s, {} passed ({:.1} % of what is due), worst window {worst}, {late} without the \
+         store",
         passed.len(),
         100.0 * passed.len() as f64 / due
     );
     assert!(asked as f64 > 1.5 * due, "too slow a machine to show anything: {asked} asked, {due} due");
-    assert!(worst <= requests as usize, "{worst} in {window} s");
+    // the bound is of a store that answers in time: on a machine that stands still meanwhile it may not
+    assert!(worst <= requests as usize + late, "{worst} in {window} s, {late} without the store");
     // over all of the time the mean is as sharp as it can be, whatever is late at its ends
-    assert!(passed.len() as f64 <= due + rate * LATE, "{} passed, {due} due", passed.len());
+    assert!(passed.len() as f64 <= due + rate * LATE + late as f64, "{} passed, {due} due", passed.len());
     // the one that is about to come back at the end does not count
     assert!(passed.len() as f64 >= part * due - 1.0, "{} passed, {due} due", passed.len());
 }

@@ -116,6 +116,11 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// The next pause.
+    pub(super) fn next(&self) -> Duration {
+        self.0
+    }
+
     /// It was not there. The pause, half of which is by chance.
     pub(super) fn missed(&mut self) -> Duration {
         let pause = self.0;

@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     cell::{Care, Cell, Taken},
     counts::{Counts, add},
+    gathering,
     plan::Plan,
     presence::{Backoff, Presence},
     script::{self, Ask},
@@ -50,9 +51,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(10);
 /// Answers in time, one after the other, by which it is there.
 const PROBES: usize = 2;
-/// Longest that a process waits, by chance, before it uses a store that is back: they do not all come at once.
-const RETURN_MAX: Duration = Duration::from_millis(300);
-
+/// By so much, by chance, processes use a store that is back one after the other.
+const APART: Duration = Duration::from_millis(50);
 /// By so much timers are late: tokio's wheel and the kernel's poll each round a wait up to whole milliseconds.
 const LATENESS: Duration = Duration::from_millis(2);
 /// A shorter wait would hardly be one.
@@ -76,6 +76,8 @@ pub struct Store {
     /// What looks count, and its number.
     probe: (String, Plan),
     probes: AtomicU64,
+    /// By which processes come back together.
+    gathering: String,
     chance: AtomicU64,
     entering: Mutex<Vec<Arc<Cell>>>,
     /// It is to end.
@@ -104,6 +106,7 @@ impl Store {
             presence: Presence::default(),
             probe: (script::shared_key(key_prefix, "", ""), Plan::new(&Quota::SMALLEST, 1)),
             probes: AtomicU64::new(0),
+            gathering: gathering::key(key_prefix),
             chance: AtomicU64::new(random.hash_one("chance")),
             entering: Mutex::default(),
             ending: Notify::new(),
@@ -209,11 +212,12 @@ impl Store {
     pub async fn run(self: Arc<Self>) {
         let (mut first, mut backoff) = (true, Backoff::default());
         while !self.stopping.load(Relaxed) {
-            let Some(connection) = self.reach(&mut backoff).await else { break };
-            if !first && self.is_away() {
-                sleep(self.by_chance(RETURN_MAX)).await;
-            }
+            let Some((connection, wait)) = self.reach(&mut backoff, first).await else { break };
             first = false;
+            if !wait.is_zero() {
+                self.leave();
+                let _ = timeout(wait + self.by_chance(APART), self.ending.notified()).await;
+            }
             self.presence.arrive();
             let came = self.now();
             self.keep(&connection).await;
@@ -227,14 +231,16 @@ impl Store {
         self.stopped.notify_one();
     }
 
-    /// Waits until the store counts, in time; None: it is to end.
-    async fn reach(&self, backoff: &mut Backoff) -> Option<MultiplexedConnection> {
+    /// Waits until the store counts, in time, and says how long it is not to be used yet; None: it is to end.
+    async fn reach(&self, backoff: &mut Backoff, first: bool) -> Option<(MultiplexedConnection, Duration)> {
         loop {
             if self.stopping.load(Relaxed) {
                 return None;
             }
-            match self.try_reach().await {
-                Ok(connection) => return Some(connection),
+            // who has just begun was not away, and joins those who were
+            let within = (!first && self.is_away()).then(|| gathering::within(backoff.next()));
+            match self.try_reach(within).await {
+                Ok(reached) => return Some(reached),
                 Err(error) => {
                     self.presence.note(&error);
                     self.leave();
@@ -244,13 +250,15 @@ impl Store {
         }
     }
 
-    async fn try_reach(&self) -> Result<MultiplexedConnection, RedisError> {
+    async fn try_reach(&self, within: Option<Duration>) -> Result<(MultiplexedConnection, Duration), RedisError> {
+        let late = |_| RedisError::from((ErrorKind::Io, "no answer in time"));
         let mut connection = self.connect().await?;
         for _ in 0..PROBES {
-            let late = |_| RedisError::from((ErrorKind::Io, "no answer in time"));
             timeout(self.patience(), self.look(&mut connection)).await.map_err(late)??;
         }
-        Ok(connection)
+        let gathering = gathering::left(&mut connection, &self.gathering, within);
+        let left = timeout(self.patience(), gathering).await.map_err(late)??;
+        Ok((connection, left))
     }
 
     /// Has the store count. One that answers and cannot write, for want of memory, of replicas or of being a master, is of no

@@ -129,6 +129,32 @@ async fn a_link_that_was_idle_during_an_outage_does_not_cause_another() {
     assert_eq!((verdict.by, process.store.outages()), (By::Store, 1));
 }
 
+#[tokio::test]
+async fn a_user_that_may_do_what_is_documented_is_enough() {
+    let (server, plan, direct) = (Server::start(), plan(10_000, 60, 1_000), plan(60, 60, 2));
+    let may = "+script|load +evalsha +time +getrange +set +pttl +ping +select ~{t:rl:*";
+    let words: Vec<&str> = "ACL SETUSER proxy on >secret".split(' ').chain(may.split(' ')).collect();
+    let () = server.ask(&words);
+    let client = || {
+        let url = format!("redis+unix://{}?user=proxy&pass=secret&db=1", server.socket().display());
+        redis::Client::open(url).unwrap()
+    };
+    let process = Process::of(client(), 200, Instant::now());
+    process.connected().await;
+    lease(&process, &plan).await;
+    assert_eq!(process.request(&direct, b"a", OnStoreFailure::Closed).await.by, By::Store);
+    // it comes back
+    let () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(process.request(&direct, b"b", OnStoreFailure::Closed).await.by, By::Alone);
+    let () = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    process.connected().await;
+    assert_eq!(process.request(&direct, b"b", OnStoreFailure::Closed).await.by, By::Store);
+    // and says what it may not
+    let () = server.ask(&["ACL", "SETUSER", "proxy", "-pttl"]);
+    let process = Process::of(client(), 200, Instant::now());
+    eventually("it says so", || process.store.trouble().is_some_and(|said| said.contains("pttl"))).await;
+}
+
 /// What makes a server answer everything and write nothing, what it says then, and what ends that.
 const USELESS: [(&str, &[&str], &str, &[&str]); 3] = [
     ("OOM", &["CONFIG", "SET", "maxmemory", "1"], "OOM", &["CONFIG", "SET", "maxmemory", "0"]),
