@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 use synaxis_routing::id::TenantId;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Changes with what the bytes mean: what another version of this program has written is never found.
 const VERSION: u8 = 1;
@@ -100,12 +100,6 @@ impl Key {
     #[must_use]
     pub fn place(&self, seed: u64) -> u128 {
         xxh3_128_with_seed(&self.bytes, seed)
-    }
-
-    /// A number of it that is the same in every process; two keys may share one.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        xxh3_64(&self.bytes)
     }
 
     /// All of it.

@@ -1,27 +1,25 @@
 //! What a resource's responses vary by: read before a value can be named.
 //!
-//! Invariant: a resource has at most [`VARIANTS_MAX`] variants in the store that can be found; the oldest makes room.
+//! Invariant: it says the names and no more. Which variants there are is seen by asking for one: a list of them in here would
+//! lose those that two workers add at one time, and spare nobody but who asks for one that is not there.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderName;
 
 use super::codec::{DecodeError, Secret, TooLarge, open, seal};
 
-/// Most variants of a resource.
-pub const VARIANTS_MAX: usize = 16;
 /// Most fields that its responses vary by.
 pub const NAMES_MAX: usize = 16;
 /// Largest record in bytes.
 pub const BASE_BYTES_MAX: usize = 16 << 10;
 /// Changes with the layout.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 const MAGIC: [u8; 4] = *b"SXL1";
 
-/// The fields by which responses to one key differ, and which variants there are.
+/// The fields by which responses to one key differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Base {
     names: Vec<HeaderName>,
-    variants: Vec<u64>,
 }
 
 impl Base {
@@ -30,34 +28,13 @@ impl Base {
     pub fn new(mut names: Vec<HeaderName>) -> Option<Self> {
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         names.dedup();
-        (names.len() <= NAMES_MAX).then_some(Self { names, variants: Vec::new() })
+        (names.len() <= NAMES_MAX).then_some(Self { names })
     }
 
     /// The fields in their order: a variant's key has their values in this one. Empty: there is only one variant.
     #[must_use]
     pub fn names(&self) -> &[HeaderName] {
         &self.names
-    }
-
-    /// The variants, oldest first, as the caller numbers them.
-    #[must_use]
-    pub fn variants(&self) -> &[u64] {
-        &self.variants
-    }
-
-    /// Adds a variant as the newest. What comes back has lost its place.
-    pub fn add(&mut self, variant: u64) -> Option<u64> {
-        let known = self.variants.iter().position(|known| *known == variant);
-        let lost = match known {
-            Some(index) => {
-                self.variants.remove(index);
-                None
-            }
-            None if self.variants.len() >= VARIANTS_MAX => Some(self.variants.remove(0)),
-            None => None,
-        };
-        self.variants.push(variant);
-        lost
     }
 
     /// Its bytes under `key`.
@@ -75,10 +52,6 @@ impl Base {
         for name in &self.names {
             bytes.extend_from_slice(&short(name.as_str().len())?);
             bytes.extend_from_slice(name.as_str().as_bytes());
-        }
-        bytes.extend_from_slice(&short(self.variants.len())?);
-        for variant in &self.variants {
-            bytes.extend_from_slice(&variant.to_le_bytes());
         }
         seal(&mut bytes, secret);
         if bytes.len() > BASE_BYTES_MAX { Err(TooLarge(BASE_BYTES_MAX)) } else { Ok(bytes.freeze()) }
@@ -108,12 +81,7 @@ impl Base {
             }
             names.push(name);
         }
-        let count = rest.u16()?.into();
-        if count > VARIANTS_MAX {
-            return Err(DecodeError::Unsound);
-        }
-        let variants = (0..count).map(|_| rest.u64()).collect::<Result<_, _>>()?;
         rest.end()?;
-        Ok(Self { names, variants })
+        Ok(Self { names })
     }
 }

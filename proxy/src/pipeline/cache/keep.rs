@@ -308,7 +308,7 @@ impl Fetched {
 
     fn share(&self, cache: &Cache, url: &Key, entry: &Entry, terms: &Terms) {
         if let Some(l2) = cache.l2.as_ref().filter(|_| self.shares) {
-            shared::write(l2, entry, (url, self.known.as_ref()), terms, self.times.received);
+            shared::write(l2, &self.class, entry, (url, self.known.as_ref()), terms, self.times.received);
         }
     }
 

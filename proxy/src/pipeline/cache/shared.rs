@@ -65,15 +65,13 @@ impl Reader<'_> {
         let end = deadline.at().min(began + link.deadline());
         let left = || end.saturating_duration_since(Instant::now());
         let Ok((base, plain)) = link.base(self.base.as_bytes(), left()).await else { return Read::default() };
-        let (key, stored) = match base.as_ref().filter(|base| !base.names().is_empty()) {
+        let (key, stored) = match base.as_ref().and_then(|base| Names::of(base.names())) {
             None => (self.base.clone(), plain),
-            Some(base) => match self.kind(base) {
-                Some(key) => {
-                    let stored = link.value(key.as_bytes(), left()).await.ok().flatten();
-                    (key, stored)
-                }
-                None => (self.base.clone(), None),
-            },
+            Some(names) => {
+                let key = self.base.variant(|bytes| write_values(&names, self.asked, bytes));
+                let stored = link.value(key.as_bytes(), left()).await.ok().flatten();
+                (key, stored)
+            }
         };
         let Some(stored) = stored else { return Read { base, entry: None } };
         let now = worker.plane.clock.host(Instant::now());
@@ -83,13 +81,6 @@ impl Reader<'_> {
         }
         let judged = entry.and_then(|entry| judge(cache, &entry, ask, now).map(|used| (entry, used)));
         Read { base, entry: judged }
-    }
-
-    /// The key of this request's kind, if it is one of those that are there.
-    fn kind(&self, base: &Base) -> Option<Key> {
-        let names = Names::of(base.names())?;
-        let key = self.base.variant(|bytes| write_values(&names, self.asked, bytes));
-        base.variants().contains(&key.number()).then_some(key)
     }
 
     /// An entry of this process. `None`: it is none that this program writes.
@@ -126,7 +117,14 @@ fn judge(cache: &Cache, entry: &Entry, ask: &Ask, now: Millis) -> Option<Use> {
 }
 
 /// Writes an answer for others, soon; `terms` are those of what they share. `known` is what was read of the URL before.
-pub(super) fn write(l2: &L2, entry: &Entry, (url, known): (&Key, Option<&Base>), terms: &Terms, now: Millis) {
+pub(super) fn write(
+    l2: &L2,
+    class: &Class,
+    entry: &Entry,
+    (url, known): (&Key, Option<&Base>),
+    terms: &Terms,
+    now: Millis,
+) {
     let meta = &*entry.meta;
     let life = Duration::from_millis(terms.kept_until().saturating_sub(now));
     let value = Value {
@@ -146,10 +144,8 @@ pub(super) fn write(l2: &L2, entry: &Entry, (url, known): (&Key, Option<&Base>),
         Vary::None | Vary::Any => Vec::new(),
         Vary::Names(names) => names.iter().cloned().collect(),
     };
-    let same = known.filter(|known| *known.names() == *names).cloned();
-    let Some(mut base) = same.or_else(|| Base::new(names)) else { return };
-    if !base.names().is_empty() {
-        base.add(meta.key.number());
+    if let Some(base) = Base::new(names) {
+        // others of its variants may be kept for longer than this one
+        let _ = l2.put_base(url.as_bytes(), &base, life.max(class.longest));
     }
-    let _ = l2.put_base(url.as_bytes(), &base, life);
 }

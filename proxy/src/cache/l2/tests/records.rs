@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proptest::prelude::*;
 
 use super::{
-    super::base::{NAMES_MAX, VARIANTS_MAX},
+    super::base::NAMES_MAX,
     codec::{DecodeError, FIELDS_MAX, Stored, TAGS_MAX, decode, encode, seal},
     *,
 };
@@ -138,7 +138,7 @@ proptest! {
     fn bytes_of_anybody_are_read_without_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..300), form in 0..4) {
         // with a good beginning and a good checksum, so that everything in between is looked at
         if form > 0 && bytes.len() > 40 {
-            bytes[..6].copy_from_slice(if form == 1 { b"SXL2\x01\0" } else { b"SXL1\x01\0" });
+            bytes[..6].copy_from_slice(if form == 1 { b"SXL2\x01\0" } else { b"SXL1\x02\0" });
             // lengths that may fit
             for at in (6..40).step_by(2) {
                 bytes[at + 1] &= u8::from(form == 3);
@@ -157,24 +157,15 @@ proptest! {
 
     #[test]
     fn a_base_is_read_as_it_was_written(
-        names in prop::collection::vec("[a-z-]{1,20}", 0..20), variants in prop::collection::vec(0..40_u64, 0..60),
-        key in prop::collection::vec(any::<u8>(), 0..60), is_signed: bool,
+        names in prop::collection::vec("[a-z-]{1,20}", 0..20), key in prop::collection::vec(any::<u8>(), 0..60), is_signed: bool,
     ) {
         let secret = is_signed.then(|| secret("secret"));
         let names: Vec<HeaderName> = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()).unwrap()).collect();
         let mut other = names.clone();
         other.reverse();
-        let Some(mut base) = Base::new(names) else { return Ok(()) };
+        let Some(base) = Base::new(names) else { return Ok(()) };
         let other = Base::new(other).unwrap();
         prop_assert_eq!(other.names(), base.names(), "in whichever order");
-        for variant in &variants {
-            let before = base.variants().to_vec();
-            let lost = base.add(*variant);
-            prop_assert_eq!(base.variants().last(), Some(variant));
-            let is_full = before.len() == VARIANTS_MAX && !before.contains(variant);
-            prop_assert_eq!(lost, is_full.then(|| before[0]));
-        }
-        prop_assert!(base.variants().len() <= VARIANTS_MAX);
         let bytes = base.encode(&key, secret.as_ref()).unwrap();
         prop_assert_eq!(Base::decode(&bytes, &key, secret.as_ref()), Ok(base));
         prop_assert_eq!(Base::decode(&bytes, &[&key[..], b"x"].concat(), secret.as_ref()), Err(DecodeError::WrongKey));

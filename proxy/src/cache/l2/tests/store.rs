@@ -88,8 +88,7 @@ async fn what_one_process_writes_another_reads() {
     let head = head();
     let written = Value { tags: &tags, ..value(b"key", b"body", &head) };
     assert_eq!(one.l2.put(&written, Duration::from_millis(1_500)), Put::Queued);
-    let mut base = Base::new(vec![HeaderName::from_static("accept")]).unwrap();
-    base.add(5);
+    let base = Base::new(vec![HeaderName::from_static("accept")]).unwrap();
     assert_eq!(one.l2.put_base(b"key", &base, LONG), Put::Queued);
     one.written(2).await;
     let stored = other.link.value(b"key", LONG).await.unwrap().unwrap();
