@@ -207,6 +207,8 @@ impl Errand<'_> {
                 Some(slow) => self.cache().fetches.succeed(seen.place, &slow),
             };
             match joined {
+                // the one before has ended between the look and this: what it has left is there
+                Joined::Leads(_) if self.has_come(want, load) => looks += 1,
                 Joined::Leads(lead) => return Box::pin(self.lead(want, seen, lead, others, load)).await,
                 Joined::Alone => {
                     self.worker.sink.metrics.cache.alone.increment(1);
@@ -228,6 +230,11 @@ impl Errand<'_> {
             }
         }
         Found::Goes(Forward::UriMiss, Some("busy"))
+    }
+
+    /// Whether a fresh answer is there by now.
+    fn has_come(&self, want: &Want, load: &Load<'_>) -> bool {
+        matches!(self.look(want, &load.head.headers), Look::Found(Use::Fresh { .. }, _))
     }
 
     /// Whether it is remembered that requests with credentials get answers of their own.
@@ -373,7 +380,9 @@ impl Errand<'_> {
     fn refresh(&self, want: &Want, entry: &Arc<Entry>, load: &Load<'_>) {
         let key = entry.meta.key.clone();
         let place = key.place(self.cache().seed);
-        if let Joined::Leads(lead) = self.cache().fetches.join(place, FETCHES_MAX) {
+        if let Joined::Leads(lead) = self.cache().fetches.join(place, FETCHES_MAX)
+            && !self.has_come(want, load)
+        {
             let stale = Some(Stale { entry: Arc::clone(entry), if_error: true });
             let seen = Seen { place, key, stale, why: Forward::Stale };
             let fetch = Fetch::new(self, want, seen, false, load).of_a_get();

@@ -12,8 +12,9 @@ use crate::{
 
 pub(super) const TOKEN: &str = "0123456789abcdef";
 
+/// With a store that is waited for as long as can be: a busy machine makes nobody miss what is there.
 pub(super) fn with_store(redis: &Redis) -> String {
-    format!("[cache.store]\nurl = \"{}\"\n", redis.url())
+    format!("[cache.store]\nurl = \"{}\"\ndeadline = \"1s\"\n", redis.url())
 }
 
 pub(super) fn page(proxy: &Running) -> serde_json::Value {

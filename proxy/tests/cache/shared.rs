@@ -379,7 +379,8 @@ fn signal(redis: &Redis, name: &str) {
 fn a_store_that_hangs_costs_a_miss_its_deadline_and_then_nothing() {
     let app = App::start(minute);
     let mut redis = Redis::start();
-    let proxy = starts(&app, &redis, "", "deadline = \"50ms\"\n");
+    let proxy = start(&app, "", &with_store(&redis).replace("\"1s\"", "\"50ms\""));
+    eventually("it shares", || is_sharing(&proxy));
     let edge = proxy.edges[0];
     get(edge, "/kept");
     eventually("it is shared", || written(&proxy) == 1.0);
