@@ -209,14 +209,18 @@ fn sweep(plane: &DataPlane, service: &Service, connections: &Connections) {
         phase.overdue(now, settings).or_else(|| (draining && leaves()).then_some(Expired::Drain))
     };
     let ending: Vec<Ending> = connections
-        .borrow()
-        .iter()
+        .borrow_mut()
+        .iter_mut()
         .filter_map(|(_, tracked)| {
-            let (phase, task) = (tracked.phase.as_ref()?, tracked.task.as_ref()?);
+            // no task: it was ended by an earlier sweep, and has not come to that yet
+            let (phase, _) = (tracked.phase.as_ref()?, tracked.task.as_ref()?);
             let why = overdue(phase)?;
             plane.metrics.expired(why);
             tracing::debug!(reason = why.label(), "connection expired");
-            Some(if phase.can_be_told(why) { Ending::Tell(Rc::clone(phase)) } else { Ending::Abort(task.clone()) })
+            if phase.can_be_told(why) {
+                return Some(Ending::Tell(Rc::clone(phase)));
+            }
+            tracked.task.take().map(Ending::Abort)
         })
         .collect();
     // outside the borrow: ending a task removes it from the registry
