@@ -32,6 +32,8 @@ struct Known {
     admin: SocketAddr,
     /// When it last said so, if its last word was that.
     ready: Option<Instant>,
+    /// It was told to end: from its first other word on it is not asked again, as others may get its ports.
+    leaves: bool,
 }
 
 impl Balancer {
@@ -43,6 +45,7 @@ impl Balancer {
                 let ready = is_ready(one.admin).then_some(now);
                 let mut known = self.known.lock().unwrap();
                 known.iter_mut().filter(|other| other.admin == one.admin).for_each(|other| other.ready = ready);
+                known.retain(|other| other.ready.is_some() || !other.leaves);
             }
             thread::sleep(POLL);
         }
@@ -80,7 +83,7 @@ pub(super) struct Stamp {
     pub(super) balancer: Arc<Balancer>,
     config: PathBuf,
     processes: Vec<(Process, SocketAddr)>,
-    leaving: Vec<(Process, SocketAddr)>,
+    leaving: Vec<Process>,
     poller: Option<JoinHandle<()>>,
 }
 
@@ -97,7 +100,7 @@ impl Stamp {
     /// One more process, once connections may go there.
     pub(super) fn add(&mut self) {
         let (process, edge, admin) = Process::proxy_and_admin(&self.config);
-        self.balancer.known.lock().unwrap().push(Known { edge, admin, ready: None });
+        self.balancer.known.lock().unwrap().push(Known { edge, admin, ready: None, leaves: false });
         eventually("the new process is ready", || self.balancer.is_ready(admin));
         self.processes.push((process, admin));
     }
@@ -105,18 +108,20 @@ impl Stamp {
     /// Tells the oldest process to end. The balancer finds out for itself.
     pub(super) fn stop_oldest(&mut self) {
         let oldest = self.processes.remove(0);
+        let mut known = self.balancer.known.lock().unwrap();
+        known.iter_mut().filter(|known| known.admin == oldest.1).for_each(|known| known.leaves = true);
+        drop(known);
         oldest.0.signal("TERM");
-        self.leaving.push(oldest);
+        self.leaving.push(oldest.0);
     }
 
     /// Waits for every process that was told to end: each does so in order, and has cut nothing.
     pub(super) fn ended(&mut self) {
-        for (mut process, admin) in self.leaving.drain(..) {
+        for mut process in self.leaving.drain(..) {
             assert!(process.wait().success());
             let rest = process.rest();
             assert!(rest.iter().any(|line| line.contains("draining")), "{rest:#?}");
             assert!(!rest.iter().any(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\"")), "{rest:#?}");
-            self.balancer.known.lock().unwrap().retain(|known| known.admin != admin);
         }
     }
 }

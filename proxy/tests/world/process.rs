@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Runs the binary to its end.
@@ -127,12 +127,31 @@ impl Process {
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        let mut status = None;
-        super::eventually("the process ends", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
+        let end = Instant::now() + Duration::from_secs(15);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the process does not end: {:#?}, {:#?}", self.threads(), self.said());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it has said that nobody has asked for yet.
+    fn said(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Its threads: name, state, where they sleep.
+    fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let word = |task: &Path, file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+        let thread = |task: &Path| {
+            let stat = word(task, "stat");
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?');
+            format!("{} {state} {}", word(task, "comm").trim_end(), word(task, "wchan"))
+        };
+        tasks.flatten().map(|task| thread(&task.path())).collect()
     }
 }
 
