@@ -39,6 +39,12 @@ pub(super) async fn ping(mut connection: MultiplexedConnection) -> bool {
     timeout(CALL_MAX, redis::cmd("PING").query_async::<String>(&mut connection)).await.is_ok_and(|pong| pong.is_ok())
 }
 
+/// What comes later is of no use.
+async fn in_time<T>(patience: Duration, call: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+    let late = |_| RedisError::from((ErrorKind::Io, "no answer in time"));
+    timeout(patience, call).await.map_err(late)?
+}
+
 /// Most keys of a pipeline.
 const KEYS_MAX: usize = 256;
 /// Pipelines of the background at a time.
@@ -210,14 +216,9 @@ impl Store {
 
     /// Looks after the cells until [`shutdown`](Self::shutdown): to be spawned once, on a runtime with a timer.
     pub async fn run(self: Arc<Self>) {
-        let (mut first, mut backoff) = (true, Backoff::default());
+        let mut backoff = Backoff::default();
         while !self.stopping.load(Relaxed) {
-            let Some((connection, wait)) = self.reach(&mut backoff, first).await else { break };
-            first = false;
-            if !wait.is_zero() {
-                self.leave();
-                let _ = timeout(wait + self.by_chance(APART), self.ending.notified()).await;
-            }
+            let Some(connection) = self.reach(&mut backoff).await else { break };
             self.presence.arrive();
             let came = self.now();
             self.keep(&connection).await;
@@ -231,16 +232,24 @@ impl Store {
         self.stopped.notify_one();
     }
 
-    /// Waits until the store counts, in time, and says how long it is not to be used yet; None: it is to end.
-    async fn reach(&self, backoff: &mut Backoff, first: bool) -> Option<(MultiplexedConnection, Duration)> {
+    /// Waits until the store counts, in time, and for the others that have missed it; None: it is to end.
+    async fn reach(&self, backoff: &mut Backoff) -> Option<MultiplexedConnection> {
+        let mut look = Duration::ZERO;
         loop {
             if self.stopping.load(Relaxed) {
                 return None;
             }
-            // who has just begun was not away, and joins those who were
-            let within = (!first && self.is_away()).then(|| gathering::within(backoff.next()));
-            match self.try_reach(within).await {
-                Ok(reached) => return Some(reached),
+            let began = self.now();
+            let reached = self.try_reach().await;
+            if reached.is_err() {
+                look = Duration::from_nanos(self.now().saturating_sub(began));
+            }
+            let outcome = match reached {
+                Ok(connection) => self.gather(connection, gathering::within(backoff.next(), look)).await,
+                failed => failed,
+            };
+            match outcome {
+                Ok(connection) => return Some(connection),
                 Err(error) => {
                     self.presence.note(&error);
                     self.leave();
@@ -250,15 +259,33 @@ impl Store {
         }
     }
 
-    async fn try_reach(&self, within: Option<Duration>) -> Result<(MultiplexedConnection, Duration), RedisError> {
-        let late = |_| RedisError::from((ErrorKind::Io, "no answer in time"));
+    /// Waits for the others, if this process was away or has just begun.
+    async fn gather(
+        &self,
+        mut connection: MultiplexedConnection,
+        within: Duration,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        if self.presence.is_here() {
+            return Ok(connection);
+        }
+        let within = self.presence.is_gone().then_some(within);
+        let left = in_time(self.patience(), gathering::left(&mut connection, &self.gathering, within)).await?;
+        if left.is_zero() {
+            return Ok(connection);
+        }
+        self.presence.note_text("it is there, and other processes are waited for");
+        self.leave();
+        let _ = timeout(left + self.by_chance(APART), self.ending.notified()).await;
+        in_time(self.patience(), self.look(&mut connection)).await?;
+        Ok(connection)
+    }
+
+    async fn try_reach(&self) -> Result<MultiplexedConnection, RedisError> {
         let mut connection = self.connect().await?;
         for _ in 0..PROBES {
-            timeout(self.patience(), self.look(&mut connection)).await.map_err(late)??;
+            in_time(self.patience(), self.look(&mut connection)).await?;
         }
-        let gathering = gathering::left(&mut connection, &self.gathering, within);
-        let left = timeout(self.patience(), gathering).await.map_err(late)??;
-        Ok((connection, left))
+        Ok(connection)
     }
 
     /// Has the store count. One that answers and cannot write, for want of memory, of replicas or of being a master, is of no

@@ -68,6 +68,24 @@ async fn an_hour_has_at_most_so_many_fields_and_the_busiest_keep_theirs() {
 }
 
 #[tokio::test]
+async fn users_that_may_do_what_is_documented_are_enough() {
+    let server = Server::on_free_port();
+    let user = |name: &str, may: &str| {
+        let words = format!("ACL SETUSER {name} on >secret {may} ~test:top:*");
+        server.ask::<()>(&words.split(' ').collect::<Vec<_>>());
+        Traffic::open(&format!("redis://{name}:secret@127.0.0.1:{}/1", server.port), "test").unwrap()
+    };
+    let writer = user("proxy", "+select +eval +hlen +hincrby +hset +hexists +hgetall +hdel +expire");
+    let reader = user("operator", "+select +eval +type +hlen +hgetall");
+    for batch in 0..40 {
+        let tenants = (0..50).map(|number| (tenant(format_args!("t-{batch}-{number}")), 1 + batch));
+        writer.add(&stamp(), HOUR_OF_TEST, 100, tenants).await.unwrap();
+    }
+    assert_eq!(hour(&reader, HOUR_OF_TEST).await.unwrap().total, 4_000);
+    assert!(reader.add(&stamp(), HOUR_OF_TEST, 100, []).await.is_err());
+}
+
+#[tokio::test]
 async fn garbage_under_our_keys_is_unknown_and_put_right_where_it_can_be() {
     let server = Server::on_free_port();
     let traffic = open(&server);

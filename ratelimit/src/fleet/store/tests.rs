@@ -218,8 +218,8 @@ async fn a_store_that_comes_and_goes_is_used_again_later_and_later() {
         returns.push(began.elapsed());
     }
     println!("{returns:?}");
-    // half of 50 ms to begin with, of 800 ms at last; and all of it, and half as much again, by chance
-    assert!(returns[4] >= Duration::from_millis(400), "{returns:?}");
+    // half of 50 ms to begin with, of 800 ms at last; all of it, and half as much again, by chance; then the others' time
+    assert!(returns[4] >= Duration::from_millis(400 + 1_990), "{returns:?}");
     assert_eq!(process.store.outages(), 5);
 }
 
