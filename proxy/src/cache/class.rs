@@ -24,7 +24,7 @@ pub struct Class {
     /// How long an answer is used that is fresh for longer in what the stamp's processes share. `None`: this class is not put
     /// there.
     pub shared: Option<Millis>,
-    /// Longest that an answer is fresh or used stale, here or there.
+    /// Longest that anything of an answer is kept, here or there.
     pub longest: Duration,
     /// What bounds it in the store.
     pub room: Room,
@@ -46,7 +46,7 @@ impl Class {
         let name: Arc<str> = class.name.as_str().into();
         let shared = settings.store.is_some() && !class.store_ttl.is_zero();
         let longest = if shared { class.ttl.max(class.store_ttl) } else { class.ttl };
-        let stale = class.stale_while_revalidate.max(class.stale_if_error);
+        let stale_max = class.ttl.max(class.stale_while_revalidate).max(class.stale_if_error);
         Self {
             policy: Policy {
                 default_lifetime: class.default_ttl.map(seconds),
@@ -54,7 +54,7 @@ impl Class {
                 heuristic: class.heuristic,
                 stale_while_revalidate: seconds(class.stale_while_revalidate),
                 stale_if_error: seconds(class.stale_if_error),
-                stale_max: seconds(class.ttl.max(class.stale_while_revalidate).max(class.stale_if_error)),
+                stale_max: seconds(stale_max),
                 obey_requests: class.request_directives,
                 authorization: match class.authorization {
                     CacheAuthorization::Rfc => Authorization::Rfc,
@@ -64,7 +64,7 @@ impl Class {
             per_user: class.authorization == CacheAuthorization::PerUser,
             body_bytes: class.body_bytes,
             shared: shared.then(|| millis(class.ttl)),
-            longest: longest + stale,
+            longest: longest + stale_max,
             room: Room {
                 tenant_bytes: (settings.memory as f64 * settings.tenant_share) as u64,
                 entries_max: class.entries_max,

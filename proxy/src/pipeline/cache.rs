@@ -35,7 +35,7 @@ use crate::{
     cache::{
         Cache, FETCHES_MAX,
         class::Class,
-        collapse::{Follower, Joined, Lead},
+        collapse::{Come, Follower, Joined, Lead},
         entry::{Entry, Meta},
         freshness::{
             Millis, Times, Use, revalidate,
@@ -207,9 +207,18 @@ impl Errand<'_> {
                 Some(slow) => self.cache().fetches.succeed(seen.place, &slow),
             };
             match joined {
-                // the one before has ended between the look and this: what it has left is there
-                Joined::Leads(_) if self.has_come(want, load) => looks += 1,
-                Joined::Leads(lead) => return Box::pin(self.lead(want, seen, lead, others, load)).await,
+                Joined::Leads(lead) => match self.look(want, &load.head.headers) {
+                    Look::Missed(_) => return Box::pin(self.lead(want, seen, lead, others, load)).await,
+                    // the one before has ended between the look and this: what it has left is there, for all
+                    Look::Found(_, entry) => {
+                        lead.tell(Come::Kept(entry));
+                        looks += 1;
+                    }
+                    Look::Passes => {
+                        lead.tell(Come::Refused);
+                        looks += 1;
+                    }
+                },
                 Joined::Alone => {
                     self.worker.sink.metrics.cache.alone.increment(1);
                     return Found::Goes(seen.why, Some("busy"));
@@ -230,11 +239,6 @@ impl Errand<'_> {
             }
         }
         Found::Goes(Forward::UriMiss, Some("busy"))
-    }
-
-    /// Whether a fresh answer is there by now.
-    fn has_come(&self, want: &Want, load: &Load<'_>) -> bool {
-        matches!(self.look(want, &load.head.headers), Look::Found(Use::Fresh { .. }, _))
     }
 
     /// Whether it is remembered that requests with credentials get answers of their own.
@@ -380,14 +384,14 @@ impl Errand<'_> {
     fn refresh(&self, want: &Want, entry: &Arc<Entry>, load: &Load<'_>) {
         let key = entry.meta.key.clone();
         let place = key.place(self.cache().seed);
-        if let Joined::Leads(lead) = self.cache().fetches.join(place, FETCHES_MAX)
-            && !self.has_come(want, load)
-        {
-            let stale = Some(Stale { entry: Arc::clone(entry), if_error: true });
-            let seen = Seen { place, key, stale, why: Forward::Stale };
-            let fetch = Fetch::new(self, want, seen, false, load).of_a_get();
-            crate::tasks::spawn_local(fetch.run(lead, None));
+        let Joined::Leads(lead) = self.cache().fetches.join(place, FETCHES_MAX) else { return };
+        if let Look::Found(Use::Fresh { .. }, entry) = self.look(want, &load.head.headers) {
+            return lead.tell(Come::Kept(entry));
         }
+        let stale = Some(Stale { entry: Arc::clone(entry), if_error: true });
+        let seen = Seen { place, key, stale, why: Forward::Stale };
+        let fetch = Fetch::new(self, want, seen, false, load).of_a_get();
+        crate::tasks::spawn_local(fetch.run(lead, None));
     }
 
     /// Whether a stale answer may be given because there is no other: it may have been purged meanwhile.

@@ -59,8 +59,9 @@ fn what_one_process_has_kept_another_takes_from_the_store() {
     let app = App::start(|asked| match asked.path() {
         "/kinds" => {
             let kind = asked.field("x-kind").unwrap_or("none");
-            let fields = "Cache-Control: max-age=60\r\nVary: X-Kind\r\nX-Of: app\r\n";
-            Does::Sends(ok(fields, &format!("{kind} {}", asked.turn)))
+            let age = if kind == "brief" { 1 } else { 60 };
+            let fields = format!("Cache-Control: max-age={age}\r\nVary: X-Kind\r\nX-Of: app\r\n");
+            Does::Sends(ok(&fields, &format!("{kind} {}", asked.turn)))
         }
         _ => minute(asked),
     });
@@ -88,6 +89,11 @@ fn what_one_process_has_kept_another_takes_from_the_store() {
         assert_eq!((&answer.text(), answer.header("x-of")), (text, Some("app")));
     }
     assert!(!is_hit(&by(edges[1], "z")));
+    // one that is kept for less time than the others does not take them with it
+    let before = written(&one);
+    by(edges[0], "brief");
+    eventually("it is shared", || written(&one) >= before + 2.0);
+    sleep(Duration::from_millis(2_500));
     // one that begins only now
     let late = starts(&app, &redis, "", "");
     assert!(is_shared(&get(late.edges[0], "/a?b")) && is_shared(&by(late.edges[0], "y")));
