@@ -144,7 +144,8 @@ async fn run(
 /// What is left, which ends with the worker's runtime.
 fn cut(connections: &Connections, handovers: &mut UnboundedReceiver<Handover>) -> Cuts {
     let mut cuts = Cuts::default();
-    for (_, tracked) in connections.borrow().iter() {
+    // without a task: it was ended before, and counted
+    for (_, tracked) in connections.borrow().iter().filter(|(_, tracked)| tracked.task.is_some()) {
         let left = tracked.phase.as_ref().map_or(Cut::IdleConnection, |phase| phase.left(Instant::now()));
         cuts[left as usize] += 1;
     }
